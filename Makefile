@@ -1,0 +1,63 @@
+# Everything from nothing: `make demo`, `make test`. The virtual environment is made once and
+# brought up to date only when pyproject.toml or setup.py changed.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python on PATH that is new enough; `make PYTHON=/path/to/python3` overrides.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+
+.PHONY: help demo test check bench docs clean
+
+help:
+	@echo 'make demo    serve the echo environment and collect 1,000 episodes from it'
+	@echo 'make test    run all tests, with the coverage gates'
+	@echo 'make check   formatting, lint, types, import layers'
+	@echo 'make bench   measure throughput (prints a table)'
+	@echo 'make docs    run every snippet of the documentation and check its links'
+	@echo 'make clean   remove $(VENV) and what the tools left behind'
+
+demo: $(RUN)
+	$(BIN)/openenv demo
+
+test: $(DEV)
+	$(BIN)/python -m pytest --cov
+	$(BIN)/python -m pytest tests/protocol --cov=openenv.protocol --cov-fail-under=100 -q
+
+check: $(DEV)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV)
+	$(BIN)/python benchmarks/throughput.py
+
+docs: $(DEV)
+	$(BIN)/python -m pytest tests/docs
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info htmlcov .coverage .coverage.* .hypothesis \
+		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { \
+		echo 'openenv needs Python 3.11 or newer, and found none on PATH.' >&2; \
+		echo 'On Debian or Ubuntu: apt install python3 python3-venv' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo '$(PYTHON) cannot make virtual environments: its venv module is not installed.' >&2; \
+		echo 'On Debian or Ubuntu: apt install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Order-only: the interpreter's own date says nothing about what is installed.
+$(RUN): pyproject.toml setup.py | $(BIN)/python
+	$(PIP_INSTALL) '.[cli]'
+	@touch $@
+
+$(DEV): pyproject.toml setup.py | $(BIN)/python
+	$(PIP_INSTALL) '.[dev]'
+	@touch $(RUN) $@
