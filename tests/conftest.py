@@ -1,0 +1,66 @@
+"""What holds for every test: nothing is left running after it, and under CI nothing is skipped.
+
+Servers and clients are started by `async with` helpers inside tests, never by fixtures: a fixture
+that held a task group across its `yield` would be torn down in another task.
+"""
+
+import asyncio
+import inspect
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+# The sync client's event loop: one daemon thread per process, kept until exit.
+_KEPT_THREADS = {"openenv-portal"}
+_GRACE_S = 5.0
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    started = [t for t in threading.enumerate() if t not in before and t.name not in _KEPT_THREADS]
+    for thread in started:
+        thread.join(_GRACE_S)
+    left = [thread.name for thread in started if thread.is_alive()]
+    assert not left, f"threads left running: {left}"
+
+
+# Asking for the thread check makes it run last: closing the loop ends its executor's threads.
+@pytest.fixture(autouse=True)
+def _async_tests_leave_no_task(request: pytest.FixtureRequest, _no_thread_is_left: None) -> None:
+    if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
+        request.getfixturevalue("_no_task_is_left")
+
+
+@pytest.fixture
+async def _no_task_is_left() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    started = asyncio.all_tasks() - before - {asyncio.current_task()}
+    if started:
+        # A task that has been cancelled or told to stop still needs its turns to end.
+        await asyncio.wait(started, timeout=_GRACE_S)
+    left = [str(task.get_coro()) for task in started if not task.done()]
+    assert not left, f"tasks left running: {left}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in _unexpected_skips(terminalreporter):
+        terminalreporter.write_line(f"FAILED {report.nodeid}: skipped under CI", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == 0 and reporter is not None and _unexpected_skips(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _unexpected_skips(reporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
+    """Skips that would let CI pass without having tested; `opt-in:` reasons are meant."""
+    if not os.environ.get("CI"):
+        return []
+    return [r for r in reporter.stats.get("skipped", []) if "opt-in:" not in str(r.longrepr)]
