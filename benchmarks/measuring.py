@@ -1,0 +1,171 @@
+"""Measures rows in turns and takes medians.
+
+Owns pinning, rotation and the summary. Knows nothing of what the programs do, nor of tables.
+Every row gets a fresh server and a fresh client in every round, and each round starts with
+another row, so that a slow minute of the machine falls on all rows alike.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from benchmarks.rows import Row
+from peers.program import running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+
+# Beyond window and warm-up: opening and closing the sessions, which upstream does at about 500/s.
+_OPENING_S = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to measure."""
+
+    rows: tuple[Row, ...]
+    sessions: tuple[int, ...]
+    rounds: int
+    window_s: float
+    warmup_s: float
+
+
+@dataclass(frozen=True)
+class Cores:
+    """The core of each side; the same one where the machine has no second."""
+
+    server: int
+    client: int
+
+    @classmethod
+    def available(cls) -> Cores:
+        """Take the first and the last core that this process may use."""
+        cores = sorted(os.sched_getaffinity(0))
+        return cls(server=cores[0], client=cores[-1])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One window of one row. CPU times are of whole processes, per step."""
+
+    row: str
+    sessions: int
+    round: int
+    steps_per_s: float
+    p50_us: float
+    p99_us: float
+    server_cpu_us: float
+    client_cpu_us: float
+    timed_steps: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Medians over the rounds of one row at one number of sessions."""
+
+    row: str
+    sessions: int
+    steps_per_s: float
+    lowest_steps_per_s: float
+    highest_steps_per_s: float
+    p50_us: float
+    p99_us: float
+    server_cpu_us: float
+    client_cpu_us: float
+    times_baseline: float | None
+
+
+@dataclass
+class Measurement:
+    """Everything that one run found."""
+
+    samples: list[Sample]
+    versions: dict[str, dict[str, str]]
+
+
+def measure(plan: Plan, cores: Cores, progress: Callable[[str], None]) -> Measurement:
+    """Run the whole plan; `progress` is told what is measured next."""
+    found = Measurement([], {})
+    # Before the first round: a release that is installed now must not slow a measured row.
+    commands = {row.name: (row.server.command(), row.client.command()) for row in plan.rows}
+    for number in range(plan.rounds):
+        start = number * len(plan.rows) // plan.rounds
+        for row in plan.rows[start:] + plan.rows[:start]:
+            progress(f"round {number + 1} of {plan.rounds}: {row.name}")
+            found.samples += _measure_row(row, number, plan, cores, commands[row.name], found)
+    return found
+
+
+def _measure_row(
+    row: Row,
+    number: int,
+    plan: Plan,
+    cores: Cores,
+    commands: tuple[list[str], list[str]],
+    found: Measurement,
+) -> Iterator[Sample]:
+    with (
+        running(commands[0], core=cores.server) as server,
+        running(commands[1], core=cores.client) as client,
+    ):
+        found.versions[row.name] = {
+            **{f"server {k}": v for k, v in server.announcement["versions"].items()},
+            **{f"client {k}": v for k, v in client.announcement["versions"].items()},
+        }
+        for sessions in plan.sessions:
+            answer = client.ask(
+                {
+                    "url": f"http://127.0.0.1:{server.announcement['port']}",
+                    "server_pid": server.pid,
+                    "sessions": sessions,
+                    "warmup_s": plan.warmup_s,
+                    "window_s": plan.window_s,
+                },
+                timeout_s=plan.warmup_s + plan.window_s + _OPENING_S,
+            )
+            yield _sample(row.name, sessions, number, answer)
+
+
+def _sample(row: str, sessions: int, number: int, answer: dict[str, float]) -> Sample:
+    steps = answer["steps"]
+    return Sample(
+        row=row,
+        sessions=sessions,
+        round=number,
+        steps_per_s=steps / answer["elapsed_s"],
+        p50_us=answer["p50_us"],
+        p99_us=answer["p99_us"],
+        server_cpu_us=answer["server_cpu_s"] / steps * 1e6,
+        client_cpu_us=answer["client_cpu_s"] / steps * 1e6,
+        timed_steps=int(answer["timed"]),
+    )
+
+
+def summarize(samples: Sequence[Sample], baseline: str) -> list[Summary]:
+    """Return medians, in the order in which rows and session counts first appear."""
+    groups: dict[tuple[str, int], list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault((sample.row, sample.sessions), []).append(sample)
+    rates = {key: median(s.steps_per_s for s in group) for key, group in groups.items()}
+    summaries = []
+    for (row, sessions), group in groups.items():
+        reference = rates.get((baseline, sessions))
+        summaries.append(
+            Summary(
+                row=row,
+                sessions=sessions,
+                steps_per_s=rates[row, sessions],
+                lowest_steps_per_s=min(s.steps_per_s for s in group),
+                highest_steps_per_s=max(s.steps_per_s for s in group),
+                p50_us=median(s.p50_us for s in group),
+                p99_us=median(s.p99_us for s in group),
+                server_cpu_us=median(s.server_cpu_us for s in group),
+                client_cpu_us=median(s.client_cpu_us for s in group),
+                times_baseline=rates[row, sessions] / reference if reference else None,
+            )
+        )
+    return summaries

@@ -1,0 +1,75 @@
+"""Shows a measurement: a table for people, a JSON file for programs.
+
+Owns wording and rounding; everything it shows was measured elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from benchmarks.measuring import Measurement, Plan, Summary
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def table(summaries: Sequence[Summary], title: str, order: Iterable[str]) -> Table:
+    """Return one table, a section per number of sessions, rows in the given order."""
+    shown = Table(title=title, title_justify="left")
+    shown.add_column("sessions", justify="right")
+    shown.add_column("row", no_wrap=True)
+    for name in ("steps/s", "ratio", "p50 us", "p99 us", "server us/step", "client us/step"):
+        shown.add_column(name, justify="right")
+    places = {name: place for place, name in enumerate(order)}
+    for sessions in sorted({summary.sessions for summary in summaries}):
+        section = [summary for summary in summaries if summary.sessions == sessions]
+        for summary in sorted(section, key=lambda summary: places[summary.row]):
+            shown.add_row(*_cells(summary))
+        shown.add_section()
+    return shown
+
+
+def _cells(summary: Summary) -> list[str]:
+    ratio = "-" if summary.times_baseline is None else f"{summary.times_baseline:.1f}x"
+    return [
+        f"{summary.sessions}",
+        summary.row,
+        f"{summary.steps_per_s:,.0f}",
+        ratio,
+        f"{summary.p50_us:,.0f}",
+        f"{summary.p99_us:,.0f}",
+        f"{summary.server_cpu_us:.2f}",
+        f"{summary.client_cpu_us:.2f}",
+    ]
+
+
+def write(
+    question: str,
+    plan: Plan,
+    machine: dict[str, Any],
+    measurement: Measurement,
+    summaries: Sequence[Summary],
+) -> Path:
+    """Write everything that was found into benchmarks/results/; return the file."""
+    RESULTS.mkdir(exist_ok=True)
+    moment = datetime.now(UTC)
+    path = RESULTS / f"{question}-{moment:%Y%m%dT%H%M%SZ}.json"
+    content = {
+        "question": question,
+        "measured_at": moment.isoformat(timespec="seconds"),
+        "machine": machine,
+        "plan": {**asdict(plan), "rows": [row.name for row in plan.rows]},
+        "versions": measurement.versions,
+        "summaries": [asdict(summary) for summary in summaries],
+        "samples": [asdict(sample) for sample in measurement.samples],
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    return path

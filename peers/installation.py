@@ -1,0 +1,104 @@
+"""Makes a virtual environment for a published release, once, when it is first asked for.
+
+Owns the folder `.peers/` of the checkout, which git ignores. Knows nothing of what the release
+is asked to do: that is peers/programs. Run `python -m peers` to make all of them beforehand.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import platform
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOME = Path(__file__).resolve().parent.parent / ".peers"
+
+# Every release gets the fast loop and parser, so that no row of a benchmark lacks what ours has.
+_COMPANIONS = ("uvloop", "httptools")
+
+
+class PeerInstallError(RuntimeError):
+    """A release could not be installed; says what pip said last."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One published version of one distribution."""
+
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution}=={self.version}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its virtual environment lives, whether or not it is there yet."""
+        return HOME / f"{self.distribution}-{self.version}"
+
+
+FIRST = Release("openenv-core", "0.1.0")
+RENAMED_FROM = Release("openenv-core", "0.3.0")
+NEWEST = Release("openenv", "0.10.0")
+RELEASES = (FIRST, RENAMED_FROM, NEWEST)
+
+
+def python_of(release: Release) -> Path:
+    """Return the interpreter that has `release` installed; the first call takes minutes.
+
+    Raises PeerInstallError if the release cannot be installed.
+    """
+    python = release.folder / "bin" / "python"
+    with _locked(release):
+        if _stamp(release) != _stamp_text(release):
+            _make(release, python)
+    return python
+
+
+def _make(release: Release, python: Path) -> None:
+    shutil.rmtree(release.folder, ignore_errors=True)
+    _run([sys.executable, "-m", "venv", str(release.folder)], release)
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+    _run([str(python), "-m", "pip", "install", *quiet, str(release), *_COMPANIONS], release)
+    # Last, so that a half-made folder is made anew.
+    _stamp_path(release).write_text(_stamp_text(release))
+
+
+def _run(command: list[str], release: Release) -> None:
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    if outcome.returncode:
+        said = "\n".join((outcome.stdout + outcome.stderr).strip().splitlines()[-8:])
+        raise PeerInstallError(
+            f"{release} could not be installed into {release.folder}.\n{said}\n"
+            "It comes from the package registry: check the network and pip's configuration."
+        )
+
+
+@contextmanager
+def _locked(release: Release) -> Iterator[None]:
+    """Let one process at a time make a release; the others wait and find it made."""
+    HOME.mkdir(exist_ok=True)
+    with release.folder.with_name(f"{release.folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _stamp_path(release: Release) -> Path:
+    return release.folder / "installed.txt"
+
+
+def _stamp_text(release: Release) -> str:
+    return "\n".join([f"python {platform.python_version()}", str(release), *_COMPANIONS, ""])
+
+
+def _stamp(release: Release) -> str:
+    path = _stamp_path(release)
+    return path.read_text() if path.exists() else ""

@@ -1,0 +1,140 @@
+"""Measures a client: every episode steps again as soon as its last step came back.
+
+Owns the loops, the window and the clocks, so that every row of a benchmark is measured by the
+same lines. Runs under every interpreter, so it knows the standard library only, and no client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+MESSAGE = "The quick brown fox jumps over the lazy dog and runs off again.."
+"""What every step sends and gets back: 64 characters."""
+
+# Reading the clock twice a step would cost our fastest rows a tenth of their rate, and other rows
+# nothing: so at most this many lanes are timed, spread evenly, in every row.
+_TIMED_LANES = 16
+_END_S = 30.0
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One loop: each call of `step` moves `episodes` episodes by one step each."""
+
+    step: Callable[[], Awaitable[object]]
+    episodes: int = 1
+
+
+if TYPE_CHECKING:
+    OpenLanes = Callable[[str, int], AbstractAsyncContextManager[list[Lane]]]
+
+
+def answer_requests(open_lanes: OpenLanes, run: Callable[[Any], dict[str, Any]]) -> None:
+    """Measure once for every line of standard input; print one line for each.
+
+    A line is {"url", "sessions", "warmup_s", "window_s", "server_pid"}. `run` is asyncio.run or
+    what stands for it on another event loop.
+    """
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = run(_measure(open_lanes, request))
+        except Exception:  # noqa: BLE001 - goes to whoever asked
+            answer = {"failed": traceback.format_exc()}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+async def _measure(open_lanes: OpenLanes, request: dict[str, Any]) -> dict[str, Any]:
+    async with open_lanes(request["url"], request["sessions"]) as lanes:
+        loops = _Loops(lanes)
+        tasks = loops.start()
+        await asyncio.sleep(request["warmup_s"])
+        loops.latencies_ns.clear()
+        before = _reading(loops, request["server_pid"])
+        await asyncio.sleep(request["window_s"])
+        after = _reading(loops, request["server_pid"])
+        latencies_ns = sorted(loops.latencies_ns)
+        loops.stopped = True
+        await asyncio.wait_for(asyncio.gather(*tasks), _END_S)
+    spent = {name: after[name] - before[name] for name in before}
+    if not spent["steps"] or not latencies_ns:
+        raise RuntimeError(f"no step ended within the window of {request['window_s']} s")
+    return spent | {
+        "p50_us": _percentile(latencies_ns, 0.50) / 1e3,
+        "p99_us": _percentile(latencies_ns, 0.99) / 1e3,
+        "timed": len(latencies_ns),
+    }
+
+
+class _Loops:
+    """All lanes running, and what they counted."""
+
+    def __init__(self, lanes: list[Lane]) -> None:
+        self._lanes = lanes
+        self._calls = [0] * len(lanes)
+        self.latencies_ns: list[int] = []
+        self.stopped = False
+
+    def start(self) -> list[asyncio.Task[None]]:
+        stride = max(1, len(self._lanes) // _TIMED_LANES)
+        timed = set(range(0, stride * _TIMED_LANES, stride))
+        return [
+            asyncio.create_task((self._timed if number in timed else self._untimed)(number))
+            for number in range(len(self._lanes))
+        ]
+
+    @property
+    def steps(self) -> int:
+        return sum(
+            calls * lane.episodes for calls, lane in zip(self._calls, self._lanes, strict=True)
+        )
+
+    async def _untimed(self, number: int) -> None:
+        step, calls = self._lanes[number].step, self._calls
+        while not self.stopped:
+            await step()
+            calls[number] += 1
+
+    async def _timed(self, number: int) -> None:
+        step, calls = self._lanes[number].step, self._calls
+        now, note = time.perf_counter_ns, self.latencies_ns.append
+        while not self.stopped:
+            start = now()
+            await step()
+            note(now() - start)
+            calls[number] += 1
+
+
+def _reading(loops: _Loops, server_pid: int) -> dict[str, float]:
+    return {
+        "steps": loops.steps,
+        "elapsed_s": time.perf_counter(),
+        "client_cpu_s": time.clock_gettime(_cpu_clock(os.getpid())),
+        "server_cpu_s": time.clock_gettime(_cpu_clock(server_pid)),
+    }
+
+
+def _cpu_clock(pid: int) -> int:
+    """Return the clock of all CPU time of a process: exact, and ended threads stay counted."""
+    clock = ctypes.c_int()
+    error = ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock))
+    if error:
+        raise OSError(error, f"no CPU clock of process {pid}: {os.strerror(error)}")
+    return clock.value
+
+
+def _percentile(ordered: list[int], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

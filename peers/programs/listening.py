@@ -1,0 +1,48 @@
+"""Serves an ASGI app on a free port and announces the port: for every interpreter's programs.
+
+Knows nothing of any release of openenv; uvicorn keeps its own defaults beyond loop and parser.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import uvicorn
+
+_SHOWN = ("openenv", "openenv-core", "uvicorn", "websockets", "starlette", "fastapi", "pydantic")
+_FAST = ("uvloop", "httptools", "msgspec")
+
+
+class _AnnouncingServer(uvicorn.Server):
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets=sockets)
+        port = self.servers[0].sockets[0].getsockname()[1]
+        announce({"port": port, "versions": versions()})
+
+
+def serve(app: Any) -> None:
+    """Serve `app` on the loopback until the process is told to end."""
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, loop="uvloop", http="httptools", log_level="warning"
+    )
+    _AnnouncingServer(config).run()
+
+
+def announce(line: dict[str, Any]) -> None:
+    """Print one line of JSON for whoever started this program."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that matter, those that are installed."""
+    found = {}
+    for name in (*_SHOWN, *_FAST):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
