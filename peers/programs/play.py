@@ -10,13 +10,10 @@ returned; an exception is {"raised": type, "message": text}. Judging them is the
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-import traceback
 from dataclasses import is_dataclass
 
+from answering import answer_scenarios
 from echo_client import EchoAction, EchoEnv
-from listening import announce, versions
 from openenv.core.generic_client import GenericAction, GenericEnvClient
 
 
@@ -129,9 +126,8 @@ def sync_episode(url):
         }
 
 
-SCENARIOS = {
-    scenario.__name__: scenario
-    for scenario in (
+if __name__ == "__main__":
+    answer_scenarios(
         generic_episode,
         typed_episode,
         reset_options,
@@ -142,22 +138,3 @@ SCENARIOS = {
         many_sessions,
         sync_episode,
     )
-}
-
-
-def main():
-    announce({"versions": versions()})
-    for line in sys.stdin:
-        request = json.loads(line)
-        scenario = SCENARIOS[request["scenario"]]
-        try:
-            if asyncio.iscoroutinefunction(scenario):
-                announce(asyncio.run(scenario(request["url"])))
-            else:
-                announce(scenario(request["url"]))
-        except Exception:  # noqa: BLE001 - goes to whoever asked
-            announce({"failed": traceback.format_exc()})
-
-
-if __name__ == "__main__":
-    main()
