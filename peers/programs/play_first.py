@@ -1,6 +1,6 @@
 # mypy: ignore-errors
 # Run by the first release's own interpreter.
-# ruff: noqa: D101, D102, D103 - names say it all, as in the tests
+# ruff: noqa: D101, D103 - names say it all, as in the tests
 """Plays scenarios against a server with the first release's HTTP client; tells what it saw.
 
 Each line {"scenario", "url"} is answered with one JSON object, as play.py does.
