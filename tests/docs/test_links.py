@@ -1,4 +1,4 @@
-"""Every link of the documentation inside this repository leads to a file, and to a heading of it."""
+"""Every link from a document into this repository leads to a file, and to a heading of it."""
 
 import re
 import subprocess
