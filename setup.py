@@ -8,8 +8,10 @@ import sys
 
 from setuptools import find_namespace_packages, find_packages, setup
 
-packages = [*find_packages(include=["openenv", "openenv.*"]), "openenv_core"]
+mapped = {"openenv_core": "openenv/core/_openenv_core"}
+packages = find_packages(include=["openenv", "openenv.*"], exclude=["openenv.core._openenv_core"])
+packages += mapped
 if "editable_wheel" in sys.argv:
     packages += find_namespace_packages(include=["envs", "envs.*"])
 
-setup(packages=packages, package_dir={"openenv_core": "openenv/core/_openenv_core"})
+setup(packages=packages, package_dir=mapped)

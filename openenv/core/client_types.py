@@ -1,0 +1,5 @@
+"""COMPATIBILITY ONLY: see openenv.models."""
+
+from openenv.models import StepResult
+
+__all__ = ["StepResult"]

@@ -1,0 +1,1 @@
+"""COMPATIBILITY ONLY: see openenv.providers."""

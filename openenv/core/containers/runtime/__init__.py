@@ -1,0 +1,5 @@
+"""COMPATIBILITY ONLY: see openenv.providers."""
+
+from openenv.providers.kubernetes import KubernetesProvider
+
+__all__ = ["KubernetesProvider"]

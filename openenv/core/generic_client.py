@@ -1,0 +1,5 @@
+"""COMPATIBILITY ONLY: see openenv.client.generic."""
+
+from openenv.client.generic import GenericAction, GenericEnvClient
+
+__all__ = ["GenericAction", "GenericEnvClient"]

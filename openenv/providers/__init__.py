@@ -1,0 +1,1 @@
+"""What starts something that listens, and stops it again."""
