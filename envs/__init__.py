@@ -1,0 +1,1 @@
+"""The environments of this checkout, importable as `envs.<name>_env`."""

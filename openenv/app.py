@@ -1,0 +1,64 @@
+"""The composition root: `create_app` puts the routes of every feature into one Starlette app.
+
+The only place that knows all features. Each of them is a list of routes over the same registry.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import Any, TYPE_CHECKING
+
+from starlette.applications import Starlette
+
+from openenv.server.host import make_registry
+from openenv.server.routes import session_routes
+
+if TYPE_CHECKING:
+    from openenv.server.config import ServerConfig
+    from openenv.server.registry import SessionRegistry
+    from collections.abc import AsyncIterator
+
+
+def create_app(
+    env: Any,
+    action_cls: Any = None,
+    observation_cls: Any = None,
+    env_name: str | None = None,
+    max_concurrent_envs: int | None = None,
+    concurrency_config: Any = None,
+    *,
+    state_cls: Any = None,
+    config: ServerConfig | None = None,
+    execution: str | None = None,
+) -> Starlette:
+    """Return an ASGI app that serves an environment: `uvicorn module:app` runs it.
+
+    `env` is an Environment class, a factory (a function or functools.partial), or one instance,
+    which is then shared: one session at a time, and HTTP requests attach to it. The payload classes
+    may be left out when the class names them, as in `Environment[MyAction, MyObservation,
+    MyState]`. Raises ConfigurationError.
+    """
+    registry = make_registry(
+        env,
+        action_cls,
+        observation_cls,
+        state_cls,
+        env_name=env_name,
+        max_concurrent_envs=max_concurrent_envs,
+        concurrency_config=concurrency_config,
+        config=config,
+        execution=execution,
+    )
+    app = Starlette(routes=session_routes(registry), lifespan=_lifespan(registry))
+    app.state.registry = registry
+    return app
+
+
+def _lifespan(registry: SessionRegistry) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await registry.start()
+        yield
+        await registry.aclose()
+
+    return lifespan

@@ -1,0 +1,179 @@
+"""Pool: many episodes over few connections.
+
+Picks the connection for a session and sends whole batches in one message. An episode itself is an
+EnvClient (env.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Self, TypeVar, TYPE_CHECKING
+
+from openenv.client.connection import Connection
+from openenv.client.env import TIMEOUT_MARGIN_S, EnvClient
+from openenv.client.generic import GenericEnvClient
+from openenv.client.websocket import dial
+from openenv.errors import ConfigurationError, OpenEnvError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ClientT = TypeVar("ClientT", bound=EnvClient[Any, Any, Any])
+
+SLOT_WAIT_S = 3600.0
+"How long a session of a pool queues for a slot, unless told otherwise."
+
+
+class Pool:
+    """`async with openenv.connect(url) as pool:`.
+
+    Then `env = await pool.session(MyEnv)`, as often as you like.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        connections: int = 2,
+        *,
+        connect_timeout_s: float = 10.0,
+        message_timeout_s: float = 60.0,
+        max_message_size_mb: float = 100.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if connections < 1:
+            raise ConfigurationError(f"connections must be at least 1, not {connections}")
+        self.url = url
+        self.message_timeout_s = message_timeout_s
+        self._client_options: dict[str, Any] = {
+            "connect_timeout_s": connect_timeout_s,
+            "message_timeout_s": message_timeout_s,
+            "max_message_size_mb": max_message_size_mb,
+            "headers": headers,
+        }
+        max_message_bytes = int(max_message_size_mb * 1024 * 1024)
+
+        async def dial_server() -> Any:
+            return await dial(
+                url,
+                connect_timeout_s=connect_timeout_s,
+                max_message_bytes=max_message_bytes,
+                headers=headers,
+            )
+
+        self._connections = [
+            Connection(
+                dial_server,
+                connect_timeout_s=connect_timeout_s,
+                max_message_bytes=max_message_bytes,
+            )
+            for _ in range(connections)
+        ]
+        self._clients: set[EnvClient[Any, Any, Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises ConnectError."""
+        await self._connections[0].open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections, and with them every session that is still open."""
+        for client in [client for client in self._clients if client.owns_connection]:
+            await client.close()
+        for connection in self._connections:
+            await connection.aclose()
+
+    async def session(
+        self,
+        client_cls: type[ClientT] | None = None,
+        *,
+        wait_s: float = SLOT_WAIT_S,
+        label: str | None = None,
+    ) -> ClientT:
+        """Open a session and return its client.
+
+        Waits for a slot. Without a class the client is a generic one.
+        """
+        cls: Any = client_cls or GenericEnvClient
+        client: ClientT = cls(base_url=self.url, wait_s=wait_s, label=label, **self._client_options)
+        connection = min(self._connections, key=lambda candidate: candidate.session_count)
+        await connection.open()
+        if connection.is_multiplexed:
+            client.share(connection)
+        else:
+            # A legacy server has one session per socket.
+            self._clients.add(client)
+        await client.open_session()
+        return client
+
+    async def step_many(
+        self,
+        envs: Sequence[EnvClient[Any, Any, Any]],
+        actions: Sequence[Any],
+        timeout_s: float | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> list[Any]:
+        """Step many sessions, each with its action; return the results in their order.
+
+        One message per connection carries them all. The first error is raised when all replies are
+        in, unless `return_exceptions` puts the errors in the results' places.
+        """
+        if len(envs) != len(actions):
+            raise ConfigurationError(
+                f"step_many got {len(envs)} sessions and {len(actions)} actions"
+            )
+        patience_s = self.message_timeout_s if timeout_s is None else timeout_s + TIMEOUT_MARGIN_S
+        frames = [
+            env.step_frame(action, timeout_s) for env, action in zip(envs, actions, strict=True)
+        ]
+        return await self._ask_many(envs, frames, patience_s, return_exceptions)
+
+    async def reset_many(
+        self,
+        envs: Sequence[EnvClient[Any, Any, Any]],
+        seeds: Sequence[int | None] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **options: Any,
+    ) -> list[Any]:
+        """Begin an episode in many sessions; otherwise like `step_many`."""
+        if seeds is not None and len(seeds) != len(envs):
+            raise ConfigurationError(f"reset_many got {len(envs)} sessions and {len(seeds)} seeds")
+        frames = [
+            env.reset_frame(seed, None, options)
+            for env, seed in zip(envs, seeds or [None] * len(envs), strict=True)
+        ]
+        return await self._ask_many(envs, frames, self.message_timeout_s, return_exceptions)
+
+    async def _ask_many(
+        self,
+        envs: Sequence[EnvClient[Any, Any, Any]],
+        frames: list[Any],
+        timeout_s: float,
+        return_exceptions: bool,
+    ) -> list[Any]:
+        by_connection: dict[Connection, list[int]] = {}
+        for index, env in enumerate(envs):
+            by_connection.setdefault(env.connection, []).append(index)
+        groups = list(by_connection.items())
+        answers = await asyncio.gather(
+            *(
+                connection.request_many([frames[i] for i in indices], timeout_s)
+                for connection, indices in groups
+            )
+        )
+        results: list[Any] = [None] * len(envs)
+        failed: OpenEnvError | None = None
+        for (_, indices), replies in zip(groups, answers, strict=True):
+            for index, reply in zip(indices, replies, strict=True):
+                result = results[index] = envs[index].take_outcome(reply)
+                if failed is None and isinstance(result, OpenEnvError):
+                    failed = result
+        if failed is not None and not return_exceptions:
+            raise failed
+        return results
+
+
+def connect(url: str, connections: int = 2, **options: Any) -> Pool:
+    """Return a pool of sessions on the server at this URL, to be used as `async with`."""
+    return Pool(url, connections, **options)

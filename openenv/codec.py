@@ -1,0 +1,347 @@
+"""Payload classes: from a user's class to encoder, decoder and JSON schema, and back.
+
+Owns which classes can be payloads (dataclass, `msgspec.Struct`, TypedDict, dict, pydantic model)
+and how `done`, `truncated`, `reward` and `metadata` are lifted out of an observation and put back.
+Knows nothing of frames. pydantic models are recognised by their own methods, so that pydantic is
+never imported here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple, TYPE_CHECKING
+
+import msgspec
+
+from openenv import arrays
+from openenv.errors import ConfigurationError, PayloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Encoding = Literal["msgpack", "json"]
+
+LIFTED = ("reward", "done", "truncated", "metadata")
+"Fields of an observation that travel beside it, in the order of `Lifted`."
+
+_PLAIN_REWARDS = frozenset((float, int, bool, type(None)))
+_PATH = re.compile(r" - at `\$(.*)`$")
+_NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+
+class Lifted(NamedTuple):
+    """An observation without its lifted fields, and the fields."""
+
+    payload: Any
+    reward: bool | int | float | None
+    done: bool
+    truncated: bool
+    metadata: dict[str, Any] | None
+
+
+class Codec:
+    """Encodes and decodes one payload class.
+
+    Made once per class by `codec_for`; immutable afterwards.
+    """
+
+    def __init__(self, cls: Any) -> None:
+        self.cls = cls
+        self.is_generic = cls in (None, dict, Any, object)
+        self.is_pydantic = hasattr(cls, "model_validate")
+        wire_type = Any if self.is_generic or self.is_pydantic else cls
+        try:
+            self._decoders: dict[str, Any] = {
+                "msgpack": msgspec.msgpack.Decoder(
+                    wire_type, dec_hook=arrays.dec_hook, ext_hook=arrays.decode_ext
+                ),
+                "json": msgspec.json.Decoder(wire_type, dec_hook=arrays.dec_hook),
+            }
+        except (TypeError, NameError) as error:
+            raise ConfigurationError(f"{_name(cls)} cannot be a payload class: {error}") from error
+        self._fields = () if wire_type is Any else _field_names(cls)
+        self._lifted = frozenset(LIFTED).intersection(self._fields)
+        self._lift_by_type: dict[type, Callable[[Any], Lifted]] = {}
+        self._can_put_back = (
+            not self.is_generic and not self.is_pydantic and _takes_assignment(cls, self._lifted)
+        )
+
+    def decode(self, raw: Any, encoding: Encoding) -> Any:
+        """Return an instance of the class.
+
+        Raises PayloadError with the path to the offending field.
+        """
+        try:
+            value = self._decoders[encoding].decode(raw)
+        except msgspec.DecodeError as error:
+            if encoding == "json" and (value := self._decode_non_finite(raw)) is not None:
+                return value
+            raise _payload_error(error) from error
+        if self.is_pydantic:
+            return self._validate(value)
+        if self.is_generic and not isinstance(value, dict) and self.cls is not Any:
+            raise PayloadError(f"expected an object, got {type(value).__name__}")
+        return value
+
+    def convert(self, value: Any) -> Any:
+        """Return an instance of the class made of plain data (dicts, lists, numbers).
+
+        Raises PayloadError.
+        """
+        if self.is_pydantic:
+            return self._validate(value)
+        if self.is_generic:
+            return value
+        try:
+            return msgspec.convert(value, self.cls, dec_hook=arrays.dec_hook)
+        except msgspec.ValidationError as error:
+            raise _payload_error(error) from error
+
+    def lift(self, observation: Any) -> Lifted:
+        """Split an observation into what is sent as such and what travels beside it."""
+        cls = type(observation)
+        lift = self._lift_by_type.get(cls)
+        if lift is None:
+            self._check_type(observation)
+            lift = self._lift_by_type[cls] = _lifter(cls)
+        lifted = lift(observation)
+        if type(lifted.reward) not in _PLAIN_REWARDS:
+            return lifted._replace(reward=_plain_reward(lifted.reward))
+        return lifted
+
+    def restore(self, raw: Any, encoding: Encoding, lifted: Lifted) -> Any:
+        """Return the observation of the class from its payload and what travelled beside it (`lifted.payload` unused)."""
+        if not self._can_put_back:
+            return self._restore_from_dict(raw, encoding, lifted)
+        try:
+            observation = self._decoders[encoding].decode(raw)
+        except msgspec.DecodeError:
+            # The slow way also understands non-finite numbers in JSON, and finds the path for the
+            # error.
+            return self._restore_from_dict(raw, encoding, lifted)
+        present = self._lifted
+        if lifted.reward is not None and "reward" in present:
+            observation.reward = lifted.reward
+        if lifted.done and "done" in present:
+            observation.done = True
+        if lifted.truncated and "truncated" in present:
+            observation.truncated = True
+        if lifted.metadata and "metadata" in present:
+            observation.metadata = lifted.metadata
+        return observation
+
+    def declared_lifted(self, lifted: Any) -> dict[str, Any]:
+        """Return what of the lifted fields the class declares and this observation has."""
+        values = ((name, getattr(lifted, name)) for name in self._lifted)
+        return {name: value for name, value in values if value is not None}
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the class.
+
+        An object schema on top, what it refers to under `$defs`.
+        """
+        if self.is_generic:
+            return {"type": "object"}
+        if self.is_pydantic:
+            return dict(self.cls.model_json_schema())
+        schema = msgspec.json.schema(self.cls, schema_hook=arrays.schema_hook)
+        if "$ref" in schema:
+            definitions = schema["$defs"]
+            schema = {**definitions.pop(schema["$ref"].rsplit("/", 1)[1]), "$defs": definitions}
+            if not definitions:
+                del schema["$defs"]
+        return schema
+
+    def plain(self, value: Any) -> Any:
+        """Return a payload as plain data: dicts, lists, numbers, strings; arrays as they are."""
+        return plain(value)
+
+    def _restore_from_dict(self, raw: Any, encoding: Encoding, lifted: Lifted) -> Any:
+        value = _GENERIC[encoding].decode(raw)
+        if self.cls is Any or self.cls is None or not isinstance(value, dict):
+            return value
+        value.update(self.declared_lifted(lifted))
+        if encoding == "json" and not self.is_generic:
+            try:
+                return self.convert(value)
+            except PayloadError:
+                return self.convert(_with_non_finite(value))
+        return self.convert(value)
+
+    def _decode_non_finite(self, raw: Any) -> Any:
+        try:
+            return msgspec.convert(
+                _with_non_finite(msgspec.json.decode(raw)), self.cls, dec_hook=arrays.dec_hook
+            )
+        except msgspec.DecodeError:
+            return None
+
+    def _check_type(self, observation: Any) -> None:
+        if self.cls is dict and not isinstance(observation, dict):
+            raise TypeError(f"returned {_article(observation)}, not a dict")
+        if (
+            not self.is_generic
+            and isinstance(self.cls, type)
+            and not isinstance(observation, self.cls)
+        ):
+            raise TypeError(f"returned {_article(observation)}, not {_name(self.cls)}")
+        if observation is None:
+            raise TypeError("returned None, not an observation")
+
+    def _validate(self, value: Any) -> Any:
+        try:
+            return self.cls.model_validate(value)
+        except ValueError as error:  # pydantic.ValidationError is one
+            first = (
+                error.errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error)}
+            )
+            path = "".join(
+                f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+            )
+            raise PayloadError(f"{first['msg']} - at `${path}`", path=path) from error
+
+
+_GENERIC: dict[str, Any] = {
+    "msgpack": msgspec.msgpack.Decoder(ext_hook=arrays.decode_ext),
+    "json": msgspec.json.Decoder(),
+}
+_codecs: dict[Any, Codec] = {}
+
+
+def codec_for(cls: Any) -> Codec:
+    """Return the codec of a class; None, dict and Any take whatever comes."""
+    try:
+        return _codecs[cls]
+    except KeyError:
+        codec = _codecs[cls] = Codec(cls)
+        return codec
+
+
+def plain(value: Any) -> Any:
+    """Return a payload as plain data.
+
+    Dicts, lists, numbers, strings; arrays and buffers as they are.
+    """
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    return value
+
+
+def _lifter(cls: type) -> Callable[[Any], Lifted]:
+    """Return a function that lifts observations of exactly this class."""
+    if hasattr(cls, "model_dump"):
+        return lambda observation: _lift_dict(observation.model_dump())
+    names = _field_names(cls)
+    if not names:
+        return (
+            _lift_dict
+            if issubclass(cls, dict)
+            else lambda value: Lifted(value, None, False, False, None)
+        )
+    kept = [name for name in names if name not in LIFTED]
+    beside = [name if name in names else None for name in LIFTED]
+    # The payload is a Struct of the kept fields: the cheapest thing that encodes as a map.
+    payload_cls = msgspec.defstruct(cls.__name__, [(name, Any) for name in kept], gc=False)
+    values = _tuple_getter(kept)
+    reward, done, truncated, metadata = beside
+
+    def lift(observation: Any) -> Lifted:
+        return Lifted(
+            payload_cls(*values(observation)),
+            observation.reward if reward else None,
+            bool(observation.done) if done else False,
+            bool(observation.truncated) if truncated else False,
+            (observation.metadata or None) if metadata else None,
+        )
+
+    return lift
+
+
+def _lift_dict(observation: dict[str, Any]) -> Lifted:
+    payload = {name: value for name, value in observation.items() if name not in LIFTED}
+    return Lifted(
+        payload,
+        observation.get("reward"),
+        bool(observation.get("done", False)),
+        bool(observation.get("truncated", False)),
+        observation.get("metadata") or None,
+    )
+
+
+def _tuple_getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    if not names:
+        return lambda _: ()
+    if len(names) == 1:
+        get = attrgetter(names[0])
+        return lambda value: (get(value),)
+    return attrgetter(*names)
+
+
+def _field_names(cls: Any) -> tuple[str, ...]:
+    if hasattr(cls, "__struct_fields__"):
+        return tuple(cls.__struct_fields__)
+    if dataclasses.is_dataclass(cls):
+        return tuple(field.name for field in dataclasses.fields(cls))
+    return ()
+
+
+def _takes_assignment(cls: Any, names: frozenset[str]) -> bool:
+    """Whether instances can be decoded without the named fields and have them set afterwards."""
+    if hasattr(cls, "__struct_config__"):
+        required = {field.name for field in msgspec.structs.fields(cls) if field.required}
+        return not cls.__struct_config__.frozen and required.isdisjoint(names)
+    if dataclasses.is_dataclass(cls):
+        missing = dataclasses.MISSING
+        required = {
+            f.name
+            for f in dataclasses.fields(cls)
+            if f.default is missing and f.default_factory is missing
+        }
+        return not cls.__dataclass_params__.frozen and required.isdisjoint(names)  # type: ignore[attr-defined]
+    return False
+
+
+def _plain_reward(reward: Any) -> bool | int | float | None:
+    """Return a numpy or torch scalar as a Python number. Raises TypeError for anything else."""
+    item = getattr(reward, "item", None)
+    value = (
+        item() if callable(item) else float(reward) if isinstance(reward, int | float) else reward
+    )
+    if type(value) not in _PLAIN_REWARDS:
+        raise TypeError(f"returned the reward {reward!r}, which is not a number")
+    return value  # type: ignore[no-any-return]
+
+
+def _with_non_finite(value: Any) -> Any:
+    if isinstance(value, str):
+        return _NON_FINITE.get(value, value)
+    if isinstance(value, dict):
+        return {key: _with_non_finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_non_finite(item) for item in value]
+    return value
+
+
+def _payload_error(error: Exception) -> PayloadError:
+    match = _PATH.search(str(error))
+    return PayloadError(str(error), path=match.group(1) if match else "")
+
+
+def _name(cls: Any) -> str:
+    return getattr(cls, "__name__", None) or str(cls)
+
+
+def _article(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,114 @@
+"""Environment: the one class that an environment's author writes, and the contract it keeps.
+
+Knows nothing of servers, wires or threads: server/runner.py calls it, server/session.py orders the
+calls.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Generic, Literal
+
+from openenv.models import ActT, EnvironmentInfo, Observation, ObsT, State, StateT
+
+Execution = Literal["inline", "thread"]
+
+
+class Environment(Generic[ActT, ObsT, StateT]):
+    """One episode at a time: `reset`, then `step` until the observation says `done` or `truncated`.
+
+    Each session has an instance of its own. Its methods are never called at the same time, and all
+    of them, the constructor and `close` too, run on one and the same thread. Each of `reset`,
+    `step` and `close` may be `async def`: then it runs on the server's event loop and must not
+    block it. `step` may also be a generator (or an async one): its values before the last are
+    partial observations, sent to clients that stream.
+
+    `super().__init__()` is not needed. Nothing here is abstract but `reset` and `step`.
+    """
+
+    SUPPORTS_CONCURRENT_SESSIONS: ClassVar[bool] = False
+    "True if several instances may live in one process at once."
+
+    execution: ClassVar[Execution] = "thread"
+    """Where the synchronous methods run.
+
+    "thread" (one of its own per session; may block) or "inline" (on the event loop: an order of
+    magnitude faster, for environments whose step takes microseconds and never blocks).
+    """
+
+    transform: Any = None
+    "Called with each observation by `_apply_transform`; None leaves it as it is."
+
+    rubric: Any = None
+    "Scores a step in `_apply_rubric`; None scores nothing."
+
+    _episode: Any = None
+    "Set by the session: who counts episodes and steps. See `state`."
+
+    def reset(self, *args: Any, **options: Any) -> Any:
+        """Begin an episode and return its first observation: `reset(seed=None, episode_id=None,
+        **options)`.
+
+        Declare of these what the environment uses. The same seed begins the same episode.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define reset()")
+
+    def step(self, *args: Any, **options: Any) -> Any:
+        """Apply one action and return what is observed: `step(action, timeout_s=None)`.
+
+        After `done`, what a step means is the environment's choice.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define step()")
+
+    @property
+    def state(self) -> StateT:
+        """The episode's state; a subclass may define it as a property, a plain method or a
+        coroutine function.
+
+        By default what the session knows: the episode's id, and the number of steps since reset.
+        """
+        episode = self._episode
+        state = (
+            State()
+            if episode is None
+            else State(episode_id=episode.episode_id, step_count=episode.step_count)
+        )
+        return state  # type: ignore[return-value]  # the default of StateT
+
+    def close(self) -> None:
+        """Free what the instance holds. Called once, whatever happened before."""
+
+    def get_metadata(self) -> EnvironmentInfo:
+        """Describe the environment."""
+        name = type(self).__name__
+        return EnvironmentInfo(name=name, description=f"{name} environment")
+
+    def _apply_transform(self, observation: ObsT) -> ObsT:
+        return observation if self.transform is None else self.transform(observation)  # type: ignore[no-any-return]
+
+    def _apply_rubric(self, action: ActT, observation: ObsT) -> float:
+        return 0.0 if self.rubric is None else float(self.rubric(action, observation))
+
+    def _reset_rubric(self) -> None:
+        if self.rubric is not None:
+            self.rubric.reset()
+
+
+class Transform(Generic[ObsT]):
+    """A callable from observation to observation, for `Environment.transform`."""
+
+    def __call__(self, observation: ObsT) -> ObsT:
+        """Return the observation to send in place of the given one."""
+        raise NotImplementedError(f"{type(self).__name__} must define __call__()")
+
+
+class CompositeTransform(Transform[Observation]):
+    """Applies several transforms, first to last."""
+
+    def __init__(self, transforms: list[Transform[Observation]]) -> None:
+        self.transforms = transforms
+
+    def __call__(self, observation: Observation) -> Observation:
+        """Return the observation after every transform."""
+        for transform in self.transforms:
+            observation = transform(observation)
+        return observation

@@ -1,0 +1,84 @@
+"""ClientProtocol: the client's half of the handshake, and the ids of its requests and sessions.
+
+One instance per link. Futures, deadlines and reconnecting are client/connection.py's affair.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+
+from openenv.errors import OpenEnvError, RemoteProtocolError, to_wire
+from openenv.protocol.frames import (
+    BUFFER_BYTES,
+    MAX_MESSAGE_BYTES,
+    ClientHello,
+    Error,
+    Frame,
+    ServerFrame,
+    ServerHello,
+)
+from openenv.protocol.peer import Peer
+from openenv.protocol.wire import WIRES, Wire
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openenv.protocol.link import Data
+
+_DECODERS = {name: wire.decoder(ServerFrame) for name, wire in WIRES.items()}
+
+
+class ClientProtocol(Peer):
+    """The client's side of one link."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        buffer_bytes: int = BUFFER_BYTES,
+    ) -> None:
+        super().__init__(wire, _DECODERS[wire.subprotocol], max_message_bytes, buffer_bytes)
+        self.token: str | None = None
+        self.server = ServerHello(token="")
+        "What the server said of itself last."
+        self.next_id = count(1).__next__
+        "Allocate a request id."
+        self.next_session = count(1).__next__
+        "Allocate a session's number."
+        self._refused: list[Error] = []
+
+    def hello(self) -> Data:
+        """Return the first message for a new socket."""
+        return self.wire.encode(
+            ClientHello(
+                token=self.token,
+                received=self.link.received,
+                max_message_bytes=self.max_message_bytes,
+            )
+        )
+
+    def attach(self, data: Data) -> list[Data] | None:
+        """Take the server's hello; return the messages it lacks, or None if it knows nothing of
+        this link.
+
+        After None the link has ended, and its sessions with it: begin a new one with a new
+        ClientProtocol. Raises RemoteProtocolError.
+        """
+        hello: ServerHello = self.wire.decode_hello(data, ServerHello)
+        if self.token is not None and not (hello.resumed and self.link.can_resume(hello.received)):
+            self.end()
+            return None
+        if self.token is None and hello.resumed:
+            raise RemoteProtocolError("the server resumed a link that was never begun")
+        self.token = hello.token
+        self.server = hello
+        self._attach(hello.max_message_bytes)
+        return self.link.resume(hello.received)
+
+    def take_local_replies(self) -> list[Error]:
+        """Return the errors for requests that `send` could not put on the wire, and forget them."""
+        refused, self._refused = self._refused, []
+        return refused
+
+    def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:
+        self._refused.append(Error(getattr(frame, "id", 0), *to_wire(error)))

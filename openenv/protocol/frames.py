@@ -1,0 +1,281 @@
+"""Every frame of openenv.v1 as a tagged struct, and the limits and close codes of the protocol.
+
+Knows nothing of bytes (wire.py) or of order (client.py, server.py). docs/reference/protocol.md has
+a section for each. Payloads (actions, observations, states) are kept as raw bytes when received:
+codec.py decodes them where their class is known, so that one bad payload never harms its neighbours
+in a message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+VERSION = 1
+
+SUBPROTOCOL_MSGPACK = "openenv.v1.msgpack"
+SUBPROTOCOL_JSON = "openenv.v1.json"
+
+COALESCE_BYTES = 256 * 1024
+"Frames are gathered into one message up to this size, so that a slow giant does not hold the others' replies."
+
+MAX_MESSAGE_BYTES = 100 * 1024 * 1024
+BUFFER_BYTES = 64 * 1024 * 1024
+GRACE_S = 60.0
+ACK_DELAY_S = 0.1
+
+CLOSE_NORMAL = 1000
+CLOSE_GOING_AWAY = 1001
+CLOSE_PROTOCOL_ERROR = 1002
+CLOSE_RESTART = 1012
+CLOSE_FENCED = 4001
+"A newer socket has taken the link over."
+
+if TYPE_CHECKING:
+    Payload = Any
+else:
+    # Decoding keeps the bytes; encoding ignores annotations, so that any object may be sent.
+    Payload = msgspec.Raw
+
+
+class Frame(msgspec.Struct, array_like=True, gc=False):
+    """Base of all frames: an array whose first element names the frame."""
+
+
+# ---- the client sends
+
+
+class ClientHello(Frame, tag="hello"):
+    """The first message on every socket.
+
+    `token` and `received` resume a link, None and 0 begin one.
+    """
+
+    version: int = VERSION
+    token: str | None = None
+    received: int = 0
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+
+
+class Open(Frame, tag="open"):
+    """Make a session, numbered by the client; or attach to the living one that `token` names."""
+
+    id: int
+    session: int
+    wait_s: float = 0.0
+    label: str | None = None
+    token: str | None = None
+
+
+class Reset(Frame, tag="reset"):
+    """Begin an episode."""
+
+    id: int
+    session: int
+    seed: int | None = None
+    episode_id: str | None = None
+    options: dict[str, Any] | None = None
+
+
+class Step(Frame, tag="step"):
+    """Apply an action. With `stream`, partial observations are sent as they come."""
+
+    id: int
+    session: int
+    action: Payload
+    timeout_s: float | None = None
+    stream: bool = False
+
+
+class GetState(Frame, tag="state"):
+    """Ask for the episode's state."""
+
+    id: int
+    session: int
+
+
+class Close(Frame, tag="close"):
+    """End the session."""
+
+    id: int
+    session: int
+
+
+class Call(Frame, tag="call"):
+    """A JSON-RPC payload for the session's tools."""
+
+    id: int
+    session: int
+    payload: Payload
+
+
+class Cancel(Frame, tag="cancel"):
+    """Give up the session's request of this id; there is no reply to a cancel."""
+
+    id: int
+    session: int
+
+
+class Fork(Frame, tag="fork"):
+    """Branch a session `count` ways."""
+
+    id: int
+    session: int
+    count: int = 1
+
+
+class Snapshot(Frame, tag="snapshot"):
+    """Export a session's state."""
+
+    id: int
+    session: int
+
+
+class Restore(Frame, tag="restore"):
+    """Import a session's state."""
+
+    id: int
+    session: int
+    data: Payload
+
+
+class Watch(Frame, tag="watch"):
+    """Follow the sessions of a label as a spectator."""
+
+    id: int
+    label: str | None = None
+
+
+class Unwatch(Frame, tag="unwatch"):
+    """Stop following."""
+
+    id: int
+    label: str | None = None
+
+
+# ---- the server sends
+
+
+class ServerHello(Frame, tag="hello"):
+    """The first message on every socket. `resumed` is False when a new link was begun."""
+
+    token: str
+    resumed: bool = False
+    received: int = 0
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    grace_s: float = GRACE_S
+    keepalive_s: float | None = None
+    environment: str = ""
+    capabilities: list[str] = []
+    version: int = VERSION
+
+
+class Opened(Frame, tag="opened"):
+    """The session is there; `token` names it on every transport."""
+
+    id: int
+    token: str
+
+
+class Result(Frame, tag="result"):
+    """The reply to reset and step."""
+
+    id: int
+    observation: Payload
+    reward: bool | int | float | None = None
+    done: bool = False
+    truncated: bool = False
+    metadata: dict[str, Any] | None = None
+
+
+class Partial(Frame, tag="partial"):
+    """An observation before the last of a streaming step."""
+
+    id: int
+    observation: Payload
+    reward: bool | int | float | None = None
+    done: bool = False
+    truncated: bool = False
+    metadata: dict[str, Any] | None = None
+
+
+class StateReply(Frame, tag="state"):
+    """The reply to state."""
+
+    id: int
+    state: Payload
+
+
+class Closed(Frame, tag="closed"):
+    """The session has ended: the reply to close, or, with `id` 0, news that the server ended it."""
+
+    id: int
+    session: int
+    reason: str = ""
+
+
+class Error(Frame, tag="error"):
+    """The reply to a request that failed; `id` 0 when no request can be named."""
+
+    id: int
+    code: str
+    message: str
+    retryable: bool = False
+    details: dict[str, Any] | None = None
+
+
+class Forked(Frame, tag="forked"):
+    """The reply to fork: the tokens of the branches."""
+
+    id: int
+    tokens: list[str]
+
+
+class SnapshotReply(Frame, tag="snapshot"):
+    """The reply to snapshot."""
+
+    id: int
+    data: Payload
+
+
+class Event(Frame, tag="event"):
+    """For spectators: a frame that passed in a session."""
+
+    label: str | None
+    frame: Payload
+
+
+ClientFrame = (
+    Open
+    | Reset
+    | Step
+    | GetState
+    | Close
+    | Call
+    | Cancel
+    | Fork
+    | Snapshot
+    | Restore
+    | Watch
+    | Unwatch
+)
+"What a message from a client may hold."
+
+ServerFrame = (
+    Opened | Result | Partial | StateReply | Closed | Error | Forked | SnapshotReply | Event
+)
+"What a message from a server may hold."
+
+UNSUPPORTED_FRAMES = (Call, Fork, Snapshot, Restore, Watch, Unwatch)
+"Named in the specification; this version answers them with the error UNSUPPORTED."
+
+
+class Malformed(msgspec.Struct, gc=False):
+    """In place of a frame that could not be decoded.
+
+    Who asked, as far as it can be told, and what was wrong.
+    """
+
+    id: int
+    message: str

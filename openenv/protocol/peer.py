@@ -1,0 +1,162 @@
+"""Peer: what both sides of openenv.v1 share: frames to messages and back, over a link that survives
+its sockets.
+
+client.py and server.py add their half of the handshake. Knows nothing of sessions; frames pass
+through unread.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, TYPE_CHECKING
+
+from openenv.errors import LocalProtocolError, OpenEnvError, PayloadError, RemoteProtocolError
+from openenv.protocol.frames import BUFFER_BYTES, COALESCE_BYTES, MAX_MESSAGE_BYTES, Frame
+from openenv.protocol.link import Data, Link
+
+if TYPE_CHECKING:
+    from openenv.protocol.wire import MessageDecoder, Wire
+    from collections.abc import Sequence
+
+
+class LinkState(Enum):
+    """Where a link stands. Sockets come and go between DETACHED and LIVE; ENDED is final."""
+
+    DETACHED = "detached"
+    LIVE = "live"
+    ENDED = "ended"
+
+
+TRANSITIONS: dict[tuple[LinkState, str], LinkState] = {
+    (LinkState.DETACHED, "attach"): LinkState.LIVE,
+    # A newer socket takes over from one whose loss was not noticed yet.
+    (LinkState.LIVE, "attach"): LinkState.LIVE,
+    (LinkState.LIVE, "detach"): LinkState.DETACHED,
+    (LinkState.DETACHED, "detach"): LinkState.DETACHED,
+    (LinkState.DETACHED, "end"): LinkState.ENDED,
+    (LinkState.LIVE, "end"): LinkState.ENDED,
+    (LinkState.ENDED, "end"): LinkState.ENDED,
+    (LinkState.ENDED, "detach"): LinkState.ENDED,
+}
+"(state, what happens) -> state. What is not here is a LocalProtocolError."
+
+
+class Peer:
+    """One side of a link. `send` and `receive` are pure: they neither read nor write a socket."""
+
+    resumable = True
+
+    def __init__(
+        self,
+        wire: Wire,
+        decoder: MessageDecoder,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        buffer_bytes: int = BUFFER_BYTES,
+    ) -> None:
+        self.wire = wire
+        self.link = Link(buffer_bytes)
+        self.state = LinkState.DETACHED
+        self.max_message_bytes = max_message_bytes
+        "The largest message that this side takes."
+        self.peer_max_message_bytes = MAX_MESSAGE_BYTES
+        "The largest message that the peer takes; its hello says so."
+        self._decoder = decoder
+        self._mean_frame_bytes = 128.0
+
+    def receive(self, data: Data) -> Sequence[Any]:
+        """Return the frames of a message, in order.
+
+        Raises RemoteProtocolError when it is not one.
+        """
+        if self.state is not LinkState.LIVE:
+            raise LocalProtocolError(f"a message was received on a link that is {self.state.value}")
+        if len(data) > self.max_message_bytes:
+            raise RemoteProtocolError(
+                f"a message of {len(data)} bytes, but at most {self.max_message_bytes} are taken"
+            )
+        acknowledgement, frames = self._decoder.decode(data)
+        link = self.link
+        if acknowledgement != link.acknowledged:
+            link.take_acknowledgement(acknowledgement)
+        if frames:
+            link.received += 1
+        return frames
+
+    def send(self, frames: list[Any]) -> list[Data]:
+        """Return the messages that carry the frames, in order.
+
+        They are kept until the peer acknowledges them.
+        """
+        if self.state is LinkState.ENDED:
+            raise LocalProtocolError("the link has ended")
+        messages: list[Data] = []
+        size = max(1, int(COALESCE_BYTES / self._mean_frame_bytes))
+        for start in range(0, len(frames), size):
+            self._add_message(
+                messages, frames[start : start + size] if len(frames) > size else frames
+            )
+        return messages
+
+    def acknowledgement(self) -> Data | None:
+        """Return a message that only acknowledges, if one is owed.
+
+        It is not numbered and need not arrive.
+        """
+        link = self.link
+        return self.wire.encode((link.announce(), ())) if link.owes_acknowledgement else None
+
+    def detach(self) -> None:
+        """The socket is gone; what is sent from now on is kept for the next one."""
+        self._move("detach")
+
+    def end(self) -> None:
+        """Give the link up for good."""
+        self._move("end")
+
+    def _attach(self, peer_max_message_bytes: int) -> None:
+        self._move("attach")
+        self.peer_max_message_bytes = peer_max_message_bytes
+        # Whatever was announced on the old socket may be lost with it.
+        self.link.announced = self.link.received
+
+    def _move(self, what: str) -> None:
+        state = TRANSITIONS.get((self.state, what))
+        if state is None:
+            raise LocalProtocolError(f"cannot {what} a link that is {self.state.value}")
+        self.state = state
+
+    def _add_message(self, messages: list[Data], frames: list[Any]) -> None:
+        try:
+            data = self.wire.encode((self.link.received, frames))
+        except Exception as error:
+            if len(frames) > 1:
+                for frame in frames:
+                    self._add_message(messages, [frame])
+            else:
+                self._add_refusal(messages, frames[0], _unencodable(frames[0], error))
+            return
+        count, size = len(frames), len(data)
+        self._mean_frame_bytes += (size / count - self._mean_frame_bytes) / 8
+        if size > min(COALESCE_BYTES, self.peer_max_message_bytes) and count > 1:
+            self._add_message(messages, frames[: count // 2])
+            self._add_message(messages, frames[count // 2 :])
+        elif size > self.peer_max_message_bytes:
+            limit = self.peer_max_message_bytes
+            error = PayloadError(
+                f"a {type(frames[0]).__name__} of {size} bytes, but the other side takes {limit}"
+            )
+            self._add_refusal(messages, frames[0], error)
+        else:
+            self.link.announced = self.link.received
+            self.link.keep(data)
+            messages.append(data)
+
+    def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:
+        """Say that a frame cannot be sent; how is the side's own affair."""
+        raise NotImplementedError
+
+
+def _unencodable(frame: Frame, error: Exception) -> OpenEnvError:
+    if isinstance(error, OpenEnvError):
+        return error
+    return PayloadError(f"the payload of a {type(frame).__name__} cannot be encoded: {error}")

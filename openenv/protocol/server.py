@@ -1,0 +1,95 @@
+"""ServerProtocol: the server's half of the handshake, over what both sides share (peer.py).
+
+One instance per link. Who the sessions are, and what a frame does to them, is server/link.py's
+affair.
+"""
+
+from __future__ import annotations
+
+from openenv.errors import OpenEnvError, RemoteProtocolError, to_wire
+from openenv.protocol.frames import (
+    BUFFER_BYTES,
+    GRACE_S,
+    MAX_MESSAGE_BYTES,
+    VERSION,
+    ClientFrame,
+    ClientHello,
+    Error,
+    Frame,
+    ServerHello,
+)
+from openenv.protocol.peer import LinkState, Peer
+from openenv.protocol.wire import WIRES, Wire
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openenv.protocol.link import Data
+
+_DECODERS = {name: wire.decoder(ClientFrame) for name, wire in WIRES.items()}
+
+
+def read_hello(wire: Wire, data: Data) -> ClientHello:
+    """Decode a client's first message.
+
+    Raises RemoteProtocolError, also for a version that is not ours.
+    """
+    hello: ClientHello = wire.decode_hello(data, ClientHello)
+    if hello.version != VERSION:
+        raise RemoteProtocolError(
+            f"this server speaks version {VERSION} of the protocol, not {hello.version}"
+        )
+    if hello.received < 0 or hello.max_message_bytes < 1024:
+        raise RemoteProtocolError("hello: received must be >= 0 and max_message_bytes >= 1024")
+    return hello
+
+
+class ServerProtocol(Peer):
+    """The server's side of one link; `token` names it to its client, and to nobody else."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        token: str,
+        *,
+        grace_s: float = GRACE_S,
+        keepalive_s: float | None = None,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        buffer_bytes: int = BUFFER_BYTES,
+        environment: str = "",
+    ) -> None:
+        super().__init__(wire, _DECODERS[wire.subprotocol], max_message_bytes, buffer_bytes)
+        self.token = token
+        self.grace_s = grace_s
+        self.keepalive_s = keepalive_s
+        self.environment = environment
+
+    def can_resume(self, wire: Wire, hello: ClientHello) -> bool:
+        """Whether this link can go on, on a new socket with this wire and hello."""
+        return (
+            self.state is not LinkState.ENDED
+            and wire is self.wire
+            and hello.token == self.token
+            and self.link.can_resume(hello.received)
+        )
+
+    def attach(self, hello: ClientHello) -> list[Data]:
+        """Take a socket whose client said hello.
+
+        Return what to send first: our hello, and what the client lacks.
+        """
+        resumed = hello.token == self.token
+        self._attach(hello.max_message_bytes)
+        reply = ServerHello(
+            token=self.token,
+            resumed=resumed,
+            received=self.link.received,
+            max_message_bytes=self.max_message_bytes,
+            grace_s=self.grace_s,
+            keepalive_s=self.keepalive_s,
+            environment=self.environment,
+        )
+        return [self.wire.encode(reply), *(self.link.resume(hello.received) if resumed else ())]
+
+    def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:
+        # An error frame is small and plain, so that this cannot recurse twice.
+        self._add_message(messages, [Error(getattr(frame, "id", 0), *to_wire(error))])

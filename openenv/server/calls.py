@@ -1,0 +1,245 @@
+"""EnvironmentCalls: how to call the environments of one class; everything about it is decided once,
+here.
+
+Owns signatures (which options reset takes, whether step wants timeout_s), payload codecs, and the
+way from a frame to a method call and from what it returns to a frame. Knows nothing of threads or
+tasks (runner.py) or of order (session.py).
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import traceback
+from collections.abc import Callable
+from typing import Any, get_args, get_origin
+
+import msgspec
+
+from openenv.codec import Codec, codec_for
+from openenv.environment import Environment
+from openenv.errors import (
+    ConfigurationError,
+    EnvironmentFactoryError,
+    EnvironmentFault,
+    OpenEnvError,
+    PayloadError,
+    SessionError,
+)
+from openenv.models import EnvironmentInfo, State
+from openenv.protocol.frames import GetState, Partial, Reset, Result, StateReply, Step
+
+logger = logging.getLogger("openenv.server")
+
+Factory = Callable[[], Any]
+
+
+class EnvironmentCalls:
+    """The environments that one server serves: factory, payload classes and calling conventions."""
+
+    def __init__(
+        self,
+        factory: Factory,
+        sample: Any,
+        action_cls: Any = None,
+        observation_cls: Any = None,
+        state_cls: Any = None,
+        *,
+        debug: bool = False,
+        execution: str | None = None,
+        is_shared: bool = False,
+    ) -> None:
+        self.factory = factory
+        self.debug = debug
+        self.is_shared = is_shared
+        "Whether there is one instance, which outlives its sessions and is closed with the server."
+        cls = self.cls = sample if isinstance(sample, type) else type(sample)
+        self.name = cls.__name__
+        generic_action, generic_observation, generic_state = _type_arguments(cls)
+        self.action = codec_for(action_cls or generic_action or dict)
+        self.observation = codec_for(observation_cls or generic_observation or Any)
+        self.state: Codec = codec_for(
+            state_cls or generic_state or (State if not _overrides(cls, "state") else Any)
+        )
+        self._reset_name = "reset_async" if _overrides(cls, "reset_async") else "reset"
+        self._step_name = "step_async" if _overrides(cls, "step_async") else "step"
+        step, reset = getattr(cls, self._step_name), getattr(cls, self._reset_name)
+        self.is_async = any(
+            inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
+            for method in (step, reset, getattr(cls, "close", None), getattr(cls, "state", None))
+        )
+        self.execution = (
+            "await" if self.is_async else execution or getattr(cls, "execution", "thread")
+        )
+        if self.execution not in ("inline", "thread", "await"):
+            raise ConfigurationError(
+                f"{self.name}.execution is {self.execution!r}: set it to 'inline' or 'thread'"
+            )
+        self.is_plain = not self.is_async and not inspect.isgeneratorfunction(step)
+        "Whether step is an ordinary function, for which the runner has a shorter way."
+        self.counts_episodes = isinstance(sample, Environment) or (
+            isinstance(sample, type) and issubclass(sample, Environment)
+        )
+        "Whether instances can be given the session's counters, for the state they have by default."
+        self.is_concurrent = bool(getattr(cls, "SUPPORTS_CONCURRENT_SESSIONS", False))
+        self.shares_thread = bool(getattr(cls, "REQUIRES_SINGLE_THREAD_EXECUTOR", False))
+        self._reset_accepts = _accepts(reset)
+        self._step_takes_timeout = "timeout_s" in _accepts(step).names
+        self._warned: set[str] = set()
+
+    # ---- calls: each returns what the method returned, which may be awaitable
+
+    def construct(self) -> Any:
+        """Make an environment. Raises EnvironmentFactoryError."""
+        try:
+            return self.factory()
+        except (Exception, SystemExit) as error:
+            logger.exception("%s could not be constructed", self.name)
+            raise EnvironmentFactoryError(
+                self.name,
+                f"{self.name} could not be constructed: {_text(error)}",
+                type(error).__name__,
+                self._trace(error),
+            ) from error
+
+    def reset(self, environment: Any, arguments: dict[str, Any]) -> Any:
+        """Call reset with what `reset_arguments` made of a frame."""
+        return getattr(environment, self._reset_name)(**arguments)
+
+    def step(self, environment: Any, action: Any, timeout_s: float | None) -> Any:
+        """Call step."""
+        if timeout_s is not None and self._step_takes_timeout:
+            return getattr(environment, self._step_name)(action, timeout_s=timeout_s)
+        return getattr(environment, self._step_name)(action)
+
+    def read_state(self, environment: Any) -> Any:
+        """Return the state, whether it is a property or a method."""
+        state = environment.state
+        return state() if callable(state) else state
+
+    def close(self, environment: Any) -> Any:
+        """Call close, if there is one."""
+        close = getattr(environment, "close", None)
+        return close() if callable(close) else None
+
+    # ---- replies
+
+    def result(self, frame: Reset | Step, observation: Any) -> Result:
+        """Return the reply to reset or step.
+
+        Raises EnvironmentFault for what is no observation of the class.
+        """
+        try:
+            lifted = self.observation.lift(observation)
+        except TypeError as error:
+            raise EnvironmentFault(f"{self.name} {error}", type(error).__name__) from error
+        payload, reward, done, truncated, metadata = lifted
+        return Result(frame.id, payload, reward, done, truncated, metadata)
+
+    def partial(self, frame: Step, observation: Any) -> Partial:
+        """Return an intermediate observation as a frame."""
+        result = self.result(frame, observation)
+        return Partial(
+            result.id,
+            result.observation,
+            result.reward,
+            result.done,
+            result.truncated,
+            result.metadata,
+        )
+
+    def state_reply(self, frame: GetState, state: Any) -> StateReply:
+        """Return the reply to state."""
+        return StateReply(frame.id, state.model_dump() if hasattr(state, "model_dump") else state)
+
+    def fault(self, error: BaseException) -> OpenEnvError:
+        """Return what a client is told of an exception that left the environment.
+
+        No path, no traceback unless debug.
+        """
+        if isinstance(error, OpenEnvError) and not isinstance(error, PayloadError | SessionError):
+            return error
+        return EnvironmentFault(_text(error), type(error).__name__, self._trace(error))
+
+    def info(self, environment: Any) -> EnvironmentInfo:
+        """Return what the environment says of itself."""
+        metadata = environment.get_metadata() if hasattr(environment, "get_metadata") else None
+        if metadata is None:
+            return EnvironmentInfo(name=self.name, description=f"{self.name} environment")
+        if isinstance(metadata, EnvironmentInfo):
+            return metadata
+        data = metadata.model_dump() if hasattr(metadata, "model_dump") else dict(metadata)
+        return msgspec.convert(data, EnvironmentInfo)
+
+    # ---- how
+
+    def reset_arguments(self, frame: Reset, *, lenient: bool) -> dict[str, Any]:
+        """Return the arguments of reset.
+
+        An option it does not take raises PayloadError, or is dropped if `lenient`.
+        """
+        accepts = self._reset_accepts
+        arguments: dict[str, Any] = {}
+        for name, value in (("seed", frame.seed), ("episode_id", frame.episode_id)):
+            if value is None:
+                continue
+            if accepts.takes(name):
+                arguments[name] = value
+            elif name not in self._warned:
+                self._warned.add(name)
+                logger.warning(
+                    "%s.reset takes no %s: the one that clients send is dropped", self.name, name
+                )
+        for name, value in (frame.options or {}).items():
+            if accepts.takes(name):
+                arguments[name] = value
+            elif not lenient:
+                known = ", ".join(sorted(accepts.names)) or "none"
+                raise PayloadError(
+                    f"{self.name}.reset has no option {name!r}; it has: {known}", path=f".{name}"
+                )
+        return arguments
+
+    def _trace(self, error: BaseException) -> str | None:
+        return "".join(traceback.format_exception(error)) if self.debug else None
+
+
+class _Accepts:
+    def __init__(self, names: frozenset[str], anything: bool) -> None:
+        self.names = names
+        self.anything = anything
+
+    def takes(self, name: str) -> bool:
+        return self.anything or name in self.names
+
+
+def _accepts(method: Callable[..., Any]) -> _Accepts:
+    parameters = list(inspect.signature(method).parameters.values())[1:]
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    names = frozenset(parameter.name for parameter in parameters if parameter.kind in named)
+    anything = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    return _Accepts(names, anything)
+
+
+def _overrides(cls: type, name: str) -> bool:
+    own = inspect.getattr_static(cls, name, None)
+    return own is not None and own is not inspect.getattr_static(Environment, name, None)
+
+
+def _type_arguments(cls: type) -> tuple[Any, Any, Any]:
+    """Return the classes in `Environment[A, O, S]` of the nearest base that names them."""
+    for base in (base for klass in cls.__mro__ for base in getattr(klass, "__orig_bases__", ())):
+        if get_origin(base) is Environment:
+            arguments = [
+                argument if isinstance(argument, type) else None for argument in get_args(base)
+            ]
+            return (*arguments, None, None, None)[:3]  # type: ignore[return-value]
+    return None, None, None
+
+
+def _text(error: BaseException) -> str:
+    return (
+        f"the environment called sys.exit({error})"
+        if isinstance(error, SystemExit)
+        else str(error) or repr(error)
+    )

@@ -1,0 +1,81 @@
+"""From what users give (a class, a factory, an instance.
+
+One of several settings) to a registry that serves it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import Any
+
+from openenv.errors import ConfigurationError
+from openenv.server.calls import EnvironmentCalls, Factory
+from openenv.server.config import ServerConfig
+from openenv.server.registry import SessionRegistry
+
+
+def make_registry(
+    env: Any,
+    action_cls: Any = None,
+    observation_cls: Any = None,
+    state_cls: Any = None,
+    *,
+    env_name: str | None = None,
+    max_concurrent_envs: int | None = None,
+    concurrency_config: Any = None,
+    config: ServerConfig | None = None,
+    execution: str | None = None,
+) -> SessionRegistry:
+    """Return the registry of a server.
+
+    Raises ConfigurationError for settings that contradict each other.
+    """
+    config = _config(config, max_concurrent_envs, concurrency_config)
+    factory, sample, is_shared = _factory(env)
+    calls = EnvironmentCalls(
+        factory,
+        sample,
+        action_cls,
+        observation_cls,
+        state_cls,
+        debug=config.debug,
+        execution=execution,
+        is_shared=is_shared,
+    )
+    if env_name:
+        calls.name = env_name
+    return SessionRegistry(calls, config)
+
+
+def _config(
+    config: ServerConfig | None, max_concurrent_envs: int | None, concurrency_config: Any
+) -> ServerConfig:
+    if max_concurrent_envs is not None and concurrency_config is not None:
+        raise ConfigurationError("give max_concurrent_envs or concurrency_config, not both")
+    config = config or ServerConfig.from_env()
+    if concurrency_config is not None:
+        config = replace(
+            config,
+            max_concurrent_envs=concurrency_config.max_concurrent_envs,
+            idle_timeout_s=concurrency_config.session_timeout,
+        )
+    if max_concurrent_envs is not None:
+        config = replace(config, max_concurrent_envs=max_concurrent_envs)
+    return config
+
+
+def _factory(env: Any) -> tuple[Factory, Any, bool]:
+    """Return (factory, class or first instance, whether one instance is shared)."""
+    if inspect.isclass(env):
+        return env, env, False
+    if hasattr(env, "reset") and hasattr(env, "step"):
+        return lambda: env, env, True
+    if not callable(env):
+        raise ConfigurationError(
+            f"env must be an Environment class, a factory or an instance, not {type(env).__name__}"
+        )
+    # What a factory makes is known only when it has made one: the first session gets that instance.
+    first = env()
+    spare = [first]
+    return lambda: spare.pop() if spare else env(), first, False

@@ -1,0 +1,287 @@
+"""SessionLink: the server's end of a logical connection: its sessions, and the replies on their way
+out.
+
+Outlives its sockets: connection.py attaches a channel, and detaches it when it is lost. Knows
+nothing of environments; what a frame means for a session is session.py's affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from openenv.channel import ChannelClosed, FrameChannel
+from openenv.errors import OpenEnvError, RemoteProtocolError, SessionNotFoundError, Unsupported
+from openenv.protocol.frames import (
+    ACK_DELAY_S,
+    CLOSE_FENCED,
+    CLOSE_NORMAL,
+    UNSUPPORTED_FRAMES,
+    Cancel,
+    Close,
+    Closed,
+    Error,
+    Malformed,
+    Open,
+    Opened,
+    Step,
+)
+from openenv.protocol.server import ServerProtocol
+from openenv.server.runner import error_frame
+
+if TYPE_CHECKING:
+    from openenv.protocol.link import Data
+    from openenv.protocol.legacy import LegacyServerProtocol
+    from openenv.server.registry import SessionRegistry
+    from openenv.server.session import Session
+
+
+class SessionLink:
+    """One per client connection, native or legacy.
+
+    `handle` takes what came in, `flush` sends what is ready.
+    """
+
+    def __init__(
+        self, registry: SessionRegistry, protocol: ServerProtocol | LegacyServerProtocol
+    ) -> None:
+        self.registry = registry
+        self.protocol: Any = protocol
+        self.is_native = protocol.resumable
+        self.is_lenient = not protocol.resumable
+        self.encoding = (
+            protocol.wire.encoding if isinstance(protocol, ServerProtocol) else protocol.encoding
+        )
+        self.token: str = getattr(protocol, "token", "")
+        self.channel: FrameChannel | None = None
+        self.is_ended = False
+        self._sessions: dict[int, Session] = {}
+        self._numbers: dict[Session, int] = {}
+        self._outbox: list[Any] = []
+        self._is_flushing = False
+        self._is_handling = False
+        self._is_wake_scheduled = False
+        self._writable = asyncio.Event()
+        self._expires_at_s: float | None = None
+        self._ack_handle: asyncio.TimerHandle | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a socket is attached."""
+        return self.channel is not None
+
+    def is_expired(self, now_s: float) -> bool:
+        """Whether the client has stayed away for longer than its grace."""
+        return self._expires_at_s is not None and now_s >= self._expires_at_s
+
+    # ---- sockets
+
+    def attach(self, channel: FrameChannel) -> FrameChannel | None:
+        """Use this channel from now on.
+
+        Return the one it takes over from, which the caller must close.
+        """
+        old, self.channel = self.channel, channel
+        self._expires_at_s = None
+        return old
+
+    def detach(self, channel: FrameChannel) -> None:
+        """The channel is lost: wait for the client to come back; a legacy one cannot."""
+        if self.channel is not channel:
+            return
+        self.channel = None
+        self._stop_ack_timer()
+        if not self.is_native:
+            self.end("its socket closed")
+        elif not self.is_ended:
+            self.protocol.detach()
+            self._expires_at_s = asyncio.get_running_loop().time() + self.protocol.grace_s
+
+    def end(self, reason: str = "its link ended") -> None:
+        """End the link and its sessions."""
+        if self.is_ended:
+            return
+        self.is_ended = True
+        self._stop_ack_timer()
+        if self.is_native:
+            self.protocol.end()
+            self.registry.remove_link(self)
+        for session in list(self._numbers):
+            session.holder = None
+            session.end(reason)
+        self._sessions.clear()
+        self._numbers.clear()
+
+    # ---- in
+
+    def handle(self, data: Data) -> None:
+        """Take one message. Raises RemoteProtocolError when the link cannot go on."""
+        frames = self.protocol.receive(data)
+        sessions = self._sessions
+        self._is_handling = True
+        try:
+            for frame in frames:
+                if type(frame) is Step:
+                    session = sessions.get(frame.session)
+                    if session is not None:
+                        session.submit(frame, self)
+                        continue
+                self._dispatch(frame)
+        finally:
+            self._is_handling = False
+        if self._ack_handle is None and self.is_native and self.channel is not None:
+            self._ack_handle = asyncio.get_running_loop().call_later(ACK_DELAY_S, self._acknowledge)
+
+    def open(self, frame: Open) -> None:
+        """Give the client a session: a new one, or the one its token names."""
+        if frame.session in self._sessions:
+            raise RemoteProtocolError(f"session {frame.session} is open already")
+        if frame.token is not None:
+            session = self.registry.find(frame.token)
+            if session.holder is not None:
+                session.holder.session_taken_over(session)
+            self._hold(frame.session, session)
+            self.reply(Opened(frame.id, session.token))
+            return
+        session = self.registry.open(frame.label)
+        self._hold(frame.session, session)
+        session.open(frame, self)
+
+    def refuse(self, frame: Open, error: OpenEnvError) -> None:
+        """Tell a legacy client, whose socket is its session, that it gets none."""
+        self.reply(error_frame(frame.id, error))
+        self.is_ended = True
+
+    def session_ended(self, session: Session, reason: str) -> None:
+        """Forget a session of this link, and tell the client unless it has closed it itself."""
+        number = self._numbers.pop(session, None)
+        if number is None:
+            return
+        del self._sessions[number]
+        if self.is_native:
+            if reason != "closed":
+                self.reply(Closed(0, number, reason))
+        else:
+            # A legacy socket lives as long as its session.
+            self.is_ended = True
+            self._schedule_flush()
+
+    def session_taken_over(self, session: Session) -> None:
+        """Another client has opened the session by its token: the newer one wins."""
+        self.session_ended(session, "taken over by another client")
+
+    def _hold(self, number: int, session: Session) -> None:
+        self._sessions[number] = session
+        self._numbers[session] = number
+        session.holder = self
+
+    def _dispatch(self, frame: Any) -> None:
+        kind = type(frame)
+        if kind is Malformed:
+            self.reply(Error(frame.id, RemoteProtocolError.code, frame.message))
+        elif kind is Cancel:
+            session = self._sessions.get(frame.session)
+            if session is not None:
+                session.cancel(frame.id, self)
+        else:
+            try:
+                self._dispatch_request(frame, kind)
+            except OpenEnvError as error:
+                self.reply(error_frame(frame.id, error))
+
+    def _dispatch_request(self, frame: Any, kind: type) -> None:
+        if kind is Open:
+            self.open(frame)
+            return
+        if isinstance(frame, UNSUPPORTED_FRAMES):
+            raise Unsupported(f"this server does not do {kind.__name__.lower()}")
+        session = self._sessions.get(frame.session)
+        if session is None:
+            if kind is Close:
+                self.reply(Closed(frame.id, frame.session, "not open"))
+                return
+            raise SessionNotFoundError(frame.session)
+        session.submit(frame, self)
+
+    # ---- out
+
+    def reply(self, frame: Any) -> None:
+        """Put a frame into the next message. Called on the event loop."""
+        self._outbox.append(frame)
+        if not self._is_handling and not self._is_wake_scheduled:
+            self._schedule_flush()
+
+    async def flush(self) -> None:
+        """Send what is ready: everything in as few messages as its size allows.
+
+        One sender at a time keeps the order.
+        """
+        if self._is_flushing:
+            return
+        self._is_flushing = True
+        try:
+            while self._outbox and self.channel is not None and not self._is_full():
+                frames, self._outbox = self._outbox, []
+                await self._send_all(self.protocol.send(frames))
+        finally:
+            self._is_flushing = False
+        if self.is_ended and self.channel is not None:
+            await self.channel.aclose(CLOSE_NORMAL)
+
+    async def write(self) -> None:
+        """Flush whenever something became ready outside of `handle`; runs as long as its socket."""
+        while True:
+            await self._writable.wait()
+            self._writable.clear()
+            self._is_wake_scheduled = False
+            await self.flush()
+
+    async def _send_all(self, messages: list[Data]) -> None:
+        for message in messages:
+            # The channel may be lost or replaced between two messages: the link keeps what the
+            # client lacks.
+            channel = self.channel
+            if channel is None:
+                return
+            try:
+                await channel.send(message)
+            except ChannelClosed:
+                return
+
+    def _is_full(self) -> bool:
+        return self.is_native and self.protocol.link.is_full
+
+    def _schedule_flush(self) -> None:
+        if self.channel is not None:
+            self._is_wake_scheduled = True
+            self._writable.set()
+        elif self.is_native and not self.is_ended:
+            self._keep()
+
+    def _keep(self) -> None:
+        """While no socket is there, replies are numbered and kept.
+
+        More than the bound of them ends the link.
+        """
+        frames, self._outbox = self._outbox, []
+        self.protocol.send(frames)
+        if self.protocol.link.is_full:
+            self.end("its client stayed away and its replies overflowed")
+
+    def _acknowledge(self) -> None:
+        """Acknowledge what no reply has acknowledged since."""
+        self._ack_handle = None
+        if self.channel is not None and not self.is_ended and not self._is_flushing:
+            message = self.protocol.acknowledgement()
+            if message is not None:
+                self.registry.spawn(self._send_all, [message])
+
+    def _stop_ack_timer(self) -> None:
+        if self._ack_handle is not None:
+            self._ack_handle.cancel()
+            self._ack_handle = None
+
+
+async def fence(channel: FrameChannel) -> None:
+    """Close a channel whose link has been taken over by a newer one."""
+    await channel.aclose(CLOSE_FENCED, "the link continues on a newer socket")

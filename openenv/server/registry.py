@@ -1,0 +1,295 @@
+"""SessionRegistry: all sessions of a server: slots, tokens, deadlines, expiry, links that wait for
+their client, shutdown.
+
+Owns the task group in which anything that belongs to a session runs, so that a session outlives the
+socket that opened it. Starts with the lifespan or, in an app that is mounted without one, with the
+first request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from openenv.errors import (
+    ConcurrencyConfigurationError,
+    ConfigurationError,
+    OpenEnvError,
+    ServerClosing,
+    SessionCapacityError,
+    SessionNotFoundError,
+)
+from openenv.server.config import DEFAULT_SESSIONS, ServerConfig
+from openenv.server.runner import EnvironmentThread, LoopBridge, Runner, TaskRunner, ThreadRunner
+from openenv.server.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from anyio.abc import TaskGroup
+
+    from openenv.server.calls import EnvironmentCalls
+    from openenv.server.link import SessionLink
+
+logger = logging.getLogger("openenv.server")
+
+SWEEP_S = 0.05
+"How often deadlines are looked at; idle sessions are looked at less often."
+
+RETRY_AFTER_S = 1.0
+
+
+class SessionRegistry:
+    """The sessions of one server. Use on one event loop; `start` and `aclose` bound its life."""
+
+    def __init__(self, calls: EnvironmentCalls, config: ServerConfig) -> None:
+        self.calls = calls
+        self.config = config
+        self.step_timeout_s = config.step_timeout_s
+        self.max_sessions = _max_sessions(calls, config)
+        self.sessions: dict[str, Session] = {}
+        "By token. Those that wait for a slot are here too."
+        self.links: dict[str, SessionLink] = {}
+        "By token: the native links, attached or waiting for their client."
+        self.deadlines: dict[Session, float] = {}
+        self.now_s = 0.0
+        "The event loop's clock at the last sweep: good enough for idle times, and free."
+        self.active = 0
+        self.is_draining = False
+        self._waiting: deque[Session] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._bridge: LoopBridge | None = None
+        self._group: TaskGroup | None = None
+        self._host: asyncio.Task[None] | None = None
+        self._stop: asyncio.Event | None = None
+        self._sweep_handle: asyncio.TimerHandle | None = None
+        self._shared_thread: EnvironmentThread | None = None
+        self._idle_swept_at_s = 0.0
+
+    # ---- life
+
+    async def start(self) -> None:
+        """Begin to host sessions on the running event loop. Idempotent."""
+        if self._group is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            raise ConfigurationError(
+                "a server lives on one event loop, and this one has lived on another"
+            )
+        if self._host is None:
+            self._loop, self._stop = loop, asyncio.Event()
+            self._bridge = LoopBridge(loop)
+            self._host = loop.create_task(self._run_host(), name="openenv-registry")
+        while self._group is None:
+            await asyncio.sleep(0)
+
+    async def aclose(self, reason: str = "the server has shut down") -> None:
+        """End every session and link, and wait until their environments are closed."""
+        self.is_draining = True
+        if self._host is None or self._stop is None:
+            return
+        for session in list(self.sessions.values()):
+            session.end(reason)
+        with anyio.move_on_after(self.config.close_timeout_s + 1):
+            while self.sessions:
+                self._arm_sweep()
+                await asyncio.sleep(0.005)
+        for link in list(self.links.values()):
+            link.end()
+        self._stop.set()
+        await self._host
+        if self._shared_thread is not None:
+            self._shared_thread.stop()
+        if self._sweep_handle is not None:
+            self._sweep_handle.cancel()
+            self._sweep_handle = None
+        self._host = self._group = self._loop = None
+        self.is_draining = False
+
+    async def drain(self) -> None:
+        """Take no new sessions and wait until no request runs, at most `drain_timeout_s`."""
+        self.is_draining = True
+        while self._waiting:
+            self._waiting.popleft().end("the server is shutting down")
+        with anyio.move_on_after(self.config.drain_timeout_s):
+            while any(session.is_busy for session in self.sessions.values()):
+                await asyncio.sleep(0.01)
+
+    def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
+        """Run something in the registry's task group."""
+        assert self._group is not None
+        self._group.start_soon(function, *arguments)
+
+    # ---- sessions
+
+    def open(self, label: str | None = None) -> Session:
+        """Make a session; its `open` must follow. Raises ServerClosing."""
+        if self.is_draining:
+            raise ServerClosing("the server is shutting down and takes no new sessions")
+        session = Session(self, self.new_token(), label)
+        self.sessions[session.token] = session
+        self._arm_sweep()
+        return session
+
+    def find(self, token: str) -> Session:
+        """Return the living session of this token. Raises SessionNotFoundError."""
+        session = self.sessions.get(token)
+        if session is None:
+            raise SessionNotFoundError(token)
+        return session
+
+    def remove(self, session: Session, reason: str) -> None:
+        """Forget a session that has ended, give its slot to the next, tell who holds it."""
+        self.sessions.pop(session.token, None)
+        self.deadlines.pop(session, None)
+        if session.has_slot:
+            session.has_slot = False
+            self.active -= 1
+        if session in self._waiting:
+            self._waiting.remove(session)
+        if session.holder is not None:
+            session.holder.session_ended(session, reason)
+        while self._waiting and self.active < self.max_sessions:
+            waiting = self._waiting.popleft()
+            self.deadlines.pop(waiting, None)
+            self.take_slot(waiting)
+            waiting.take_slot()
+
+    def take_slot(self, session: Session) -> bool:
+        """Give a session a slot, if there is one and nobody waits for it."""
+        if self.active >= self.max_sessions or (self._waiting and session not in self._waiting):
+            return False
+        self.active += 1
+        session.has_slot = True
+        return True
+
+    def wait_for_slot(self, session: Session, wait_s: float) -> None:
+        """Put a session into the queue for slots."""
+        self._waiting.append(session)
+        self.set_deadline(session, wait_s)
+
+    def capacity_error(self) -> OpenEnvError:
+        """Return what a client is told for which there is no slot."""
+        return SessionCapacityError(self.active, self.max_sessions, RETRY_AFTER_S)
+
+    def make_runner(self, session: Session) -> Runner:
+        """Return a runner for a new environment, where its class wants to be run."""
+        execution = self.calls.execution
+        if execution == "inline":
+            return Runner(self.calls, session)
+        if execution == "await":
+            return TaskRunner(self.calls, session)
+        assert self._bridge is not None
+        if not self.calls.shares_thread:
+            return ThreadRunner(self.calls, session, EnvironmentThread(self._bridge))
+        if self._shared_thread is None or self._shared_thread.is_abandoned:
+            self._shared_thread = EnvironmentThread(self._bridge, is_shared=True)
+        return ThreadRunner(self.calls, session, self._shared_thread)
+
+    def new_token(self) -> str:
+        """Return a name that cannot be guessed."""
+        return secrets.token_hex(16)
+
+    # ---- links
+
+    def add_link(self, link: SessionLink) -> None:
+        """Remember a native link, so that its client can come back to it."""
+        self.links[link.token] = link
+        self._arm_sweep()
+
+    def remove_link(self, link: SessionLink) -> None:
+        """Forget a link that has ended."""
+        self.links.pop(link.token, None)
+
+    # ---- health
+
+    @property
+    def hung_threads(self) -> int:
+        """How many threads hang in a call that was given up."""
+        return 0 if self._bridge is None else self._bridge.hung_threads
+
+    @property
+    def health(self) -> str:
+        """healthy; degraded while threads hang.
+
+        Unhealthy while no session can be opened for reasons that won't pass.
+        """
+        if self.is_draining or (self._host is not None and self._host.done()):
+            return "unhealthy"
+        if self.hung_threads:
+            return "unhealthy" if self.hung_threads >= self.max_sessions else "degraded"
+        return "healthy"
+
+    # ---- deadlines: one sweep for all of them, because a timer per call costs more than a step
+
+    def set_deadline(self, session: Session, timeout_s: float) -> None:
+        """Call `expire_deadline` of the session after this long, unless it is cleared."""
+        assert self._loop is not None
+        self.deadlines[session] = self._loop.time() + timeout_s
+        self._arm_sweep()
+
+    def clear_deadline(self, session: Session) -> None:
+        """Forget a session's deadline."""
+        self.deadlines.pop(session, None)
+
+    def has_deadline(self, session: Session) -> bool:
+        """Whether a deadline is set."""
+        return session in self.deadlines
+
+    def _arm_sweep(self) -> None:
+        if self._sweep_handle is None and self._loop is not None:
+            self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        assert self._loop is not None
+        self._sweep_handle = None
+        now_s = self.now_s = self._loop.time()
+        for session in [session for session, at_s in self.deadlines.items() if at_s <= now_s]:
+            self.deadlines.pop(session, None)
+            session.expire_deadline()
+        for link in [link for link in self.links.values() if link.is_expired(now_s)]:
+            link.end("its client did not come back in time")
+        if now_s - self._idle_swept_at_s >= min(1.0, self._shortest_idle_s() / 4):
+            self._idle_swept_at_s = now_s
+            self._end_idle(now_s)
+        if self.sessions or self.links or self.deadlines:
+            self._arm_sweep()
+
+    def _shortest_idle_s(self) -> float:
+        limits = (self.config.session_timeout_s, self.config.idle_timeout_s)
+        return min((limit for limit in limits if limit is not None), default=4.0)
+
+    def _end_idle(self, now_s: float) -> None:
+        always_s, unheld_s = self.config.idle_timeout_s, self.config.session_timeout_s
+        if always_s is None and unheld_s is None:
+            return
+        for session in list(self.sessions.values()):
+            idle_s = now_s - session.touched_at_s
+            is_held = session.holder is not None and session.holder.is_live
+            if session.is_busy:
+                continue
+            if (always_s is not None and idle_s > always_s) or (
+                unheld_s is not None and not is_held and idle_s > unheld_s
+            ):
+                session.end(f"idle for {idle_s:.0f} s")
+
+    async def _run_host(self) -> None:
+        assert self._stop is not None and self._loop is not None
+        self.now_s = self._loop.time()
+        async with anyio.create_task_group() as self._group:
+            await self._stop.wait()
+            self._group.cancel_scope.cancel()
+
+
+def _max_sessions(calls: EnvironmentCalls, config: ServerConfig) -> int:
+    asked = config.max_concurrent_envs
+    if asked is None:
+        return DEFAULT_SESSIONS[calls.execution] if calls.is_concurrent else 1
+    if asked > 1 and not calls.is_concurrent:
+        raise ConcurrencyConfigurationError(calls.name, asked)
+    return asked

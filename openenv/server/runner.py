@@ -1,0 +1,344 @@
+"""Runners: each calls one environment, and decides where: on the event loop, in a task, or on a
+thread of its own.
+
+Owns the instance from construction to close. Knows nothing of queues and order: session.py starts
+one request at a time and is told when it has settled. What a call looks like is calls.py's affair.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+from collections import deque
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+
+from openenv.errors import OpenEnvError, to_wire
+from openenv.protocol.frames import (
+    Close,
+    Closed,
+    Error,
+    GetState,
+    Open,
+    Opened,
+    Partial,
+    Reset,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+    import asyncio
+
+    from openenv.codec import Encoding
+    from openenv.server.calls import EnvironmentCalls
+    from openenv.server.session import Session
+
+logger = logging.getLogger("openenv.server")
+
+
+class Origin(Protocol):
+    """Who asked: how its payloads are encoded, and where its reply goes."""
+
+    encoding: Encoding
+    is_lenient: bool
+    "Whether it speaks a dialect that allows step before reset and drops unknown options of reset."
+
+    def reply(self, frame: Any) -> None:
+        """Take a frame for the peer; called on the event loop."""
+
+
+def error_frame(request_id: int, error: OpenEnvError) -> Error:
+    """Return the one translation of an exception to the wire."""
+    return Error(request_id, *to_wire(error))
+
+
+class Runner:
+    """Calls one environment on the event loop, at once.
+
+    The base of the two that call it elsewhere.
+    """
+
+    __slots__ = ("calls", "environment", "session")
+
+    can_abandon = False
+    "Whether a call that hangs can be left behind."
+
+    def __init__(self, calls: EnvironmentCalls, session: Session) -> None:
+        self.calls = calls
+        self.session = session
+        self.environment: Any = None
+
+    def start(self, frame: Any, origin: Origin) -> None:
+        """Run a request; the session's `settle` gets the reply, here before this returns."""
+        self.session.settle(self, frame, origin, self.perform(frame, origin))
+
+    def abandon(self) -> None:
+        """Leave the running call behind; its reply, if it ever comes, is dropped."""
+
+    def perform(self, frame: Any, origin: Origin) -> Any:
+        """Run a request to its reply frame, without ever waiting for the event loop.
+
+        Raises nothing.
+        """
+        try:
+            if type(frame) is Step and self.calls.is_plain:
+                return self._step_plainly(frame, origin)
+            # A class without async methods never suspends: one send runs the coroutine to its end.
+            self._perform(frame, origin).send(None)
+        except StopIteration as end:
+            return end.value
+        except OpenEnvError as error:
+            return error_frame(frame.id, error)
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # the session's boundary: whatever an environment does, its client is told
+            return error_frame(frame.id, self._fault(error))
+        return error_frame(
+            frame.id, OpenEnvError("a synchronous environment waited for the event loop")
+        )
+
+    async def perform_async(self, frame: Any, origin: Origin) -> Any:
+        """Run a request of an environment with async methods to its reply frame.
+
+        Raises nothing but cancellation.
+        """
+        try:
+            return await self._perform(frame, origin)
+        except OpenEnvError as error:
+            return error_frame(frame.id, error)
+        except (Exception, SystemExit) as error:  # the session's boundary, as above
+            return error_frame(frame.id, self._fault(error))
+
+    def emit(self, origin: Origin, frame: Partial) -> None:
+        """Send an intermediate observation."""
+        origin.reply(frame)
+
+    def _step_plainly(self, frame: Step, origin: Origin) -> Any:
+        calls = self.calls
+        action = calls.action.decode(frame.action, origin.encoding)
+        try:
+            observation = calls.step(self.environment, action, frame.timeout_s)
+        except (Exception, SystemExit) as error:
+            raise self._fault(error) from error
+        return calls.result(frame, observation)
+
+    async def _perform(self, frame: Any, origin: Origin) -> Any:
+        calls, kind = self.calls, type(frame)
+        if self.environment is None and kind is not Close:
+            # On open; and on the reset after a call that hung, whose instance was left behind with
+            # its thread.
+            self.environment = calls.construct()
+            self.session.adopt(self.environment)
+        if kind is Open:
+            return Opened(frame.id, self.session.token)
+        call = self._prepare(frame, origin)
+        try:
+            outcome = call()
+            if inspect.isasyncgen(outcome):
+                outcome = await self._follow(frame, origin, outcome)
+            elif inspect.isawaitable(outcome):
+                outcome = await outcome
+            if inspect.isgenerator(outcome):
+                outcome = self._exhaust(frame, origin, outcome)
+        except (Exception, SystemExit) as error:
+            raise self._fault(error) from error
+        if kind is Close:
+            return Closed(frame.id, frame.session, "closed")
+        if kind is GetState:
+            return calls.state_reply(frame, outcome)
+        return calls.result(frame, outcome)
+
+    def _prepare(self, frame: Any, origin: Origin) -> Callable[[], Any]:
+        """Return the call that a frame asks for. Raises PayloadError before anything has run."""
+        calls, environment, kind = self.calls, self.environment, type(frame)
+        if kind is Step:
+            return partial(
+                calls.step,
+                environment,
+                calls.action.decode(frame.action, origin.encoding),
+                frame.timeout_s,
+            )
+        if kind is Reset:
+            return partial(
+                calls.reset, environment, calls.reset_arguments(frame, lenient=origin.is_lenient)
+            )
+        if kind is GetState:
+            return partial(calls.read_state, environment)
+        return partial(calls.close, environment) if environment is not None else _nothing
+
+    async def _follow(self, frame: Step, origin: Origin, values: AsyncGenerator[Any, None]) -> Any:
+        last: Any = None
+        async for value in values:
+            if last is not None and frame.stream:
+                self.emit(origin, self.calls.partial(frame, last))
+            last = value
+        return last
+
+    def _exhaust(self, frame: Step, origin: Origin, values: Generator[Any, None, Any]) -> Any:
+        last: Any = None
+        for value in values:
+            if last is not None and frame.stream:
+                self.emit(origin, self.calls.partial(frame, last))
+            last = value
+        return last
+
+    def _fault(self, error: BaseException) -> OpenEnvError:
+        logger.warning(
+            "%s raised %s: %s", self.calls.name, type(error).__name__, error, exc_info=error
+        )
+        return self.calls.fault(error)
+
+
+def _nothing() -> None:
+    """Close an environment that was never constructed."""
+
+
+class TaskRunner(Runner):
+    """Calls an environment with async methods, in a task that lives only while requests wait."""
+
+    __slots__ = ("_scope",)
+
+    can_abandon = True
+
+    def __init__(self, calls: EnvironmentCalls, session: Session) -> None:
+        super().__init__(calls, session)
+        self._scope: anyio.CancelScope | None = None
+
+    def start(self, frame: Any, origin: Origin) -> None:
+        """Run a request in a task of the registry's group."""
+        self.session.registry.spawn(self._run, frame, origin)
+
+    def abandon(self) -> None:
+        """Cancel the running call."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def _run(self, frame: Any, origin: Origin) -> None:
+        with anyio.CancelScope() as self._scope:
+            reply = await self.perform_async(frame, origin)
+        cancelled, self._scope = self._scope.cancelled_caught, None
+        if not cancelled:
+            self.session.settle(self, frame, origin, reply)
+
+
+class ThreadRunner(Runner):
+    """Calls an environment on one thread from its construction to its close, so that thread-bound libraries work."""
+
+    __slots__ = ("_is_abandoned", "_thread")
+
+    can_abandon = True
+
+    def __init__(
+        self, calls: EnvironmentCalls, session: Session, thread: EnvironmentThread
+    ) -> None:
+        super().__init__(calls, session)
+        self._thread = thread
+        self._is_abandoned = False
+
+    def start(self, frame: Any, origin: Origin) -> None:
+        """Queue a request for the thread."""
+        self._thread.submit(self, frame, origin)
+
+    def abandon(self) -> None:
+        """Leave the thread to the call that hangs in it.
+
+        Should it return, it closes its environment and ends.
+        """
+        self._is_abandoned = True
+        self._thread.abandon()
+
+    def emit(self, origin: Origin, frame: Partial) -> None:
+        """Send an intermediate observation, from the thread."""
+        self._thread.bridge.post(origin.reply, frame)
+
+    def run(self, frame: Any, origin: Origin) -> None:
+        """Perform a request; runs on the thread."""
+        reply = self.perform(frame, origin)
+        if self._is_abandoned:
+            if self.environment is not None and type(frame) is not Close:
+                self.perform(Close(0, 0), origin)
+            return
+        self._thread.bridge.post(self.session.settle, self, frame, origin, reply)
+
+    def release(self) -> None:
+        """Let the thread end when its environment is closed."""
+        self._thread.release()
+
+
+class EnvironmentThread:
+    """A daemon thread that serves one runner, or all of a class that demands a single thread."""
+
+    def __init__(self, bridge: LoopBridge, *, is_shared: bool = False) -> None:
+        self.bridge = bridge
+        self.is_shared = is_shared
+        self.is_abandoned = False
+        self._queue: SimpleQueue[tuple[ThreadRunner, Any, Origin] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="openenv-environment", daemon=True)
+        self._thread.start()
+
+    def submit(self, runner: ThreadRunner, frame: Any, origin: Origin) -> None:
+        """Queue a request."""
+        self._queue.put((runner, frame, origin))
+
+    def abandon(self) -> None:
+        """Count the thread as hung until it comes back; it ends then."""
+        if not self.is_abandoned:
+            self.is_abandoned = True
+            self.bridge.hung_threads += 1
+            self._queue.put(None)
+
+    def release(self) -> None:
+        """End the thread, unless others use it."""
+        if not self.is_shared:
+            self._queue.put(None)
+
+    def stop(self) -> None:
+        """End the thread after what is queued."""
+        self._queue.put(None)
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            runner, frame, origin = item
+            runner.run(frame, origin)
+        if self.is_abandoned:
+            self.bridge.post(self.bridge.thread_came_back)
+
+
+class LoopBridge:
+    """From environment threads back to the event loop: many results, one wake-up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.hung_threads = 0
+        self._loop = loop
+        self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._is_scheduled = False
+
+    def post(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Call something on the event loop soon; from any thread."""
+        self._calls.append((call, arguments))
+        # Between append and this test the loop may have emptied the queue: then the wake-up finds
+        # nothing, which is harmless. The reverse cannot happen, because `_run` clears the flag
+        # before it takes the first call.
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            try:
+                self._loop.call_soon_threadsafe(self._run)
+            except RuntimeError:
+                logger.debug("the event loop is closed: a late result is dropped")
+
+    def thread_came_back(self) -> None:
+        """A hung thread has ended after all."""
+        self.hung_threads -= 1
+
+    def _run(self) -> None:
+        self._is_scheduled = False
+        calls = self._calls
+        while calls:
+            call, arguments = calls.popleft()
+            call(*arguments)

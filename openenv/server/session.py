@@ -1,0 +1,320 @@
+"""Session: the server-side life of one environment instance. One request at a time, in order.
+
+Owns the mailbox, the episode's counters, and what is allowed when. Knows nothing of sockets and
+dialects: a request comes with its origin, and the origin gets the reply. An idle session owns no
+task, thread wake-up or timer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import (
+    NotReset,
+    OpenEnvError,
+    RequestCancelled,
+    SessionError,
+    SessionExpired,
+    StepTimeout,
+)
+from openenv.protocol.frames import Close, Closed, Error, GetState, Open, Reset, Result, Step
+from openenv.server.runner import Origin, Runner, ThreadRunner, error_frame
+
+if TYPE_CHECKING:
+    from openenv.server.registry import SessionRegistry
+
+Request = tuple[Any, Origin]
+
+
+class Session:
+    """Made by the registry. `submit` takes requests, `end` ends it from outside."""
+
+    __slots__ = (
+        "_ending",
+        "_is_advancing",
+        "_queue",
+        "_runner",
+        "_running",
+        "created_at_s",
+        "episode_id",
+        "has_slot",
+        "holder",
+        "is_ended",
+        "label",
+        "last_reply",
+        "needs_reset",
+        "registry",
+        "step_count",
+        "token",
+        "touched_at_s",
+    )
+
+    def __init__(self, registry: SessionRegistry, token: str, label: str | None = None) -> None:
+        self.registry = registry
+        self.token = token
+        self.label = label
+        self.holder: Any = None
+        "The link that has the session open and is told when it ends; None for one that only HTTP uses."
+        self.has_slot = False
+        self.is_ended = False
+        self.needs_reset = True
+        self.episode_id: str | None = None
+        self.step_count = 0
+        self.created_at_s = self.touched_at_s = registry.now_s
+        self.last_reply: tuple[str, Any] | None = None
+        "(request id, reply) of the last named step over HTTP, so that repeating it is harmless."
+        self._runner: Runner = registry.make_runner(self)
+        self._running: Request | None = None
+        self._queue: deque[Request] | None = None
+        self._is_advancing = False
+        self._ending: str | None = None
+        "Why the session is being closed by the server."
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request runs."""
+        return self._running is not None
+
+    def submit(self, frame: Any, origin: Origin) -> None:
+        """Run a request now, or after those before it.
+
+        The origin gets exactly one reply, here or later.
+        """
+        if self._running is not None:
+            self._enqueue(frame, origin)
+        else:
+            self._begin(frame, origin)
+
+    def open(self, frame: Open, origin: Origin) -> None:
+        """Construct the environment, as soon as there is a slot.
+
+        The first call on every session.
+        """
+        self._running = (frame, origin)
+        if self.registry.take_slot(self):
+            self._runner.start(frame, origin)
+        elif frame.wait_s > 0:
+            self.registry.wait_for_slot(self, frame.wait_s)
+        else:
+            self.refuse_slot()
+
+    def take_slot(self) -> None:
+        """Go on with `open`: a slot has come free, and it is this session's."""
+        assert self._running is not None
+        self._runner.start(*self._running)
+
+    def refuse_slot(self) -> None:
+        """Give `open` up: there is no slot, and none came free in time."""
+        assert self._running is not None
+        (frame, origin), self._running = self._running, None
+        origin.reply(error_frame(frame.id, self.registry.capacity_error()))
+        self._finish("no slot")
+
+    def adopt(self, environment: Any) -> None:
+        """Let an environment that has no state of its own see the episode's counters."""
+        if self.registry.calls.counts_episodes:
+            environment._episode = self
+
+    def settle(self, runner: Runner, frame: Any, origin: Origin, reply: Any) -> None:
+        """Take a runner's reply.
+
+        On the event loop. What an abandoned runner says comes too late and is dropped.
+        """
+        if runner is not self._runner or self.is_ended:
+            return
+        kind = type(frame)
+        if type(reply) is Result:
+            if kind is Step:
+                self.step_count += 1
+            else:
+                self._begin_episode(frame)
+        elif kind is Reset:
+            self.needs_reset = True
+        self._running = None
+        self.touched_at_s = self.registry.now_s
+        if self.registry.deadlines:
+            self.registry.clear_deadline(self)
+        if type(reply) is Closed:
+            reply.reason = self._ending or reply.reason
+        origin.reply(reply)
+        if kind is Close or (kind is Open and type(reply) is Error):
+            self._finish(self._ending or ("closed" if kind is Close else "could not be opened"))
+        elif self._ending is not None:
+            self._close(origin)
+        elif self._queue:
+            self._advance()
+
+    def cancel(self, request_id: int, origin: Origin) -> None:
+        """Give up a request: a queued one never runs, a running one is abandoned if its runner can do so."""
+        for item in self._queue or ():
+            if item[0].id == request_id and item[1] is origin:
+                self._queue.remove(item)  # type: ignore[union-attr]
+                origin.reply(error_frame(request_id, RequestCancelled("cancelled before it ran")))
+                return
+        if (
+            self._running is not None
+            and self._running[0].id == request_id
+            and self._running[1] is origin
+        ):
+            frame = self._running[0]
+            if type(frame) in (Step, Reset):
+                # The session goes on only from a known point: whether the call has acted is
+                # anybody's guess.
+                self.needs_reset = True
+            if not isinstance(self._runner, ThreadRunner) and self._runner.can_abandon:
+                self._give_up(RequestCancelled("cancelled while it ran: reset the session"))
+
+    def expire_deadline(self) -> None:
+        """The running call, or the wait for a slot, has taken too long."""
+        if self._running is None:
+            return
+        frame = self._running[0]
+        if not self.has_slot:
+            self.refuse_slot()
+        elif self._ending is not None or type(frame) is Close:
+            self._abandon_and_finish()
+        elif self._runner.can_abandon:
+            limits = [
+                limit
+                for limit in (getattr(frame, "timeout_s", None), self.registry.step_timeout_s)
+                if limit
+            ]
+            self._give_up(StepTimeout(timeout_s=min(limits, default=None)))
+
+    def end(self, reason: str) -> None:
+        """End the session from outside.
+
+        Queued requests are refused, a running one gets a moment, then close.
+        """
+        if self.is_ended or self._ending is not None:
+            return
+        self._ending = reason
+        self._refuse_queue(SessionExpired(reason))
+        if self._running is None:
+            self._close(_NOBODY)
+        elif not self.has_slot:
+            self.refuse_slot()
+        elif isinstance(self._runner, ThreadRunner):
+            self.registry.set_deadline(self, self.registry.config.close_timeout_s)
+        else:
+            self._give_up(SessionExpired(reason))
+            self._close(_NOBODY)
+
+    def _begin(self, frame: Any, origin: Origin) -> None:
+        if self.needs_reset and self._refuses(frame, origin):
+            return
+        self._running = (frame, origin)
+        timeout_s = self.registry.step_timeout_s
+        if timeout_s is not None or (type(frame) is Step and frame.timeout_s is not None):
+            self._set_deadline(frame, timeout_s)
+        self._runner.start(frame, origin)
+
+    def _advance(self) -> None:
+        """Begin what waits, until something runs.
+
+        A loop, because inline requests settle before `_begin` returns.
+        """
+        if self._is_advancing:
+            return
+        self._is_advancing = True
+        while self._queue and self._running is None and self._ending is None:
+            self._begin(*self._queue.popleft())
+        self._is_advancing = False
+
+    def _enqueue(self, frame: Any, origin: Origin) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        if self._ending is not None:
+            origin.reply(error_frame(frame.id, SessionExpired(self._ending)))
+        elif len(self._queue) >= self.registry.config.max_queued_requests:
+            origin.reply(
+                error_frame(frame.id, SessionError("too many requests wait in this session"))
+            )
+        else:
+            self._queue.append((frame, origin))
+            if type(frame) is Close and not self.registry.has_deadline(self):
+                self.registry.set_deadline(self, self.registry.config.close_timeout_s)
+
+    def _refuses(self, frame: Any, origin: Origin) -> bool:
+        """Whether the request needs a reset first; then its origin has been told."""
+        if type(frame) in (Reset, Close) or (
+            origin.is_lenient and self._runner.environment is not None
+        ):
+            return False
+        origin.reply(error_frame(frame.id, NotReset("call reset first")))
+        return True
+
+    def _begin_episode(self, frame: Reset) -> None:
+        self.needs_reset = False
+        self.step_count = 0
+        self.episode_id = frame.episode_id or self.registry.new_token()
+
+    def _set_deadline(self, frame: Any, timeout_s: float | None) -> None:
+        own_s = frame.timeout_s if type(frame) is Step else None
+        limits = [limit for limit in (own_s, timeout_s) if limit is not None]
+        if limits and self._runner.can_abandon and type(frame) in (Step, Reset, GetState):
+            self.registry.set_deadline(self, min(limits))
+
+    def _give_up(self, error: OpenEnvError) -> None:
+        """Answer the running request with an error and leave its call behind."""
+        assert self._running is not None
+        (frame, origin), self._running = self._running, None
+        self.registry.clear_deadline(self)
+        self.needs_reset = True
+        if isinstance(self._runner, ThreadRunner):
+            # The old instance belongs to the thread that hangs: the next reset begins with a new
+            # one.
+            self._runner.abandon()
+            self._runner = self.registry.make_runner(self)
+        else:
+            self._runner.abandon()
+        origin.reply(error_frame(frame.id, error))
+        self._advance()
+
+    def _close(self, origin: Origin) -> None:
+        frame = Close(0, 0)
+        self._running = (frame, origin)
+        self.registry.set_deadline(self, self.registry.config.close_timeout_s)
+        self._runner.start(frame, origin)
+
+    def _abandon_and_finish(self) -> None:
+        assert self._running is not None
+        (frame, origin), self._running = self._running, None
+        self._runner.abandon()
+        reason = self._ending or "closed; a call that hung was abandoned"
+        origin.reply(
+            Closed(frame.id, frame.session, reason)
+            if type(frame) is Close
+            else error_frame(frame.id, SessionExpired(reason))
+        )
+        self._finish(reason)
+
+    def _refuse_queue(self, error: OpenEnvError) -> None:
+        queue, self._queue = self._queue, None
+        for frame, origin in queue or ():
+            origin.reply(
+                Closed(frame.id, frame.session)
+                if type(frame) is Close
+                else error_frame(frame.id, error)
+            )
+
+    def _finish(self, reason: str) -> None:
+        self.is_ended = True
+        self._refuse_queue(SessionExpired(reason))
+        if isinstance(self._runner, ThreadRunner):
+            self._runner.release()
+        self.registry.remove(self, reason)
+
+
+class _Nobody:
+    """The origin of requests that the server makes of its own accord."""
+
+    encoding = "msgpack"
+    is_lenient = False
+
+    def reply(self, frame: Any) -> None:
+        """Drop the reply."""
+
+
+_NOBODY: Any = _Nobody()
