@@ -186,7 +186,7 @@ def schema_hook(expected: Any) -> dict[str, Any]:
 def _numpy() -> Any:
     """Return numpy, imported when the first array needs it, or None where it is not installed."""
     try:
-        import numpy
+        import numpy  # noqa: PLC0415 (importing openenv must stay light)
     except ImportError:
         return None
     return numpy
