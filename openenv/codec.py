@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -39,6 +39,19 @@ class Lifted(NamedTuple):
     done: bool
     truncated: bool
     metadata: dict[str, Any] | None
+
+
+class LiftedFields(Protocol):
+    """What travels beside a payload; a result frame has these too."""
+
+    @property
+    def reward(self) -> bool | int | float | None: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def truncated(self) -> bool: ...
+    @property
+    def metadata(self) -> dict[str, Any] | None: ...
 
 
 class Codec:
@@ -111,7 +124,7 @@ class Codec:
             return lifted._replace(reward=_plain_reward(lifted.reward))
         return lifted
 
-    def restore(self, raw: Any, encoding: Encoding, lifted: Lifted) -> Any:
+    def restore(self, raw: Any, encoding: Encoding, lifted: LiftedFields) -> Any:
         """Return the observation of the class from its payload and what travelled beside it (`lifted.payload` unused)."""
         if not self._can_put_back:
             return self._restore_from_dict(raw, encoding, lifted)
@@ -132,7 +145,7 @@ class Codec:
             observation.metadata = lifted.metadata
         return observation
 
-    def declared_lifted(self, lifted: Any) -> dict[str, Any]:
+    def declared_lifted(self, lifted: LiftedFields) -> dict[str, Any]:
         """Return what of the lifted fields the class declares and this observation has."""
         values = ((name, getattr(lifted, name)) for name in self._lifted)
         return {name: value for name, value in values if value is not None}
@@ -154,12 +167,8 @@ class Codec:
                 del schema["$defs"]
         return schema
 
-    def plain(self, value: Any) -> Any:
-        """Return a payload as plain data: dicts, lists, numbers, strings; arrays as they are."""
-        return plain(value)
-
-    def _restore_from_dict(self, raw: Any, encoding: Encoding, lifted: Lifted) -> Any:
-        value = _GENERIC[encoding].decode(raw)
+    def _restore_from_dict(self, raw: Any, encoding: Encoding, lifted: LiftedFields) -> Any:
+        value = decode_any(raw, encoding)
         if self.cls is Any or self.cls is None or not isinstance(value, dict):
             return value
         value.update(self.declared_lifted(lifted))
@@ -217,6 +226,14 @@ def codec_for(cls: Any) -> Codec:
     except KeyError:
         codec = _codecs[cls] = Codec(cls)
         return codec
+
+
+def decode_any(raw: Any, encoding: Encoding) -> Any:
+    """Decode a payload without a class: dicts, lists, numbers, arrays. Raises PayloadError."""
+    try:
+        return _GENERIC[encoding].decode(raw)
+    except msgspec.DecodeError as error:
+        raise _payload_error(error) from error
 
 
 def plain(value: Any) -> Any:

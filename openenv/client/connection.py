@@ -1,5 +1,4 @@
-"""Connection: one link to a server, for the requests of many sessions. Reconnects by itself, and
-loses or doubles nothing.
+"""Connection: one link to a server, for the requests of many sessions; it loses or doubles none.
 
 Owns sockets, futures and deadlines; frames and numbers are protocol/client.py's affair, episodes
 env.py's. asyncio only, and bound to the event loop that opened it.
@@ -10,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from openenv.channel import ChannelClosed, FrameChannel
-from openenv.client.websocket import Dialed
+from openenv.client.websocket import Dialed, dial
 from openenv.errors import (
     ConfigurationError,
     ConnectError,
@@ -82,6 +82,28 @@ class Connection:
         self._lost: OpenEnvError | None = None
         self._is_closing = False
         self._opening: asyncio.Lock | None = None
+
+    @classmethod
+    def to(
+        cls,
+        url: str,
+        *,
+        connect_timeout_s: float = 10.0,
+        max_message_size_mb: float = 100.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> Connection:
+        """Return a connection to the server at this base URL; nothing is dialed yet."""
+        max_message_bytes = int(max_message_size_mb * 1024 * 1024)
+        dial_server = partial(
+            dial,
+            url,
+            connect_timeout_s=connect_timeout_s,
+            max_message_bytes=max_message_bytes,
+            headers=headers,
+        )
+        return cls(
+            dial_server, connect_timeout_s=connect_timeout_s, max_message_bytes=max_message_bytes
+        )
 
     # ---- life
 

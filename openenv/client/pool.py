@@ -7,12 +7,12 @@ EnvClient (env.py).
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Self, TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from openenv.client.connection import Connection
-from openenv.client.env import TIMEOUT_MARGIN_S, EnvClient
+from openenv.client.env import EnvClient
 from openenv.client.generic import GenericEnvClient
-from openenv.client.websocket import dial
+from openenv.client.session import TIMEOUT_MARGIN_S
 from openenv.errors import ConfigurationError, OpenEnvError
 
 if TYPE_CHECKING:
@@ -50,21 +50,12 @@ class Pool:
             "max_message_size_mb": max_message_size_mb,
             "headers": headers,
         }
-        max_message_bytes = int(max_message_size_mb * 1024 * 1024)
-
-        async def dial_server() -> Any:
-            return await dial(
+        self._connections = [
+            Connection.to(
                 url,
                 connect_timeout_s=connect_timeout_s,
-                max_message_bytes=max_message_bytes,
+                max_message_size_mb=max_message_size_mb,
                 headers=headers,
-            )
-
-        self._connections = [
-            Connection(
-                dial_server,
-                connect_timeout_s=connect_timeout_s,
-                max_message_bytes=max_message_bytes,
             )
             for _ in range(connections)
         ]
@@ -77,7 +68,7 @@ class Pool:
 
     async def __aexit__(self, *_: object) -> None:
         """Close the connections, and with them every session that is still open."""
-        for client in [client for client in self._clients if client.owns_connection]:
+        for client in self._clients:
             await client.close()
         for connection in self._connections:
             await connection.aclose()
@@ -89,20 +80,17 @@ class Pool:
         wait_s: float = SLOT_WAIT_S,
         label: str | None = None,
     ) -> ClientT:
-        """Open a session and return its client.
-
-        Waits for a slot. Without a class the client is a generic one.
-        """
+        """Open a session and return its client; waits for a slot. Without a class it is a generic one."""
         cls: Any = client_cls or GenericEnvClient
         client: ClientT = cls(base_url=self.url, wait_s=wait_s, label=label, **self._client_options)
         connection = min(self._connections, key=lambda candidate: candidate.session_count)
         await connection.open()
         if connection.is_multiplexed:
-            client.share(connection)
+            client._share(connection)
         else:
             # A legacy server has one session per socket.
             self._clients.add(client)
-        await client.open_session()
+        await client._session.open(wait_s)
         return client
 
     async def step_many(
@@ -124,7 +112,8 @@ class Pool:
             )
         patience_s = self.message_timeout_s if timeout_s is None else timeout_s + TIMEOUT_MARGIN_S
         frames = [
-            env.step_frame(action, timeout_s) for env, action in zip(envs, actions, strict=True)
+            env._session.step_frame(env._payload(action), timeout_s)
+            for env, action in zip(envs, actions, strict=True)
         ]
         return await self._ask_many(envs, frames, patience_s, return_exceptions)
 
@@ -140,7 +129,7 @@ class Pool:
         if seeds is not None and len(seeds) != len(envs):
             raise ConfigurationError(f"reset_many got {len(envs)} sessions and {len(seeds)} seeds")
         frames = [
-            env.reset_frame(seed, None, options)
+            env._session.reset_frame(seed, None, options)
             for env, seed in zip(envs, seeds or [None] * len(envs), strict=True)
         ]
         return await self._ask_many(envs, frames, self.message_timeout_s, return_exceptions)
@@ -154,7 +143,7 @@ class Pool:
     ) -> list[Any]:
         by_connection: dict[Connection, list[int]] = {}
         for index, env in enumerate(envs):
-            by_connection.setdefault(env.connection, []).append(index)
+            by_connection.setdefault(env._session.connection, []).append(index)
         groups = list(by_connection.items())
         answers = await asyncio.gather(
             *(
@@ -166,7 +155,7 @@ class Pool:
         failed: OpenEnvError | None = None
         for (_, indices), replies in zip(groups, answers, strict=True):
             for index, reply in zip(indices, replies, strict=True):
-                result = results[index] = envs[index].take_outcome(reply)
+                result = results[index] = envs[index]._outcome(reply)
                 if failed is None and isinstance(result, OpenEnvError):
                     failed = result
         if failed is not None and not return_exceptions:

@@ -142,10 +142,10 @@ class Peer:
             self._add_message(messages, frames[count // 2 :])
         elif size > self.peer_max_message_bytes:
             limit = self.peer_max_message_bytes
-            error = PayloadError(
+            too_large = PayloadError(
                 f"a {type(frames[0]).__name__} of {size} bytes, but the other side takes {limit}"
             )
-            self._add_refusal(messages, frames[0], error)
+            self._add_refusal(messages, frames[0], too_large)
         else:
             self.link.announced = self.link.received
             self.link.keep(data)

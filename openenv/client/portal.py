@@ -1,0 +1,72 @@
+"""The portal: one event loop on a daemon thread, shared by all blocking clients of a process.
+
+Made when first used, made anew after a fork (threads do not survive one), stopped at exit.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from anyio.from_thread import start_blocking_portal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from anyio.from_thread import BlockingPortal
+
+T = TypeVar("T")
+
+THREAD_NAME = "openenv-portal"
+
+
+class _Shared:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.portal: BlockingPortal | None = None
+        self.stack = ExitStack()
+
+    def get(self) -> BlockingPortal:
+        with self.lock:
+            if self.portal is None:
+                context = start_blocking_portal(backend="asyncio", name=THREAD_NAME)
+                self.portal = self.stack.enter_context(context)
+            return self.portal
+
+    def stop(self) -> None:
+        with self.lock:
+            self.portal = None
+            self.stack.close()
+
+
+_shared = _Shared()
+
+
+def run(function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+    """Call an async function on the shared loop and return its result; about 60 us of overhead.
+
+    Works inside a running event loop too, which it blocks. Ctrl-C cancels the call.
+    """
+    future = _shared.get().start_task_soon(function, *arguments)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def stop() -> None:
+    """Stop the shared loop; the next call makes a new one."""
+    _shared.stop()
+
+
+def _forget() -> None:
+    global _shared  # noqa: PLW0603 - the child of a fork has neither the thread nor its lock's owner
+    _shared = _Shared()
+
+
+atexit.register(stop)
+os.register_at_fork(after_in_child=_forget)

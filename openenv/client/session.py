@@ -1,0 +1,152 @@
+"""RemoteSession: one session on a server, in frames: opened, asked, ended. Payloads are env.py's affair.
+
+Keeps what the client knows of the session: its number on the connection, whether it needs a reset, why
+it has ended. A call never goes on in a fresh environment that nobody has reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import (
+    NotReset,
+    OpenEnvError,
+    RequestCancelled,
+    RequestTimeout,
+    SessionExpired,
+    StepTimeout,
+)
+from openenv.protocol.frames import Close, GetState, Open, Reset, Result, Step
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from openenv.client.connection import Connection
+
+TIMEOUT_MARGIN_S = 5.0
+"How much longer than the server's own deadline a client waits for its reply."
+
+
+class RemoteSession:
+    """Opened by the first `open`; again by the next one after it has ended."""
+
+    __slots__ = ("_ended", "_needs_reset", "_number", "connection", "label", "patience_s", "token")
+
+    def __init__(
+        self, connection: Connection, patience_s: float = 60.0, label: str | None = None
+    ) -> None:
+        self.connection = connection
+        self.patience_s = patience_s
+        "How long to wait for the reply to a request that says nothing of its own."
+        self.label = label
+        self.token: str | None = None
+        self._number: int | None = None
+        self._ended: str | None = None
+        self._needs_reset = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server holds the session, as far as is known."""
+        return self._number is not None
+
+    async def open(self, wait_s: float = 0.0) -> None:
+        """Open the session, without an episode yet.
+
+        Raises SessionCapacityError when no slot comes free within `wait_s`.
+        """
+        connection = self.connection
+        await connection.open()
+        number = self._number = connection.next_session(self)
+        self._ended, self._needs_reset = None, True
+        try:
+            frame = Open(connection.next_id(), number, wait_s, self.label)
+            opened = await connection.request(frame, self.patience_s + wait_s)
+        except BaseException:
+            # Cancelled or refused: should the server still open it, it is not wanted.
+            connection.forget_session(number)
+            if connection.is_open:
+                connection.push(Close(connection.next_id(), number))
+            self._number = None
+            raise
+        self.token = opened.token
+
+    async def close(self) -> None:
+        """End the session."""
+        number, self._number = self._number, None
+        if number is not None and self.connection.is_open:
+            self.connection.forget_session(number)
+            close = Close(self.connection.next_id(), number)
+            await self.connection.request(close, self.patience_s)
+
+    def session_closed(self, reason: str) -> None:
+        """Take the news that the server has ended the session, or that it is lost."""
+        self._number = None
+        self._ended = reason
+
+    # ---- requests
+
+    def reset_frame(
+        self, seed: int | None, episode_id: str | None, options: dict[str, Any] | None
+    ) -> Reset:
+        """Return the request that begins an episode. Raises SessionExpired."""
+        number = self._require_number()
+        return Reset(self.connection.next_id(), number, seed, episode_id, options or None)
+
+    def step_frame(self, payload: Any, timeout_s: float | None, *, stream: bool = False) -> Step:
+        """Return the request that applies an action. Raises NotReset, SessionExpired."""
+        number = self._number
+        if number is None or self._needs_reset:
+            self._require_number()
+            raise NotReset("call reset first")
+        return Step(self.connection.next_id(), number, payload, timeout_s, stream)
+
+    def state_frame(self) -> GetState:
+        """Return the request for the state. Raises NotReset, SessionExpired."""
+        return GetState(self.connection.next_id(), self._require_number())
+
+    async def ask(self, frame: Any, timeout_s: float | None = None) -> Any:
+        """Send a request and return its reply; `timeout_s` is the environment's own deadline."""
+        try:
+            reply = await self.connection.request(frame, self.wait_s(timeout_s))
+        except asyncio.CancelledError:
+            # Whether the request still ran cannot be known.
+            self._needs_reset = True
+            raise
+        except OpenEnvError as error:
+            self._note(error)
+            raise
+        if type(frame) is Reset:
+            self._needs_reset = False
+        return reply
+
+    async def follow(self, frame: Step) -> AsyncIterator[Any]:
+        """Send a streaming step; yield its partial replies, then its reply."""
+        try:
+            async for reply in self.connection.stream(frame, self.wait_s(frame.timeout_s)):
+                yield reply
+        except OpenEnvError as error:
+            self._note(error)
+            raise
+
+    def take_outcome(self, reply: Any) -> None:
+        """Learn from a reply that came another way than through `ask`."""
+        if isinstance(reply, OpenEnvError):
+            self._note(reply)
+        elif type(reply) is Result:
+            self._needs_reset = False
+
+    def wait_s(self, timeout_s: float | None) -> float:
+        """Return how long to wait for the reply to a request with this deadline."""
+        return self.patience_s if timeout_s is None else timeout_s + TIMEOUT_MARGIN_S
+
+    def _note(self, error: OpenEnvError) -> None:
+        if isinstance(error, RequestTimeout | StepTimeout | RequestCancelled):
+            self._needs_reset = True
+
+    def _require_number(self) -> int:
+        if self._number is None:
+            if self._ended is not None:
+                raise SessionExpired(self._ended)
+            raise NotReset("call reset first")
+        return self._number
