@@ -90,7 +90,7 @@ __all__ = [*_LAZY, "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 (a fifth of the import budget)
+        from importlib.metadata import version  # noqa: PLC0415 - rarely asked, slow to import
 
         value: Any = version("openenv")
     elif name in _LAZY:

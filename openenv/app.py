@@ -6,7 +6,7 @@ The only place that knows all features. Each of them is a list of routes over th
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
@@ -14,9 +14,10 @@ from openenv.server.host import make_registry
 from openenv.server.routes import session_routes
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from openenv.server.config import ServerConfig
     from openenv.server.registry import SessionRegistry
-    from collections.abc import AsyncIterator
 
 
 def create_app(

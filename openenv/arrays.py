@@ -19,7 +19,7 @@ import functools
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
@@ -29,6 +29,7 @@ __all__ = [
     "EXT_CODE",
     "JSON_KEY",
     "VIEW_MIN_BYTES",
+    "Encoding",
     "dec_hook",
     "decode_ext",
     "decode_json",
@@ -39,6 +40,9 @@ __all__ = [
     "plain",
     "schema_hook",
 ]
+
+Encoding = Literal["msgpack", "json"]
+"The two ways in which payloads are written."
 
 EXT_CODE: Final = 1
 JSON_KEY: Final = "__array__"
@@ -186,7 +190,7 @@ def schema_hook(expected: Any) -> dict[str, Any]:
 def _numpy() -> Any:
     """Return numpy, imported when the first array needs it, or None where it is not installed."""
     try:
-        import numpy  # noqa: PLC0415 (importing openenv must stay light)
+        import numpy  # noqa: PLC0415 - importing openenv must stay light
     except ImportError:
         return None
     return numpy

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -21,37 +21,37 @@ from openenv.errors import ConfigurationError, PayloadError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Encoding = Literal["msgpack", "json"]
+    from openenv.arrays import Encoding
 
 LIFTED = ("reward", "done", "truncated", "metadata")
-"Fields of an observation that travel beside it, in the order of `Lifted`."
+"Fields of an observation that travel beside it, in the order in which frames have them."
 
 _PLAIN_REWARDS = frozenset((float, int, bool, type(None)))
 _PATH = re.compile(r" - at `\$(.*)`$")
 _NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
-class Lifted(NamedTuple):
-    """An observation without its lifted fields, and the fields."""
-
-    payload: Any
-    reward: bool | int | float | None
-    done: bool
-    truncated: bool
-    metadata: dict[str, Any] | None
+T = TypeVar("T")
 
 
 class LiftedFields(Protocol):
     """What travels beside a payload; a result frame has these too."""
 
     @property
-    def reward(self) -> bool | int | float | None: ...
+    def reward(self) -> bool | int | float | None:
+        """The step's reward."""
+
     @property
-    def done(self) -> bool: ...
+    def done(self) -> bool:
+        """Whether the episode has ended by its own rules."""
+
     @property
-    def truncated(self) -> bool: ...
+    def truncated(self) -> bool:
+        """Whether it was ended from outside."""
+
     @property
-    def metadata(self) -> dict[str, Any] | None: ...
+    def metadata(self) -> dict[str, Any] | None:
+        """What else there is to say."""
 
 
 class Codec:
@@ -76,7 +76,6 @@ class Codec:
             raise ConfigurationError(f"{_name(cls)} cannot be a payload class: {error}") from error
         self._fields = () if wire_type is Any else _field_names(cls)
         self._lifted = frozenset(LIFTED).intersection(self._fields)
-        self._lift_by_type: dict[type, Callable[[Any], Lifted]] = {}
         self._can_put_back = (
             not self.is_generic and not self.is_pydantic and _takes_assignment(cls, self._lifted)
         )
@@ -112,20 +111,24 @@ class Codec:
         except msgspec.ValidationError as error:
             raise _payload_error(error) from error
 
-    def lift(self, observation: Any) -> Lifted:
-        """Split an observation into what is sent as such and what travels beside it."""
-        cls = type(observation)
-        lift = self._lift_by_type.get(cls)
-        if lift is None:
-            self._check_type(observation)
-            lift = self._lift_by_type[cls] = _lifter(cls)
-        lifted = lift(observation)
-        if type(lifted.reward) not in _PLAIN_REWARDS:
-            return lifted._replace(reward=_plain_reward(lifted.reward))
-        return lifted
+    def decoder(self, encoding: Encoding) -> Callable[[Any], Any] | None:
+        """Return the short way of `decode`; where it raises msgspec.DecodeError, ask `decode`.
+
+        None if there is no short way for this class.
+        """
+        return None if self.is_pydantic or self.is_generic else self._decoders[encoding].decode
+
+    def lifter(self, observation: Any, build: Callable[..., T]) -> Callable[[int, Any], T]:
+        """Return a function that makes a frame of an id and an observation like this one.
+
+        It calls `build(id, payload, reward, done, truncated, metadata)`. Raises TypeError if the
+        observation is not of the codec's class, or, later, if a reward is no number.
+        """
+        self._check_type(observation)
+        return _lifter(type(observation), build)
 
     def restore(self, raw: Any, encoding: Encoding, lifted: LiftedFields) -> Any:
-        """Return the observation of the class from its payload and what travelled beside it (`lifted.payload` unused)."""
+        """Return the observation of the class from its payload and what travelled beside it."""
         if not self._can_put_back:
             return self._restore_from_dict(raw, encoding, lifted)
         try:
@@ -256,41 +259,40 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _lifter(cls: type) -> Callable[[Any], Lifted]:
+def _lifter(cls: type, build: Callable[..., T]) -> Callable[[int, Any], T]:
     """Return a function that lifts observations of exactly this class."""
     if hasattr(cls, "model_dump"):
-        return lambda observation: _lift_dict(observation.model_dump())
+        return lambda number, observation: build(number, *_lift_dict(observation.model_dump()))
     names = _field_names(cls)
     if not names:
-        return (
-            _lift_dict
-            if issubclass(cls, dict)
-            else lambda value: Lifted(value, None, False, False, None)
-        )
+        if issubclass(cls, dict):
+            return lambda number, observation: build(number, *_lift_dict(observation))
+        return lambda number, observation: build(number, observation)
     kept = [name for name in names if name not in LIFTED]
-    beside = [name if name in names else None for name in LIFTED]
+    has_reward, has_done, has_truncated, has_metadata = (name in names for name in LIFTED)
     # The payload is a Struct of the kept fields: the cheapest thing that encodes as a map.
     payload_cls = msgspec.defstruct(cls.__name__, [(name, Any) for name in kept], gc=False)
     values = _tuple_getter(kept)
-    reward, done, truncated, metadata = beside
 
-    def lift(observation: Any) -> Lifted:
-        return Lifted(
+    def lift(number: int, observation: Any) -> T:
+        reward = observation.reward if has_reward else None
+        return build(
+            number,
             payload_cls(*values(observation)),
-            observation.reward if reward else None,
-            bool(observation.done) if done else False,
-            bool(observation.truncated) if truncated else False,
-            (observation.metadata or None) if metadata else None,
+            reward if type(reward) in _PLAIN_REWARDS else _plain_reward(reward),
+            bool(observation.done) if has_done else False,
+            bool(observation.truncated) if has_truncated else False,
+            (observation.metadata or None) if has_metadata else None,
         )
 
     return lift
 
 
-def _lift_dict(observation: dict[str, Any]) -> Lifted:
+def _lift_dict(observation: dict[str, Any]) -> tuple[Any, ...]:
     payload = {name: value for name, value in observation.items() if name not in LIFTED}
-    return Lifted(
+    return (
         payload,
-        observation.get("reward"),
+        _plain_reward(observation.get("reward")),
         bool(observation.get("done", False)),
         bool(observation.get("truncated", False)),
         observation.get("metadata") or None,
@@ -326,19 +328,21 @@ def _takes_assignment(cls: Any, names: frozenset[str]) -> bool:
             for f in dataclasses.fields(cls)
             if f.default is missing and f.default_factory is missing
         }
-        return not cls.__dataclass_params__.frozen and required.isdisjoint(names)  # type: ignore[attr-defined]
+        return not vars(cls)["__dataclass_params__"].frozen and required.isdisjoint(names)
     return False
 
 
 def _plain_reward(reward: Any) -> bool | int | float | None:
     """Return a numpy or torch scalar as a Python number. Raises TypeError for anything else."""
+    if type(reward) in _PLAIN_REWARDS:
+        return reward  # type: ignore[no-any-return]
     item = getattr(reward, "item", None)
     value = (
         item() if callable(item) else float(reward) if isinstance(reward, int | float) else reward
     )
     if type(value) not in _PLAIN_REWARDS:
         raise TypeError(f"returned the reward {reward!r}, which is not a number")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _with_non_finite(value: Any) -> Any:

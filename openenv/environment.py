@@ -45,10 +45,9 @@ class Environment(Generic[ActT, ObsT, StateT]):
     "Set by the session: who counts episodes and steps. See `state`."
 
     def reset(self, *args: Any, **options: Any) -> Any:
-        """Begin an episode and return its first observation: `reset(seed=None, episode_id=None,
-        **options)`.
+        """Begin an episode and return its first observation.
 
-        Declare of these what the environment uses. The same seed begins the same episode.
+        The arguments are `seed=None, episode_id=None, **options`: declare what is used. The same seed begins the same episode.
         """
         raise NotImplementedError(f"{type(self).__name__} must define reset()")
 
@@ -61,18 +60,14 @@ class Environment(Generic[ActT, ObsT, StateT]):
 
     @property
     def state(self) -> StateT:
-        """The episode's state; a subclass may define it as a property, a plain method or a
-        coroutine function.
+        """The episode's state; a subclass may make it a property, a method or a coroutine function.
 
         By default what the session knows: the episode's id, and the number of steps since reset.
         """
         episode = self._episode
-        state = (
-            State()
-            if episode is None
-            else State(episode_id=episode.episode_id, step_count=episode.step_count)
-        )
-        return state  # type: ignore[return-value]  # the default of StateT
+        if episode is None:
+            return State()  # type: ignore[return-value]  # the default of StateT
+        return State(episode_id=episode.episode_id, step_count=episode.step_count)  # type: ignore[return-value]
 
     def close(self) -> None:
         """Free what the instance holds. Called once, whatever happened before."""
@@ -83,7 +78,7 @@ class Environment(Generic[ActT, ObsT, StateT]):
         return EnvironmentInfo(name=name, description=f"{name} environment")
 
     def _apply_transform(self, observation: ObsT) -> ObsT:
-        return observation if self.transform is None else self.transform(observation)  # type: ignore[no-any-return]
+        return observation if self.transform is None else self.transform(observation)
 
     def _apply_rubric(self, action: ActT, observation: ObsT) -> float:
         return 0.0 if self.rubric is None else float(self.rubric(action, observation))

@@ -17,8 +17,9 @@ unchanged).
       SessionError
         NotReset                   step or state before reset, or after a timeout
         SessionNotFoundError  SessionCapacityError  SessionExpired  SessionCreationError
-        ServerClosing
+        TooManyRequests  ServerClosing
       PayloadError                 action, observation or option does not match its schema
+        PayloadTooLarge
       EnvironmentFault             (also RuntimeError) reset/step raised
         EnvironmentFactoryError  StepTimeout  WorkerDied
       ConfigurationError
@@ -108,7 +109,7 @@ class ConnectionLost(TransportError, ConnectionError):
     """The link is gone for good. `resumable` says whether its sessions still live on the server."""
 
     code = "CONNECTION_LOST"
-    fields = ("sent", "received", "resumable")
+    fields: ClassVar[tuple[str, ...]] = ("sent", "received", "resumable")
 
     def __init__(
         self,
@@ -158,7 +159,7 @@ class SessionNotFoundError(SessionError):
 
     code = "SESSION_NOT_FOUND"
     http_status = 404
-    fields = ("session_id",)
+    fields: ClassVar[tuple[str, ...]] = ("session_id",)
 
     def __init__(self, session_id: str | int | None = None, message: str = "") -> None:
         super().__init__(message or f"no session {session_id!r} here: open one first")
@@ -172,7 +173,7 @@ class SessionCapacityError(SessionError):
     http_status = 503
     close_code = 1013
     retryable = True
-    fields = ("active_sessions", "max_sessions", "retry_after_s")
+    fields: ClassVar[tuple[str, ...]] = ("active_sessions", "max_sessions", "retry_after_s")
 
     def __init__(
         self,
@@ -183,7 +184,7 @@ class SessionCapacityError(SessionError):
     ) -> None:
         super().__init__(
             message
-            or f"all slots are taken ({active_sessions} of {max_sessions}): close a session, or try later"
+            or f"all slots are taken ({active_sessions} of {max_sessions}): close one, or try later"
         )
         self.active_sessions = active_sessions
         self.max_sessions = max_sessions
@@ -195,7 +196,7 @@ class SessionExpired(SessionError):
 
     code = "SESSION_EXPIRED"
     http_status = 404
-    fields = ("reason",)
+    fields: ClassVar[tuple[str, ...]] = ("reason",)
 
     def __init__(self, reason: str | None = None, message: str = "") -> None:
         super().__init__(message or f"the session has ended: {reason or 'unknown reason'}")
@@ -207,11 +208,19 @@ class SessionCreationError(SessionError):
 
     code = "SESSION_CREATION_FAILED"
     http_status = 500
-    fields = ("reason",)
+    fields: ClassVar[tuple[str, ...]] = ("reason",)
 
     def __init__(self, reason: str | None = None, message: str = "") -> None:
         super().__init__(message or f"the session could not be made: {reason}")
         self.reason = reason
+
+
+class TooManyRequests(SessionError):
+    """As many requests wait in the session as may; ask again when some are answered."""
+
+    code = "TOO_MANY_REQUESTS"
+    http_status = 429
+    retryable = True
 
 
 class ServerClosing(SessionError):
@@ -229,18 +238,31 @@ class PayloadError(OpenEnvError):
     code = "PAYLOAD_ERROR"
     http_status = 422
     close_code = 1007
-    fields = ("path",)
+    fields: ClassVar[tuple[str, ...]] = ("path",)
 
     def __init__(self, message: str = "", path: str = "") -> None:
         super().__init__(message)
         self.path = path
 
 
+class PayloadTooLarge(PayloadError):
+    """More bytes than the other side takes."""
+
+    code = "PAYLOAD_TOO_LARGE"
+    http_status = 413
+    close_code = 1009
+    fields = ("limit_bytes",)
+
+    def __init__(self, limit_bytes: int | None = None, message: str = "") -> None:
+        super().__init__(message or f"more than the {limit_bytes} bytes that are taken")
+        self.limit_bytes = limit_bytes
+
+
 class EnvironmentFault(OpenEnvError, RuntimeError):
     """The environment itself raised; `remote_type` is the class name of what it raised."""
 
     code = "ENVIRONMENT_FAULT"
-    fields = ("remote_type", "traceback")
+    fields: ClassVar[tuple[str, ...]] = ("remote_type", "traceback")
 
     def __init__(
         self, message: str = "", remote_type: str | None = None, traceback: str | None = None
@@ -254,7 +276,7 @@ class EnvironmentFactoryError(EnvironmentFault):
     """The environment could not be constructed."""
 
     code = "ENVIRONMENT_FACTORY_FAILED"
-    fields = ("factory_name", "remote_type", "traceback")
+    fields: ClassVar[tuple[str, ...]] = ("factory_name", "remote_type", "traceback")
 
     def __init__(
         self,
@@ -274,7 +296,7 @@ class StepTimeout(EnvironmentFault, TimeoutError):
 
     code = "STEP_TIMEOUT"
     http_status = 504
-    fields = ("timeout_s",)
+    fields: ClassVar[tuple[str, ...]] = ("timeout_s",)
 
     def __init__(self, message: str = "", timeout_s: float | None = None) -> None:
         super().__init__(
@@ -299,7 +321,7 @@ class ConcurrencyConfigurationError(ConfigurationError):
     """More sessions were asked for than the environment class allows."""
 
     code = "CONCURRENCY_CONFIGURATION_ERROR"
-    fields = ("environment_name", "max_concurrent_envs")
+    fields: ClassVar[tuple[str, ...]] = ("environment_name", "max_concurrent_envs")
 
     def __init__(
         self,
@@ -309,8 +331,8 @@ class ConcurrencyConfigurationError(ConfigurationError):
     ) -> None:
         super().__init__(
             message
-            or f"{environment_name} does not set SUPPORTS_CONCURRENT_SESSIONS = True, so it cannot serve "
-            f"{max_concurrent_envs} sessions: set it, or max_concurrent_envs=1"
+            or f"{environment_name} does not set SUPPORTS_CONCURRENT_SESSIONS = True, so it has no "
+            f"{max_concurrent_envs} sessions at once: set it, or max_concurrent_envs=1"
         )
         self.environment_name = environment_name
         self.max_concurrent_envs = max_concurrent_envs
@@ -326,7 +348,7 @@ class StartupTimeout(ProviderError):
     """What was started did not answer in time; `last_lines` is the end of its log."""
 
     code = "STARTUP_TIMEOUT"
-    fields = ("last_lines",)
+    fields: ClassVar[tuple[str, ...]] = ("last_lines",)
 
     def __init__(self, message: str = "", last_lines: str | None = None) -> None:
         super().__init__(message)

@@ -1,5 +1,4 @@
-"""The plain data that environments and clients exchange: Action, Observation, State, StepResult,
-EnvironmentInfo.
+"""The plain data that environments and clients exchange.
 
 No behaviour and no encoding (codec.py does that). Any dataclass, `msgspec.Struct` or dict works in
 their place; these bases only save typing. See environment.py for who makes and who reads them.

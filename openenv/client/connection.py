@@ -120,7 +120,7 @@ class Connection:
     @property
     def encoding(self) -> Any:
         """How payloads of replies are encoded."""
-        return self._protocol.wire.encoding if self._protocol.resumable else self._protocol.encoding
+        return self._protocol.encoding
 
     @property
     def session_count(self) -> int:
@@ -174,10 +174,10 @@ class Connection:
         self._listeners.pop(number, None)
 
     async def request(self, frame: Any, timeout_s: float) -> Any:
-        """Send a request and return its reply frame. Raises what the reply says, ConnectionLost or
-        RequestTimeout.
+        """Send a request and return its reply frame.
 
-        Cancelling the call gives the request up; the connection stays usable.
+        Raises what the reply says, ConnectionLost or RequestTimeout. Cancelling the call gives
+        the request up; the connection stays usable.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop or self._lost is not None:
@@ -266,7 +266,8 @@ class Connection:
     def _check_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not None and loop is not self._loop:
             raise ConfigurationError(
-                "this client is connected on another event loop: make a client per loop, or use its .sync() form"
+                "this client is connected on another event loop: "
+                "make a client per loop, or use its .sync() form"
             )
 
     # ---- writing

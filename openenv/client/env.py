@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class EnvClient(Generic[ActT, ObsT, StateT]):
     """A client for one environment, one episode at a time.
 
-    Subclass it as `EnvClient[MyAction, MyObservation, MyState]`, with an empty body. `async with MyEnv(url) as env:` connects; the first `reset` opens the session. Calls raise the
+    Subclass it as `EnvClient[MyAction, MyObservation, MyState]`, with an empty body.
+    `async with MyEnv(url) as env:` connects; the first `reset` opens the session. Calls raise the
     errors of `openenv.errors`. A lost socket is replaced behind the scenes; when its session is
     lost for good, `step` and `state` raise until the next `reset`, which opens a new one.
 
@@ -103,7 +104,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
 
     @property
     def session_token(self) -> str | None:
-        """The session's name on every transport, HTTP's X-OpenEnv-Session. None before it is open."""
+        """The session's name on every transport. None before it is open."""
         return self._session.token
 
     # ---- episodes
@@ -136,7 +137,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
     async def stream(
         self, action: ActT, timeout_s: float | None = None
     ) -> AsyncIterator[StepResult[ObsT]]:
-        """Apply an action and yield its partial results as they come; the last one is the step's."""
+        """Apply an action; yield its partial results as they come, the step's own last."""
         frame = self._session.step_frame(self._payload(action), timeout_s, stream=True)
         async for reply in self._session.follow(frame):
             yield self._result(reply)
@@ -150,7 +151,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
         return self._state(await self._session.ask(self._session.state_frame()))
 
     async def close(self) -> None:
-        """Close the session, the connection if it is this client's own, and what the provider started."""
+        """Close the session, the client's own connection, and what the provider started."""
         try:
             await self._session.close()
         finally:
@@ -176,7 +177,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
 
     def sync(self) -> SyncEnvClient[ActT, ObsT, StateT]:
         """Return the blocking form of this client, for code without an event loop."""
-        from openenv.client.sync import SyncEnvClient  # noqa: PLC0415 - sync.py is built on this module
+        from openenv.client.sync import SyncEnvClient  # noqa: PLC0415 - built on this module
 
         return SyncEnvClient(self)
 
@@ -186,7 +187,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
         self._owns_connection = False
 
     def _outcome(self, reply: Any) -> StepResult[ObsT] | OpenEnvError:
-        """Return what a reply says that did not come through `_session.ask`; an error as a value."""
+        """Return what a reply to `step_many` or `reset_many` says; an error as a value."""
         try:
             if type(reply) is Error:
                 raise from_wire(reply.code, reply.message, reply.details)
@@ -228,7 +229,8 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
             payload = {"observation": data, **beside, "metadata": metadata}
             return self._parse_result(payload)  # type: ignore[no-any-return]
         data = {**data, **self._observation_codec.declared_lifted(reply)}
-        return StepResult(self._parse_observation(data), **beside, metadata=metadata)  # type: ignore[attr-defined]
+        observation = self._parse_observation(data)  # type: ignore[attr-defined]
+        return StepResult(observation, reply.reward, reply.done, reply.truncated, metadata)
 
     def _state(self, reply: StateReply) -> StateT:
         encoding = self._session.connection.encoding

@@ -80,7 +80,7 @@ class Pool:
         wait_s: float = SLOT_WAIT_S,
         label: str | None = None,
     ) -> ClientT:
-        """Open a session and return its client; waits for a slot. Without a class it is a generic one."""
+        """Open a session, waiting for a slot; return its client, a generic one without a class."""
         cls: Any = client_cls or GenericEnvClient
         client: ClientT = cls(base_url=self.url, wait_s=wait_s, label=label, **self._client_options)
         connection = min(self._connections, key=lambda candidate: candidate.session_count)

@@ -64,7 +64,7 @@ def stop() -> None:
 
 
 def _forget() -> None:
-    global _shared  # noqa: PLW0603 - the child of a fork has neither the thread nor its lock's owner
+    global _shared
     _shared = _Shared()
 
 

@@ -1,7 +1,8 @@
-"""RemoteSession: one session on a server, in frames: opened, asked, ended. Payloads are env.py's affair.
+"""RemoteSession: one session on a server, in frames: opened, asked, ended.
 
-Keeps what the client knows of the session: its number on the connection, whether it needs a reset, why
-it has ended. A call never goes on in a fresh environment that nobody has reset.
+Keeps what the client knows of it: its number on the connection, whether it needs a reset, why it
+has ended. Payloads are env.py's affair. A call never goes on in a fresh environment that nobody
+has reset.
 """
 
 from __future__ import annotations

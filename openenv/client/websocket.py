@@ -1,5 +1,4 @@
-"""Dialing: from a server's URL to a channel over a real WebSocket, and what was agreed with the
-server.
+"""Dialing: from a server's URL to a channel over a real WebSocket, and what was agreed on.
 
 The only place of the client that imports websockets. Knows nothing of frames.
 """
@@ -101,9 +100,7 @@ async def dial(
             proxy=None if urlsplit(target).hostname in _LOOPBACK else True,
         )
     except (OSError, InvalidHandshake, TimeoutError) as error:
-        raise ConnectError(
-            f"no openenv server answers at {url}: {error or type(error).__name__}"
-        ) from error
+        raise ConnectError(f"no openenv server answers at {url}: {error}") from error
     except InvalidURI as error:
         raise ConfigurationError(f"{url!r} is not the URL of a server: {error}") from error
     return Dialed(WebSocketChannel(socket), socket.subprotocol)

@@ -6,6 +6,7 @@ One instance per link. Futures, deadlines and reconnecting are client/connection
 from __future__ import annotations
 
 from itertools import count
+from typing import TYPE_CHECKING
 
 from openenv.errors import OpenEnvError, RemoteProtocolError, to_wire
 from openenv.protocol.frames import (
@@ -19,7 +20,6 @@ from openenv.protocol.frames import (
 )
 from openenv.protocol.peer import Peer
 from openenv.protocol.wire import WIRES, Wire
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from openenv.protocol.link import Data
@@ -58,8 +58,7 @@ class ClientProtocol(Peer):
         )
 
     def attach(self, data: Data) -> list[Data] | None:
-        """Take the server's hello; return the messages it lacks, or None if it knows nothing of
-        this link.
+        """Take the server's hello; return the messages it lacks, None if it does not know the link.
 
         After None the link has ended, and its sessions with it: begin a new one with a new
         ClientProtocol. Raises RemoteProtocolError.

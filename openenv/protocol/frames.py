@@ -18,7 +18,7 @@ SUBPROTOCOL_MSGPACK = "openenv.v1.msgpack"
 SUBPROTOCOL_JSON = "openenv.v1.json"
 
 COALESCE_BYTES = 256 * 1024
-"Frames are gathered into one message up to this size, so that a slow giant does not hold the others' replies."
+"Up to this size frames share a message: a slow giant must not hold the others' replies."
 
 MAX_MESSAGE_BYTES = 100 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024 * 1024

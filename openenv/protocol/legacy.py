@@ -1,6 +1,6 @@
-"""The dialect of existing OpenEnv clients and servers, in terms of our frames: one session per
-socket, no ids, no resume.
+"""The dialect of existing OpenEnv clients and servers, in terms of our frames.
 
+One session per socket, no ids, no resume.
 `{"type": ..., "data": ...}` as JSON text, one reply per request, strictly in order. Spoken when no
 subprotocol was agreed on. LegacyServerProtocol and LegacyClientProtocol have the methods of
 ServerProtocol and ClientProtocol that matter here, so that neither the session layer nor the client
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import count
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,8 +20,10 @@ from openenv.errors import OpenEnvError, PayloadError, RemoteProtocolError, to_w
 from openenv.protocol import frames as f
 
 if TYPE_CHECKING:
-    from openenv.protocol.link import Data
     from collections.abc import Sequence
+
+    from openenv.arrays import Encoding
+    from openenv.protocol.link import Data
 
 SESSION = 1
 "The number of the one session that a legacy socket has."
@@ -65,7 +67,7 @@ class LegacyServerProtocol:
     Their replies are sent without them, in the same order.
     """
 
-    encoding = "json"
+    encoding: Encoding = "json"
     resumable = False
 
     def __init__(self) -> None:
@@ -126,7 +128,8 @@ class LegacyServerProtocol:
         try:
             message = _legacy_message(frame)
             return None if message is None else _encoder.encode(message).decode()
-        except Exception as error:
+        # A payload is a user's object: its encoding may raise anything.
+        except Exception as error:  # noqa: BLE001
             data = {"message": f"the reply cannot be encoded: {error}", "code": "EXECUTION_ERROR"}
             return _encoder.encode({"type": "error", "data": data}).decode()
 
@@ -180,7 +183,7 @@ def _legacy_error(frame: f.Error) -> dict[str, Any]:
 class LegacyClientProtocol:
     """Client side. Replies carry no ids: they belong to the oldest request that has none yet."""
 
-    encoding = "json"
+    encoding: Encoding = "json"
     resumable = False
     token = None
 
@@ -229,7 +232,8 @@ class LegacyClientProtocol:
             return None
         try:
             text = _encoder.encode(message).decode()
-        except Exception as error:
+        # A payload is a user's object: its encoding may raise anything.
+        except Exception as error:  # noqa: BLE001
             self._local.append(
                 f.Error(frame.id, *to_wire(PayloadError(f"the payload cannot be encoded: {error}")))
             )

@@ -1,5 +1,4 @@
-"""Link: one logical connection that outlives its sockets, and delivers each message exactly once
-and in order.
+"""Link: a logical connection that outlives its sockets; each message arrives once, in order.
 
 Owns the numbers of messages, acknowledgements, and what must be sent again after a reconnect. Knows
 nothing of what is in a message. wire.py puts the acknowledgement into the bytes; client.py and

@@ -1,5 +1,4 @@
-"""Peer: what both sides of openenv.v1 share: frames to messages and back, over a link that survives
-its sockets.
+"""Peer: what both sides of openenv.v1 share: frames to messages and back, over a link.
 
 client.py and server.py add their half of the handshake. Knows nothing of sessions; frames pass
 through unread.
@@ -8,15 +7,16 @@ through unread.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openenv.errors import LocalProtocolError, OpenEnvError, PayloadError, RemoteProtocolError
 from openenv.protocol.frames import BUFFER_BYTES, COALESCE_BYTES, MAX_MESSAGE_BYTES, Frame
 from openenv.protocol.link import Data, Link
 
 if TYPE_CHECKING:
-    from openenv.protocol.wire import MessageDecoder, Wire
     from collections.abc import Sequence
+
+    from openenv.protocol.wire import MessageDecoder, Wire
 
 
 class LinkState(Enum):
@@ -54,6 +54,7 @@ class Peer:
         buffer_bytes: int = BUFFER_BYTES,
     ) -> None:
         self.wire = wire
+        self.encoding = wire.encoding
         self.link = Link(buffer_bytes)
         self.state = LinkState.DETACHED
         self.max_message_bytes = max_message_bytes
@@ -128,7 +129,8 @@ class Peer:
     def _add_message(self, messages: list[Data], frames: list[Any]) -> None:
         try:
             data = self.wire.encode((self.link.received, frames))
-        except Exception as error:
+        # A payload is a user's object: its encoding may raise anything.
+        except Exception as error:  # noqa: BLE001
             if len(frames) > 1:
                 for frame in frames:
                     self._add_message(messages, [frame])

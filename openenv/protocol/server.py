@@ -6,6 +6,8 @@ affair.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from openenv.errors import OpenEnvError, RemoteProtocolError, to_wire
 from openenv.protocol.frames import (
     BUFFER_BYTES,
@@ -20,7 +22,6 @@ from openenv.protocol.frames import (
 )
 from openenv.protocol.peer import LinkState, Peer
 from openenv.protocol.wire import WIRES, Wire
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from openenv.protocol.link import Data

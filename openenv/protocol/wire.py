@@ -8,7 +8,7 @@ numbers (link.py) or of what frames mean (frames.py). A message is `[acknowledge
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,10 +17,10 @@ from openenv.errors import RemoteProtocolError
 from openenv.protocol.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, Frame, Malformed
 
 if TYPE_CHECKING:
-    from openenv.protocol.link import Data
     from collections.abc import Callable, Sequence
 
-Encoding = Literal["msgpack", "json"]
+    from openenv.arrays import Encoding
+    from openenv.protocol.link import Data
 
 
 class Wire:
@@ -68,7 +68,7 @@ class Wire:
 
 
 class MessageDecoder:
-    """Decodes messages; a frame that cannot be decoded becomes Malformed, its neighbours are unharmed."""
+    """Decodes messages; a frame that cannot be decoded becomes Malformed, alone."""
 
     def __init__(self, wire: Wire, frame_type: Any) -> None:
         self._wire = wire
@@ -103,7 +103,7 @@ class MessageDecoder:
             return Malformed(self._guess_id(raw), str(error))
 
     def _guess_id(self, raw: msgspec.Raw) -> int:
-        """Return the second element if it can be a request id, so that the error finds its caller."""
+        """Return the second element if it can be a request id: the error then finds its caller."""
         try:
             parts = self._wire._any.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,5 +1,4 @@
-"""EnvironmentCalls: how to call the environments of one class; everything about it is decided once,
-here.
+"""EnvironmentCalls: how to call the environments of one class, decided once.
 
 Owns signatures (which options reset takes, whether step wants timeout_s), payload codecs, and the
 way from a frame to a method call and from what it returns to a frame. Knows nothing of threads or
@@ -12,7 +11,8 @@ import inspect
 import logging
 import traceback
 from collections.abc import Callable
-from typing import Any, get_args, get_origin
+from functools import partial
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import msgspec
 
@@ -28,6 +28,9 @@ from openenv.errors import (
 )
 from openenv.models import EnvironmentInfo, State
 from openenv.protocol.frames import GetState, Partial, Reset, Result, StateReply, Step
+
+if TYPE_CHECKING:
+    from openenv.arrays import Encoding
 
 logger = logging.getLogger("openenv.server")
 
@@ -68,7 +71,7 @@ class EnvironmentCalls:
             inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
             for method in (step, reset, getattr(cls, "close", None), getattr(cls, "state", None))
         )
-        self.execution = (
+        self.execution: str = (
             "await" if self.is_async else execution or getattr(cls, "execution", "thread")
         )
         if self.execution not in ("inline", "thread", "await"):
@@ -85,6 +88,12 @@ class EnvironmentCalls:
         self.shares_thread = bool(getattr(cls, "REQUIRES_SINGLE_THREAD_EXECUTOR", False))
         self._reset_accepts = _accepts(reset)
         self._step_takes_timeout = "timeout_s" in _accepts(step).names
+        self._lift_by_type: dict[type, Callable[[int, Any], Result]] = {}
+        self._action_decoders = {
+            encoding: self.action.decoder(encoding)
+            or partial(self.action.decode, encoding=encoding)
+            for encoding in ("msgpack", "json")
+        }
         self._warned: set[str] = set()
 
     # ---- calls: each returns what the method returned, which may be awaitable
@@ -118,11 +127,42 @@ class EnvironmentCalls:
         return state() if callable(state) else state
 
     def close(self, environment: Any) -> Any:
-        """Call close, if there is one."""
+        """Call close, if there is one; a shared instance outlives its sessions (`close_shared`)."""
         close = getattr(environment, "close", None)
-        return close() if callable(close) else None
+        return close() if callable(close) and not self.is_shared else None
+
+    async def close_shared(self) -> None:
+        """Close the shared instance, with the server."""
+        close = getattr(self.factory(), "close", None) if self.is_shared else None
+        outcome = close() if callable(close) else None
+        if inspect.isawaitable(outcome):
+            await outcome
 
     # ---- replies
+
+    def step_plainly(self, environment: Any, frame: Step, encoding: Encoding) -> Result:
+        """Decode, step and reply in one go: the way of an ordinary `step` function.
+
+        Raises PayloadError before anything has run, and EnvironmentFault.
+        """
+        try:
+            action = self._action_decoders[encoding](frame.action)
+        except msgspec.DecodeError:
+            action = self.action.decode(frame.action, encoding)
+        try:
+            if frame.timeout_s is None or not self._step_takes_timeout:
+                observation = environment.step(action)
+            else:
+                observation = environment.step(action, timeout_s=frame.timeout_s)
+        except (Exception, SystemExit) as error:
+            raise self.fault(error) from error
+        lift = self._lift_by_type.get(type(observation))
+        if lift is None:
+            return self.result(frame, observation)
+        try:
+            return lift(frame.id, observation)
+        except TypeError as error:
+            raise self._wrong_type(error) from error
 
     def result(self, frame: Reset | Step, observation: Any) -> Result:
         """Return the reply to reset or step.
@@ -130,11 +170,13 @@ class EnvironmentCalls:
         Raises EnvironmentFault for what is no observation of the class.
         """
         try:
-            lifted = self.observation.lift(observation)
+            lift = self._lift_by_type.get(type(observation))
+            if lift is None:
+                lift = self.observation.lifter(observation, Result)
+                self._lift_by_type[type(observation)] = lift
+            return lift(frame.id, observation)
         except TypeError as error:
-            raise EnvironmentFault(f"{self.name} {error}", type(error).__name__) from error
-        payload, reward, done, truncated, metadata = lifted
-        return Result(frame.id, payload, reward, done, truncated, metadata)
+            raise self._wrong_type(error) from error
 
     def partial(self, frame: Step, observation: Any) -> Partial:
         """Return an intermediate observation as a frame."""
@@ -153,10 +195,11 @@ class EnvironmentCalls:
         return StateReply(frame.id, state.model_dump() if hasattr(state, "model_dump") else state)
 
     def fault(self, error: BaseException) -> OpenEnvError:
-        """Return what a client is told of an exception that left the environment.
+        """Log an exception that left the environment; return what a client is told of it.
 
-        No path, no traceback unless debug.
+        That is neither a path nor a traceback, unless `debug` is set.
         """
+        logger.warning("%s raised %s: %s", self.name, type(error).__name__, error, exc_info=error)
         if isinstance(error, OpenEnvError) and not isinstance(error, PayloadError | SessionError):
             return error
         return EnvironmentFault(_text(error), type(error).__name__, self._trace(error))
@@ -170,6 +213,10 @@ class EnvironmentCalls:
             return metadata
         data = metadata.model_dump() if hasattr(metadata, "model_dump") else dict(metadata)
         return msgspec.convert(data, EnvironmentInfo)
+
+    def _wrong_type(self, error: TypeError) -> EnvironmentFault:
+        logger.warning("%s %s", self.name, error)
+        return EnvironmentFault(f"{self.name} {error}", type(error).__name__)
 
     # ---- how
 

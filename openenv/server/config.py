@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from openenv.errors import ConfigurationError
 from openenv.protocol.frames import BUFFER_BYTES, GRACE_S, MAX_MESSAGE_BYTES
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ class ServerConfig:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **given: object) -> ServerConfig:
-        """Return a config in which what is not given comes from OPENENV_<FIELD> or MAX_CONCURRENT_ENVS."""
+        """Return a config; what is not given comes from OPENENV_<FIELD> or MAX_CONCURRENT_ENVS."""
         values: dict[str, object] = {}
         for field in fields(cls):
             name = f"OPENENV_{field.name.upper()}"

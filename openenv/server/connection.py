@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openenv.channel import ChannelClosed, Data, FrameChannel
 from openenv.errors import OpenEnvError, RemoteProtocolError

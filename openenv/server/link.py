@@ -1,5 +1,4 @@
-"""SessionLink: the server's end of a logical connection: its sessions, and the replies on their way
-out.
+"""SessionLink: the server's end of a logical connection: its sessions, and replies on their way.
 
 Outlives its sockets: connection.py attaches a channel, and detaches it when it is lost. Knows
 nothing of environments; what a frame means for a session is session.py's affair.
@@ -26,12 +25,13 @@ from openenv.protocol.frames import (
     Opened,
     Step,
 )
-from openenv.protocol.server import ServerProtocol
 from openenv.server.runner import error_frame
 
 if TYPE_CHECKING:
-    from openenv.protocol.link import Data
+    from openenv.arrays import Encoding
     from openenv.protocol.legacy import LegacyServerProtocol
+    from openenv.protocol.link import Data
+    from openenv.protocol.server import ServerProtocol
     from openenv.server.registry import SessionRegistry
     from openenv.server.session import Session
 
@@ -49,9 +49,7 @@ class SessionLink:
         self.protocol: Any = protocol
         self.is_native = protocol.resumable
         self.is_lenient = not protocol.resumable
-        self.encoding = (
-            protocol.wire.encoding if isinstance(protocol, ServerProtocol) else protocol.encoding
-        )
+        self.encoding: Encoding = protocol.encoding
         self.token: str = getattr(protocol, "token", "")
         self.channel: FrameChannel | None = None
         self.is_ended = False
@@ -147,9 +145,9 @@ class SessionLink:
         self._hold(frame.session, session)
         session.open(frame, self)
 
-    def refuse(self, frame: Open, error: OpenEnvError) -> None:
+    def refuse(self, request_id: int, error: OpenEnvError) -> None:
         """Tell a legacy client, whose socket is its session, that it gets none."""
-        self.reply(error_frame(frame.id, error))
+        self.reply(error_frame(request_id, error))
         self.is_ended = True
 
     def session_ended(self, session: Session, reason: str) -> None:

@@ -1,5 +1,4 @@
-"""SessionRegistry: all sessions of a server: slots, tokens, deadlines, expiry, links that wait for
-their client, shutdown.
+"""SessionRegistry: all sessions of a server: slots, tokens, deadlines, expiry, shutdown.
 
 Owns the task group in which anything that belongs to a session runs, so that a session outlives the
 socket that opened it. Starts with the lifespan or, in an app that is mounted without one, with the
@@ -29,7 +28,8 @@ from openenv.server.runner import EnvironmentThread, LoopBridge, Runner, TaskRun
 from openenv.server.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
+
     from anyio.abc import TaskGroup
 
     from openenv.server.calls import EnvironmentCalls
@@ -66,6 +66,7 @@ class SessionRegistry:
         self._group: TaskGroup | None = None
         self._host: asyncio.Task[None] | None = None
         self._stop: asyncio.Event | None = None
+        self._started = asyncio.Event()
         self._sweep_handle: asyncio.TimerHandle | None = None
         self._shared_thread: EnvironmentThread | None = None
         self._idle_swept_at_s = 0.0
@@ -82,11 +83,10 @@ class SessionRegistry:
                 "a server lives on one event loop, and this one has lived on another"
             )
         if self._host is None:
-            self._loop, self._stop = loop, asyncio.Event()
+            self._loop, self._stop, self._started = loop, asyncio.Event(), asyncio.Event()
             self._bridge = LoopBridge(loop)
             self._host = loop.create_task(self._run_host(), name="openenv-registry")
-        while self._group is None:
-            await asyncio.sleep(0)
+        await self._started.wait()
 
     async def aclose(self, reason: str = "the server has shut down") -> None:
         """End every session and link, and wait until their environments are closed."""
@@ -101,6 +101,7 @@ class SessionRegistry:
                 await asyncio.sleep(0.005)
         for link in list(self.links.values()):
             link.end()
+        await self.calls.close_shared()
         self._stop.set()
         await self._host
         if self._shared_thread is not None:
@@ -117,10 +118,11 @@ class SessionRegistry:
         while self._waiting:
             self._waiting.popleft().end("the server is shutting down")
         with anyio.move_on_after(self.config.drain_timeout_s):
-            while any(session.is_busy for session in self.sessions.values()):
+            # Sessions announce nothing when they fall idle: that would cost every step.
+            while any(session.is_busy for session in self.sessions.values()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
-    def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
         """Run something in the registry's task group."""
         assert self._group is not None
         self._group.start_soon(function, *arguments)
@@ -279,9 +281,11 @@ class SessionRegistry:
                 session.end(f"idle for {idle_s:.0f} s")
 
     async def _run_host(self) -> None:
-        assert self._stop is not None and self._loop is not None
+        assert self._stop is not None
+        assert self._loop is not None
         self.now_s = self._loop.time()
         async with anyio.create_task_group() as self._group:
+            self._started.set()
             await self._stop.wait()
             self._group.cancel_scope.cancel()
 

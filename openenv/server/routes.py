@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from openenv.server.connection import SessionEndpoint
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from openenv.server.registry import SessionRegistry
@@ -15,4 +16,4 @@ def session_routes(registry: SessionRegistry) -> list[BaseRoute]:
     """Return the routes over a registry."""
     # An instance, not a function: Starlette then hands the raw ASGI calls through, which is a
     # quarter faster.
-    return [WebSocketRoute("/ws", SessionEndpoint(registry))]  # type: ignore[arg-type]
+    return [WebSocketRoute("/ws", SessionEndpoint(registry))]

@@ -1,5 +1,4 @@
-"""Runners: each calls one environment, and decides where: on the event loop, in a task, or on a
-thread of its own.
+"""Runners: each calls one environment: on the event loop, in a task, or on a thread of its own.
 
 Owns the instance from construction to close. Knows nothing of queues and order: session.py starts
 one request at a time and is told when it has settled. What a call looks like is calls.py's affair.
@@ -31,10 +30,10 @@ from openenv.protocol.frames import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
     import asyncio
+    from collections.abc import AsyncIterator, Callable, Iterator
 
-    from openenv.codec import Encoding
+    from openenv.arrays import Encoding
     from openenv.server.calls import EnvironmentCalls
     from openenv.server.session import Session
 
@@ -44,7 +43,10 @@ logger = logging.getLogger("openenv.server")
 class Origin(Protocol):
     """Who asked: how its payloads are encoded, and where its reply goes."""
 
-    encoding: Encoding
+    @property
+    def encoding(self) -> Encoding:
+        """How its payloads are encoded."""
+
     is_lenient: bool
     "Whether it speaks a dialect that allows step before reset and drops unknown options of reset."
 
@@ -87,18 +89,16 @@ class Runner:
         """
         try:
             if type(frame) is Step and self.calls.is_plain:
-                return self._step_plainly(frame, origin)
+                return self.calls.step_plainly(self.environment, frame, origin.encoding)
             # A class without async methods never suspends: one send runs the coroutine to its end.
             self._perform(frame, origin).send(None)
         except StopIteration as end:
             return end.value
         except OpenEnvError as error:
             return error_frame(frame.id, error)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # the session's boundary: whatever an environment does, its client is told
-            return error_frame(frame.id, self._fault(error))
+        # The session's boundary: whatever an environment raises, its client is told.
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - logged by calls.fault
+            return error_frame(frame.id, self.calls.fault(error))
         return error_frame(
             frame.id, OpenEnvError("a synchronous environment waited for the event loop")
         )
@@ -112,21 +112,12 @@ class Runner:
             return await self._perform(frame, origin)
         except OpenEnvError as error:
             return error_frame(frame.id, error)
-        except (Exception, SystemExit) as error:  # the session's boundary, as above
-            return error_frame(frame.id, self._fault(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary, as above
+            return error_frame(frame.id, self.calls.fault(error))
 
     def emit(self, origin: Origin, frame: Partial) -> None:
         """Send an intermediate observation."""
         origin.reply(frame)
-
-    def _step_plainly(self, frame: Step, origin: Origin) -> Any:
-        calls = self.calls
-        action = calls.action.decode(frame.action, origin.encoding)
-        try:
-            observation = calls.step(self.environment, action, frame.timeout_s)
-        except (Exception, SystemExit) as error:
-            raise self._fault(error) from error
-        return calls.result(frame, observation)
 
     async def _perform(self, frame: Any, origin: Origin) -> Any:
         calls, kind = self.calls, type(frame)
@@ -147,7 +138,7 @@ class Runner:
             if inspect.isgenerator(outcome):
                 outcome = self._exhaust(frame, origin, outcome)
         except (Exception, SystemExit) as error:
-            raise self._fault(error) from error
+            raise self.calls.fault(error) from error
         if kind is Close:
             return Closed(frame.id, frame.session, "closed")
         if kind is GetState:
@@ -172,7 +163,7 @@ class Runner:
             return partial(calls.read_state, environment)
         return partial(calls.close, environment) if environment is not None else _nothing
 
-    async def _follow(self, frame: Step, origin: Origin, values: AsyncGenerator[Any, None]) -> Any:
+    async def _follow(self, frame: Step, origin: Origin, values: AsyncIterator[Any]) -> Any:
         last: Any = None
         async for value in values:
             if last is not None and frame.stream:
@@ -180,19 +171,13 @@ class Runner:
             last = value
         return last
 
-    def _exhaust(self, frame: Step, origin: Origin, values: Generator[Any, None, Any]) -> Any:
+    def _exhaust(self, frame: Step, origin: Origin, values: Iterator[Any]) -> Any:
         last: Any = None
         for value in values:
             if last is not None and frame.stream:
                 self.emit(origin, self.calls.partial(frame, last))
             last = value
         return last
-
-    def _fault(self, error: BaseException) -> OpenEnvError:
-        logger.warning(
-            "%s raised %s: %s", self.calls.name, type(error).__name__, error, exc_info=error
-        )
-        return self.calls.fault(error)
 
 
 def _nothing() -> None:
@@ -228,7 +213,7 @@ class TaskRunner(Runner):
 
 
 class ThreadRunner(Runner):
-    """Calls an environment on one thread from its construction to its close, so that thread-bound libraries work."""
+    """Calls an environment on one thread from construction to close: some libraries demand it."""
 
     __slots__ = ("_is_abandoned", "_thread")
 

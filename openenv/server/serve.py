@@ -1,0 +1,230 @@
+"""serve: an app on a socket, under uvicorn, until a signal says stop; then running steps finish.
+
+Owns the socket, uvicorn's settings and what happens on SIGTERM. What an app is and how it ends its
+sessions is the registry's affair; names of apps are resolved by target.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import stat
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from openenv.errors import ConfigurationError
+from openenv.server.config import ServerConfig
+from openenv.server.target import load_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from openenv.server.registry import SessionRegistry
+
+logger = logging.getLogger("openenv.server")
+
+PONG_TIMEOUT_S = 600.0
+"""How long a client may leave a ping unanswered.
+
+A policy that thinks on the client's event loop answers none meanwhile, so this is minutes, not
+seconds; it only has to be short enough that a client which vanished without a word does not hold
+its sessions for ever. One that was merely slow resumes its link.
+"""
+
+BACKLOG = 2048
+FORCED_CLOSE_S = 5
+"How long sockets may take to close once their sessions have ended."
+
+GC_THRESHOLDS = (100_000, 50, 1000)
+"Few collections: nearly all that a step allocates is freed by reference counting."
+
+
+def serve(
+    app: Any,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    uds: str | None = None,
+    log_level: str = "info",
+    tune_gc: bool = False,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve an app, or what `module:app` or an environment's folder names, until told to stop.
+
+    `port` 0 takes a free one; `uds` listens on a Unix domain socket instead; `ready` is called with
+    the URL once requests are answered. The first SIGTERM or SIGINT drains: no new sessions, running
+    steps finish, clients are told; then this returns. The second kills the process. `tune_gc`
+    collects garbage rarely, for the whole process. Raises ConfigurationError.
+    """
+    configure_logging(log_level)
+    app = load_app(app) if isinstance(app, str) else app
+    with listening(host, port, uds) as listener:
+        DrainingServer(app, url_of(listener, host), tune_gc=tune_gc, ready=ready).run([listener])
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server, which lets the sessions end well before it closes their sockets."""
+
+    def __init__(
+        self,
+        app: Any,
+        url: str,
+        *,
+        tune_gc: bool = False,
+        ready: Callable[[str], None] | None = None,
+    ) -> None:
+        self.url = url
+        self.registry: SessionRegistry | None = registry_of(app)
+        self._tune_gc = tune_gc
+        self._ready = ready
+        config = self.registry.config if self.registry is not None else ServerConfig()
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="on" if self.registry is not None else "auto",
+                ws="websockets-sansio",
+                # Deflating small frames costs more than everything else that is done with them.
+                ws_per_message_deflate=False,
+                ws_max_size=config.max_message_bytes,
+                ws_ping_interval=config.keepalive_s,
+                ws_ping_timeout=PONG_TIMEOUT_S,
+                timeout_graceful_shutdown=FORCED_CLOSE_S,
+                backlog=BACKLOG,
+                access_log=False,
+                log_config=None,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets=sockets)
+        if not self.started:
+            return
+        if self._tune_gc:
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*GC_THRESHOLDS)
+        logger.info("serving on %s", self.url)
+        if self._ready is not None:
+            self._ready(self.url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then close the sockets and end the lifespan."""
+        # The listener stays open meanwhile: who comes now is told why it gets no session, and
+        # /health says so too.
+        if self.registry is not None:
+            logger.info("draining: %d sessions", len(self.registry.sessions))
+            await self.registry.drain()
+        await super().shutdown(sockets=sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop after draining; on a second signal, die of it."""
+        if self.should_exit:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Obey signals meanwhile. Unlike uvicorn's, this does not raise them again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {
+            number: signal.signal(number, self.handle_exit)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def registry_of(app: Any) -> SessionRegistry | None:
+    """Return the registry of an app that `create_app` made, None of any other."""
+    return getattr(getattr(app, "state", None), "registry", None)
+
+
+def configure_logging(level: str) -> None:
+    """Log to stderr from `level` on; of uvicorn only what is wrong, unless everything is wanted."""
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ConfigurationError(f"log_level is {level!r}: set it to debug, info, warning or error")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("openenv").setLevel(number)
+    logging.getLogger("uvicorn").setLevel(number if number <= logging.DEBUG else logging.WARNING)
+
+
+# ---- sockets
+
+
+@contextmanager
+def listening(host: str, port: int, uds: str | None = None) -> Iterator[socket.socket]:
+    """Bind a listening socket. Raises ConfigurationError for an address that cannot be used."""
+    # Bound here and not by uvicorn, which would log a failure and exit.
+    listener = _unix_listener(uds) if uds is not None else _tcp_listener(host, port)
+    with listener:
+        yield listener
+    if uds is not None:
+        _remove_socket(uds)
+
+
+def url_of(listener: socket.socket, host: str = "127.0.0.1") -> str:
+    """Return the URL of a listening socket; `host` is what it was bound to."""
+    address = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{address}"
+    return f"http://[{host}]:{address[1]}" if ":" in host else f"http://{host}:{address[1]}"
+
+
+def _tcp_listener(host: str, port: int) -> socket.socket:
+    try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OverflowError as error:
+        raise ConfigurationError(f"port is {port}: it must be from 0 to 65535") from error
+    except OSError as error:
+        if isinstance(error, socket.gaierror):
+            why = "there is no such host"
+        elif (OSError(error.errno, "").__class__, error.errno) and error.errno == 98:
+            why = "the port is in use: stop what uses it, or choose another (0 takes a free one)"
+        else:
+            why = error.strerror or str(error)
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {why}") from error
+
+
+def _unix_listener(path: str) -> socket.socket:
+    _remove_socket(path)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(path)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"cannot listen on {path}: {error.strerror or error}") from error
+    return listener
+
+
+def _remove_socket(path: str) -> None:
+    """Remove the socket that a server left behind. Raises ConfigurationError if it still listens."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise ConfigurationError(f"cannot listen on {path}: it is a file, not a socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise ConfigurationError(f"cannot listen on {path}: another server uses it")

@@ -1,0 +1,1 @@
+"""What tests of environments and servers need: faults on purpose, and contracts."""
