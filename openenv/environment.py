@@ -47,7 +47,8 @@ class Environment(Generic[ActT, ObsT, StateT]):
     def reset(self, *args: Any, **options: Any) -> Any:
         """Begin an episode and return its first observation.
 
-        The arguments are `seed=None, episode_id=None, **options`: declare what is used. The same seed begins the same episode.
+        The arguments are `seed=None, episode_id=None, **options`: declare what is used. The same
+        seed begins the same episode.
         """
         raise NotImplementedError(f"{type(self).__name__} must define reset()")
 

@@ -71,9 +71,8 @@ class EnvironmentCalls:
             inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
             for method in (step, reset, getattr(cls, "close", None), getattr(cls, "state", None))
         )
-        self.execution: str = (
-            "await" if self.is_async else execution or getattr(cls, "execution", "thread")
-        )
+        own: str = getattr(cls, "execution", "thread")
+        self.execution = "await" if self.is_async else execution or own
         if self.execution not in ("inline", "thread", "await"):
             raise ConfigurationError(
                 f"{self.name}.execution is {self.execution!r}: set it to 'inline' or 'thread'"
