@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEAVY = {"starlette", "pydantic", "numpy", "docker", "httpx", "typer", "rich", "uvicorn"}
 BUDGET_S = 0.2
-ATTEMPTS = 5
+ATTEMPTS = 10
 
 PROBE = """
 import json, sys, time
@@ -47,6 +47,8 @@ def test_importing_it_loads_nothing_heavy(module: str) -> None:
 
 @pytest.mark.parametrize("module", ["openenv", "openenv.client", "openenv.client.env"])
 def test_importing_it_stays_within_its_budget(module: str) -> None:
-    # The best of several: other processes can only make it slower, never faster.
-    best_s = min(imported(module)[0] for _ in range(ATTEMPTS))
-    assert best_s <= BUDGET_S
+    # Other processes can only make it slower, never faster: one good attempt is proof enough.
+    measured_s = []
+    while len(measured_s) < ATTEMPTS and min(measured_s, default=BUDGET_S + 1) > BUDGET_S:
+        measured_s.append(imported(module)[0])
+    assert min(measured_s) <= BUDGET_S
