@@ -28,6 +28,7 @@ from openenv.errors import PayloadError
 __all__ = [
     "EXT_CODE",
     "JSON_KEY",
+    "NON_FINITE",
     "VIEW_MIN_BYTES",
     "Encoding",
     "dec_hook",
@@ -43,6 +44,9 @@ __all__ = [
 
 Encoding = Literal["msgpack", "json"]
 "The two ways in which payloads are written."
+
+NON_FINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"How JSON spells the numbers that it lacks."
 
 EXT_CODE: Final = 1
 JSON_KEY: Final = "__array__"

@@ -28,7 +28,6 @@ LIFTED = ("reward", "done", "truncated", "metadata")
 
 _PLAIN_REWARDS = frozenset((float, int, bool, type(None)))
 _PATH = re.compile(r" - at `\$(.*)`$")
-_NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
 T = TypeVar("T")
@@ -223,7 +222,9 @@ _codecs: dict[Any, Codec] = {}
 
 
 def codec_for(cls: Any) -> Codec:
-    """Return the codec of a class; None, dict and Any take whatever comes."""
+    """Return the codec of a class; None, dict and Any take whatever comes, a codec is its own."""
+    if isinstance(cls, Codec):
+        return cls
     try:
         return _codecs[cls]
     except KeyError:
@@ -347,7 +348,7 @@ def _plain_reward(reward: Any) -> bool | int | float | None:
 
 def _with_non_finite(value: Any) -> Any:
     if isinstance(value, str):
-        return _NON_FINITE.get(value, value)
+        return arrays.NON_FINITE.get(value, value)
     if isinstance(value, dict):
         return {key: _with_non_finite(item) for key, item in value.items()}
     if isinstance(value, list):

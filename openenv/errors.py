@@ -251,7 +251,7 @@ class PayloadTooLarge(PayloadError):
     code = "PAYLOAD_TOO_LARGE"
     http_status = 413
     close_code = 1009
-    fields = ("limit_bytes",)
+    fields: ClassVar[tuple[str, ...]] = ("limit_bytes",)
 
     def __init__(self, limit_bytes: int | None = None, message: str = "") -> None:
         super().__init__(message or f"more than the {limit_bytes} bytes that are taken")

@@ -80,6 +80,7 @@ class Connection:
         self._sweep_handle: asyncio.TimerHandle | None = None
         self._ack_handle: asyncio.TimerHandle | None = None
         self._lost: OpenEnvError | None = None
+        self._farewell: OpenEnvError | None = None
         self._is_closing = False
         self._opening: asyncio.Lock | None = None
 
@@ -138,7 +139,8 @@ class Connection:
             if self.is_open:
                 return
             await self._stop_tasks()
-            self._lost, self._is_closing = None, False
+            self._lost = self._farewell = None
+            self._is_closing = False
             await self._begin(await self._dial())
             self._tasks = [
                 loop.create_task(self._run(), name="openenv-reader"),
@@ -259,7 +261,8 @@ class Connection:
     def _check_usable(self, loop: asyncio.AbstractEventLoop) -> None:
         self._check_loop(loop)
         if self._lost is not None:
-            raise ConnectionLost(str(self._lost)) from self._lost
+            code, message, _, details = to_wire(self._lost)
+            raise from_wire(code, message, details)
         if not self._tasks:
             raise ConnectionLost("the connection is not open")
 
@@ -362,7 +365,8 @@ class Connection:
             if listener is not None:
                 listener.session_closed(frame.reason)
         elif type(frame) is Error and frame.id == 0:
-            logger.warning("the server reports: %s (%s)", frame.message, frame.code)
+            # A legacy server that refuses a session says so unasked, and closes.
+            self._farewell = from_wire(frame.code, frame.message, frame.details)
 
     def _acknowledge(self) -> None:
         self._ack_handle = None
@@ -423,7 +427,8 @@ class Connection:
             or not self._protocol.resumable
             or closed.code in (CLOSE_FENCED, CLOSE_PROTOCOL_ERROR)
         ):
-            self._lose(ConnectionLost(f"the server closed the connection ({closed})"))
+            lost = ConnectionLost(f"the server closed the connection ({closed})")
+            self._lose(self._farewell or lost)
             return False
         protocol: ClientProtocol = self._protocol
         protocol.detach()

@@ -51,17 +51,17 @@ class RemoteSession:
         """Whether the server holds the session, as far as is known."""
         return self._number is not None
 
-    async def open(self, wait_s: float = 0.0) -> None:
-        """Open the session, without an episode yet.
+    async def open(self, wait_s: float = 0.0, token: str | None = None) -> None:
+        """Open the session, without an episode yet; or take over the living one that `token` names.
 
         Raises SessionCapacityError when no slot comes free within `wait_s`.
         """
         connection = self.connection
         await connection.open()
         number = self._number = connection.next_session(self)
-        self._ended, self._needs_reset = None, True
+        self._ended, self._needs_reset = None, token is None
         try:
-            frame = Open(connection.next_id(), number, wait_s, self.label)
+            frame = Open(connection.next_id(), number, wait_s, self.label, token)
             opened = await connection.request(frame, self.patience_s + wait_s)
         except BaseException:
             # Cancelled or refused: should the server still open it, it is not wanted.

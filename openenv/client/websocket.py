@@ -88,7 +88,7 @@ async def dial(
     try:
         socket = await connect(
             target,
-            subprotocols=[Subprotocol(name) for name in subprotocols],
+            subprotocols=[Subprotocol(name) for name in subprotocols] or None,
             # Deflating costs more time than it saves bytes: performance notes in the documentation.
             compression=None,
             max_size=max_message_bytes,

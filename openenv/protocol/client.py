@@ -6,8 +6,9 @@ One instance per link. Futures, deadlines and reconnecting are client/connection
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from openenv.arrays import NON_FINITE
 from openenv.errors import OpenEnvError, RemoteProtocolError, to_wire
 from openenv.protocol.frames import (
     BUFFER_BYTES,
@@ -22,9 +23,17 @@ from openenv.protocol.peer import Peer
 from openenv.protocol.wire import WIRES, Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openenv.protocol.link import Data
 
-_DECODERS = {name: wire.decoder(ServerFrame) for name, wire in WIRES.items()}
+
+def _malformed_reply(request_id: int, message: str) -> Error:
+    """Let the request whose reply cannot be read fail, instead of waiting for it."""
+    return Error(request_id, RemoteProtocolError.code, f"the reply cannot be read: {message}")
+
+
+_DECODERS = {name: wire.decoder(ServerFrame, _malformed_reply) for name, wire in WIRES.items()}
 
 
 class ClientProtocol(Peer):
@@ -46,6 +55,15 @@ class ClientProtocol(Peer):
         self.next_session = count(1).__next__
         "Allocate a session's number."
         self._refused: list[Error] = []
+
+    def receive(self, data: Data) -> Sequence[Any]:
+        """Return the frames of a message, in order. Raises RemoteProtocolError for what is none."""
+        frames = super().receive(data)
+        if self.encoding == "json":
+            for frame in frames:
+                if type(getattr(frame, "reward", None)) is str:
+                    frame.reward = NON_FINITE.get(frame.reward)
+        return frames
 
     def hello(self) -> Data:
         """Return the first message for a new socket."""

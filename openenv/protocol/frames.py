@@ -34,7 +34,10 @@ CLOSE_FENCED = 4001
 
 if TYPE_CHECKING:
     Payload = Any
+    WireReward = bool | int | float | None
 else:
+    # JSON spells non-finite rewards as strings; ClientProtocol turns them back into numbers.
+    WireReward = bool | int | float | str | None
     # Decoding keeps the bytes; encoding ignores annotations, so that any object may be sent.
     Payload = msgspec.Raw
 
@@ -183,7 +186,7 @@ class Result(Frame, tag="result"):
 
     id: int
     observation: Payload
-    reward: bool | int | float | None = None
+    reward: WireReward = None
     done: bool = False
     truncated: bool = False
     metadata: dict[str, Any] | None = None
@@ -194,7 +197,7 @@ class Partial(Frame, tag="partial"):
 
     id: int
     observation: Payload
-    reward: bool | int | float | None = None
+    reward: WireReward = None
     done: bool = False
     truncated: bool = False
     metadata: dict[str, Any] | None = None

@@ -42,9 +42,14 @@ class Wire:
         self._envelope = decoder_cls(tuple[int, list[msgspec.Raw]])
         self._any = decoder_cls()
 
-    def decoder(self, frame_type: Any) -> MessageDecoder:
-        """Return a decoder of messages that hold frames of this union."""
-        return MessageDecoder(self, frame_type)
+    def decoder(
+        self, frame_type: Any, malformed: Callable[[int, str], Any] = Malformed
+    ) -> MessageDecoder:
+        """Return a decoder of messages that hold frames of this union.
+
+        `malformed(id, message)` makes what stands in for a frame that cannot be decoded.
+        """
+        return MessageDecoder(self, frame_type, malformed)
 
     def typed(self, cls: Any) -> Any:
         """Return a decoder of one value of a class."""
@@ -70,8 +75,11 @@ class Wire:
 class MessageDecoder:
     """Decodes messages; a frame that cannot be decoded becomes Malformed, alone."""
 
-    def __init__(self, wire: Wire, frame_type: Any) -> None:
+    def __init__(
+        self, wire: Wire, frame_type: Any, malformed: Callable[[int, str], Any]
+    ) -> None:
         self._wire = wire
+        self._malformed = malformed
         self._message = wire.typed(tuple[int, list[frame_type]])
         self._frame = wire.typed(frame_type)
 
@@ -100,7 +108,7 @@ class MessageDecoder:
         try:
             return self._frame.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return Malformed(self._guess_id(raw), str(error))
+            return self._malformed(self._guess_id(raw), str(error))
 
     def _guess_id(self, raw: msgspec.Raw) -> int:
         """Return the second element if it can be a request id: the error then finds its caller."""

@@ -10,7 +10,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from openenv.channel import ChannelClosed, FrameChannel
-from openenv.errors import OpenEnvError, RemoteProtocolError, SessionNotFoundError, Unsupported
+from openenv.errors import (
+    OpenEnvError,
+    RemoteProtocolError,
+    SessionExpired,
+    SessionNotFoundError,
+    Unsupported,
+)
 from openenv.protocol.frames import (
     ACK_DELAY_S,
     CLOSE_FENCED,
@@ -36,6 +42,9 @@ if TYPE_CHECKING:
     from openenv.server.session import Session
 
 
+MAX_REMEMBERED = 1024
+
+
 class SessionLink:
     """One per client connection, native or legacy.
 
@@ -55,6 +64,8 @@ class SessionLink:
         self.is_ended = False
         self._sessions: dict[int, Session] = {}
         self._numbers: dict[Session, int] = {}
+        self._ended: dict[int, str] = {}
+        "Why sessions were ended by the server, for requests that crossed the news."
         self._outbox: list[Any] = []
         self._is_flushing = False
         self._is_handling = False
@@ -106,7 +117,8 @@ class SessionLink:
             self.registry.remove_link(self)
         for session in list(self._numbers):
             session.holder = None
-            session.end(reason)
+            if not session.is_named:
+                session.end(reason)
         self._sessions.clear()
         self._numbers.clear()
 
@@ -134,10 +146,12 @@ class SessionLink:
         """Give the client a session: a new one, or the one its token names."""
         if frame.session in self._sessions:
             raise RemoteProtocolError(f"session {frame.session} is open already")
+        session = self.registry.unheld_shared()
         if frame.token is not None:
             session = self.registry.find(frame.token)
             if session.holder is not None:
                 session.holder.session_taken_over(session)
+        if session is not None:
             self._hold(frame.session, session)
             self.reply(Opened(frame.id, session.token))
             return
@@ -158,6 +172,9 @@ class SessionLink:
         del self._sessions[number]
         if self.is_native:
             if reason != "closed":
+                self._ended[number] = reason
+                if len(self._ended) > MAX_REMEMBERED:
+                    del self._ended[next(iter(self._ended))]
                 self.reply(Closed(0, number, reason))
         else:
             # A legacy socket lives as long as its session.
@@ -198,6 +215,8 @@ class SessionLink:
             if kind is Close:
                 self.reply(Closed(frame.id, frame.session, "not open"))
                 return
+            if frame.session in self._ended:
+                raise SessionExpired(self._ended[frame.session])
             raise SessionNotFoundError(frame.session)
         session.submit(frame, self)
 

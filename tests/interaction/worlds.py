@@ -1,0 +1,77 @@
+"""The same server and clients over every transport, so that behaviours are tested once for all."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+from openenv.app import create_app
+from openenv.channel import memory_pair
+from openenv.client.connection import Connection
+from openenv.client.env import EnvClient
+from openenv.client.generic import GenericEnvClient
+from openenv.client.websocket import Dialed, dial
+from openenv.protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from openenv.server.connection import serve_channel
+from openenv.server.registry import SessionRegistry
+from tests.serving import serving
+
+NATIVE = ("memory", "websocket", "json")
+WEBSOCKET = (*NATIVE, "legacy")
+_SUBPROTOCOLS = {"websocket": (SUBPROTOCOL_MSGPACK,), "json": (SUBPROTOCOL_JSON,), "legacy": ()}
+
+
+class World:
+    """A running server, and clients of it over one transport."""
+
+    def __init__(self, transport: str, registry: SessionRegistry, url: str) -> None:
+        self.transport = transport
+        self.registry = registry
+        self.url = url
+        self._stack = AsyncExitStack()
+
+    def connection(self) -> Connection:
+        if self.transport == "memory":
+            return Connection(self._dial_memory)
+        return Connection(
+            partial(
+                dial,
+                self.url,
+                connect_timeout_s=5.0,
+                max_message_bytes=MAX_MESSAGE_BYTES,
+                subprotocols=_SUBPROTOCOLS[self.transport],
+            )
+        )
+
+    async def client(self, cls: Any = GenericEnvClient, connection: Any = None, **options: Any) -> Any:
+        """A connected client; closed with the world, with its connection if that is its own."""
+        client: EnvClient[Any, Any, Any] = cls(self.url or "memory", **options)
+        if connection is None:
+            connection = self.connection()
+            self._stack.push_async_callback(connection.aclose)
+        client._share(connection)
+        await client.connect()
+        self._stack.push_async_callback(client.close)
+        return client
+
+    async def _dial_memory(self) -> Dialed:
+        ours, theirs = memory_pair()
+        self.registry.spawn(serve_channel, self.registry, theirs, SUBPROTOCOL_MSGPACK)
+        return Dialed(ours, SUBPROTOCOL_MSGPACK)
+
+
+@asynccontextmanager
+async def world(transport: str, environment: Any, **options: Any) -> AsyncIterator[World]:
+    """Serve an environment; afterwards every client is closed and the server has ended."""
+    app = create_app(environment, **options)
+    registry: SessionRegistry = app.state.registry
+    async with AsyncExitStack() as stack:
+        if transport == "memory":
+            await registry.start()
+            stack.push_async_callback(registry.aclose)
+            url = ""
+        else:
+            url = await stack.enter_async_context(serving(app))
+        one = World(transport, registry, url)
+        async with one._stack:
+            yield one
