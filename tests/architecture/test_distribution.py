@@ -37,6 +37,13 @@ def test_a_wheel_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
     assert [name for name in names if "_openenv_core" in name] == []
 
 
+def test_a_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", "openenv"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    expected = {path for path in listed.split() if "/_openenv_core/" not in path}
+    assert expected - set(zipfile.ZipFile(wheel).namelist()) == set()
+
+
 def test_what_a_wheel_installs_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
