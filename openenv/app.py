@@ -5,19 +5,17 @@ The only place that knows all features. Each of them is a list of routes over th
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 
+from openenv.server.bodies import respond_http_exception
 from openenv.server.host import make_registry
-from openenv.server.routes import session_routes
+from openenv.server.routes import registry_lifespan, session_routes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from openenv.server.config import ServerConfig
-    from openenv.server.registry import SessionRegistry
 
 
 def create_app(
@@ -50,16 +48,10 @@ def create_app(
         config=config,
         execution=execution,
     )
-    app = Starlette(routes=session_routes(registry), lifespan=_lifespan(registry))
+    app = Starlette(
+        routes=session_routes(registry),
+        exception_handlers={HTTPException: respond_http_exception},
+        lifespan=registry_lifespan(registry),
+    )
     app.state.registry = registry
     return app
-
-
-def _lifespan(registry: SessionRegistry) -> Any:
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await registry.start()
-        yield
-        await registry.aclose()
-
-    return lifespan

@@ -28,7 +28,7 @@ from openenv.protocol.frames import Error, Result, StateReply
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from openenv.codec import Encoding
+    from openenv.arrays import Encoding
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
@@ -195,6 +195,14 @@ def respond_error(
     if error.http_status in (429, 503):
         seconds = math.ceil(getattr(error, "retry_after_s", None) or 1)
         response.headers["retry-after"] = str(seconds)
+    return response
+
+
+async def respond_http_exception(request: Request, error: Any) -> Response:
+    """Return Starlette's own refusals, no such path or method, in the form of ours."""
+    content = {"code": RemoteProtocolError.code, "message": error.detail, "detail": error.detail}
+    response = respond(content, reply_encoding(request), error.status_code)
+    response.headers.update(error.headers or {})
     return response
 
 

@@ -12,11 +12,11 @@ import logging
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from openenv.codec import Codec, codec_for
+from openenv.codec import codec_for
 from openenv.environment import Environment
 from openenv.errors import (
     ConfigurationError,
@@ -61,9 +61,7 @@ class EnvironmentCalls:
         generic_action, generic_observation, generic_state = _type_arguments(cls)
         self.action = codec_for(action_cls or generic_action or dict)
         self.observation = codec_for(observation_cls or generic_observation or Any)
-        self.state: Codec = codec_for(
-            state_cls or generic_state or (State if not _overrides(cls, "state") else Any)
-        )
+        self.state = codec_for(state_cls or generic_state or _own_state_class(cls))
         self._reset_name = "reset_async" if _overrides(cls, "reset_async") else "reset"
         self._step_name = "step_async" if _overrides(cls, "step_async") else "step"
         step, reset = getattr(cls, self._step_name), getattr(cls, self._reset_name)
@@ -93,6 +91,7 @@ class EnvironmentCalls:
             or partial(self.action.decode, encoding=encoding)
             for encoding in ("msgpack", "json")
         }
+        self._info: EnvironmentInfo | None = None
         self._warned: set[str] = set()
 
     # ---- calls: each returns what the method returned, which may be awaitable
@@ -100,7 +99,7 @@ class EnvironmentCalls:
     def construct(self) -> Any:
         """Make an environment. Raises EnvironmentFactoryError."""
         try:
-            return self.factory()
+            environment = self.factory()
         except (Exception, SystemExit) as error:
             logger.exception("%s could not be constructed", self.name)
             raise EnvironmentFactoryError(
@@ -109,6 +108,9 @@ class EnvironmentCalls:
                 type(error).__name__,
                 self._trace(error),
             ) from error
+        if self.info is None:
+            self._info = self._read_info(environment)
+        return environment
 
     def reset(self, environment: Any, arguments: dict[str, Any]) -> Any:
         """Call reset with what `reset_arguments` made of a frame."""
@@ -203,15 +205,24 @@ class EnvironmentCalls:
             return error
         return EnvironmentFault(_text(error), type(error).__name__, self._trace(error))
 
-    def info(self, environment: Any) -> EnvironmentInfo:
-        """Return what the environment says of itself."""
-        metadata = environment.get_metadata() if hasattr(environment, "get_metadata") else None
-        if metadata is None:
+    @property
+    def info(self) -> EnvironmentInfo | None:
+        """What the environment says of itself; None until there was an instance to ask."""
+        if self._info is None and not _overrides(self.cls, "get_metadata"):
+            self._info = EnvironmentInfo(name=self.name, description=f"{self.name} environment")
+        return self._info
+
+    def _read_info(self, environment: Any) -> EnvironmentInfo:
+        try:
+            metadata = environment.get_metadata()
+            if isinstance(metadata, EnvironmentInfo):
+                return metadata
+            data = metadata.model_dump() if hasattr(metadata, "model_dump") else metadata
+            return msgspec.convert(data, EnvironmentInfo)
+        except (Exception, SystemExit):  # as elsewhere: whatever an environment does
+            # Its episodes do not depend on this.
+            logger.exception("%s.get_metadata failed", self.name)
             return EnvironmentInfo(name=self.name, description=f"{self.name} environment")
-        if isinstance(metadata, EnvironmentInfo):
-            return metadata
-        data = metadata.model_dump() if hasattr(metadata, "model_dump") else dict(metadata)
-        return msgspec.convert(data, EnvironmentInfo)
 
     def _wrong_type(self, error: TypeError) -> EnvironmentFault:
         logger.warning("%s %s", self.name, error)
@@ -270,6 +281,20 @@ def _accepts(method: Callable[..., Any]) -> _Accepts:
 def _overrides(cls: type, name: str) -> bool:
     own = inspect.getattr_static(cls, name, None)
     return own is not None and own is not inspect.getattr_static(Environment, name, None)
+
+
+def _own_state_class(cls: type) -> Any:
+    """Return the class in the return annotation of `state`; Any where that says nothing useful."""
+    if not _overrides(cls, "state"):
+        return State
+    member = inspect.getattr_static(cls, "state")
+    function = member.fget if isinstance(member, property) else member
+    try:
+        returned = get_type_hints(function).get("return")
+        codec_for(returned)
+    except (NameError, TypeError, AttributeError, ConfigurationError):
+        return Any
+    return returned if isinstance(returned, type) else Any
 
 
 def _type_arguments(cls: type) -> tuple[Any, Any, Any]:

@@ -22,8 +22,11 @@ class ServerConfig:
 
     max_concurrent_envs: int | None = None
     "How many sessions at once; None asks the environment class (DEFAULT_SESSIONS)."
-    session_timeout_s: float | None = None
-    "A session in which nothing runs, and that no live link holds, is ended after this long."
+    session_timeout_s: float | None = 900.0
+    """A session in which nothing runs, and that no live link holds, is ended after this long.
+
+    This is how long a client over HTTP may think, and for how long one that has gone holds a slot.
+    """
     idle_timeout_s: float | None = None
     "A session in which nothing runs is ended after this long, live link or not."
     step_timeout_s: float | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("openenv.server")
 
 SWEEP_S = 0.05
-"How often deadlines are looked at; idle sessions are looked at less often."
+"How often deadlines are looked at."
+
+IDLE_SWEEP_S = 5.0
+"How often all sessions are looked at for idle ones, unless their limit is a matter of seconds."
 
 RETRY_AFTER_S = 1.0
 
@@ -144,6 +148,17 @@ class SessionRegistry:
         if session is None:
             raise SessionNotFoundError(token)
         return session
+
+    @property
+    def shared(self) -> Session | None:
+        """The living session of an environment that is one shared instance."""
+        return next(iter(self.sessions.values()), None) if self.calls.is_shared else None
+
+    def unheld_shared(self) -> Session | None:
+        """Return the shared instance's session if only HTTP has used it: a link may have it."""
+        session = self.shared
+        is_free = session is not None and session.holder is None and session.has_slot
+        return session if is_free else None
 
     def remove(self, session: Session, reason: str) -> None:
         """Forget a session that has ended, give its slot to the next, tell who holds it."""
@@ -256,7 +271,7 @@ class SessionRegistry:
             session.expire_deadline()
         for link in [link for link in self.links.values() if link.is_expired(now_s)]:
             link.end("its client did not come back in time")
-        if now_s - self._idle_swept_at_s >= min(1.0, self._shortest_idle_s() / 4):
+        if now_s - self._idle_swept_at_s >= min(IDLE_SWEEP_S, self._shortest_idle_s() / 4):
             self._idle_swept_at_s = now_s
             self._end_idle(now_s)
         if self.sessions or self.links or self.deadlines:
@@ -264,15 +279,14 @@ class SessionRegistry:
 
     def _shortest_idle_s(self) -> float:
         limits = (self.config.session_timeout_s, self.config.idle_timeout_s)
-        return min((limit for limit in limits if limit is not None), default=4.0)
+        return min((limit for limit in limits if limit is not None), default=math.inf)
 
     def _end_idle(self, now_s: float) -> None:
-        always_s, unheld_s = self.config.idle_timeout_s, self.config.session_timeout_s
-        if always_s is None and unheld_s is None:
-            return
+        always_s = self.config.idle_timeout_s
         for session in list(self.sessions.values()):
             idle_s = now_s - session.touched_at_s
             is_held = session.holder is not None and session.holder.is_live
+            unheld_s = session.idle_limit_s or self.config.session_timeout_s
             if session.is_busy:
                 continue
             if (always_s is not None and idle_s > always_s) or (

@@ -1,19 +1,42 @@
-"""The routes of the session server: /ws and the HTTP fallback."""
+"""The routes of the session server, /ws and the HTTP fallback, and what bounds their life."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from openenv.server.connection import SessionEndpoint
+from openenv.server.description import description_routes
+from openenv.server.http import http_routes
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from openenv.server.registry import SessionRegistry
 
 
-def session_routes(registry: SessionRegistry) -> list[BaseRoute]:
-    """Return the routes over a registry."""
-    # An instance, not a function: Starlette then hands the raw ASGI calls through, which is a
-    # quarter faster.
-    return [WebSocketRoute("/ws", SessionEndpoint(registry))]
+def session_routes(registry: SessionRegistry, *, with_episodes: bool = True) -> list[BaseRoute]:
+    """Return the routes over a registry; without `with_episodes` no HTTP request plays one."""
+    return [
+        # An instance, not a function: Starlette then hands the raw ASGI calls through, which is a
+        # quarter faster.
+        WebSocketRoute("/ws", SessionEndpoint(registry)),
+        *(http_routes(registry) if with_episodes else ()),
+        *description_routes(registry, with_episodes=with_episodes),
+    ]
+
+
+def registry_lifespan(registry: SessionRegistry) -> Any:
+    """Return a lifespan in which the registry hosts sessions."""
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        await registry.start()
+        try:
+            yield
+        finally:
+            await registry.aclose()
+
+    return lifespan

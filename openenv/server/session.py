@@ -14,9 +14,9 @@ from openenv.errors import (
     NotReset,
     OpenEnvError,
     RequestCancelled,
-    SessionError,
     SessionExpired,
     StepTimeout,
+    TooManyRequests,
 )
 from openenv.protocol.frames import Close, Closed, Error, GetState, Open, Reset, Result, Step
 from openenv.server.runner import Origin, Runner, ThreadRunner, error_frame
@@ -41,7 +41,9 @@ class Session:
         "episode_id",
         "has_slot",
         "holder",
+        "idle_limit_s",
         "is_ended",
+        "is_named",
         "label",
         "last_reply",
         "needs_reset",
@@ -57,6 +59,10 @@ class Session:
         self.label = label
         self.holder: Any = None
         "The link that has the session open and is told when it ends; None if only HTTP uses it."
+        self.is_named = False
+        "Whether a client names it over HTTP: then it outlives the link that has opened it."
+        self.idle_limit_s: float | None = None
+        "How long it may be idle while no live link holds it, if not for as long as others."
         self.has_slot = False
         self.is_ended = False
         self.needs_reset = True
@@ -238,7 +244,7 @@ class Session:
             origin.reply(error_frame(frame.id, SessionExpired(self._ending)))
         elif len(self._queue) >= self.registry.config.max_queued_requests:
             origin.reply(
-                error_frame(frame.id, SessionError("too many requests wait in this session"))
+                error_frame(frame.id, TooManyRequests("too many requests wait in this session"))
             )
         else:
             self._queue.append((frame, origin))

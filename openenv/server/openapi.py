@@ -1,0 +1,56 @@
+"""The OpenAPI 3.1 document of a server: the operations of every server, the payloads of its own.
+
+Pure data in, pure data out; the operations are static/openapi.json, which this fills in.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+EPISODES = ("/reset", "/step", "/state", "/close", "/sessions", "/sessions/{session_id}")
+"The paths that a server which only shows tools leaves out."
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def document(
+    template: bytes, name: str, payloads: dict[str, dict[str, Any]], *, with_episodes: bool = True
+) -> dict[str, Any]:
+    """Return the document; `payloads` are the JSON schemas of action, observation and state."""
+    content: dict[str, Any] = msgspec.json.decode(template)
+    content["info"]["title"] = name
+    if not with_episodes:
+        for path in EPISODES:
+            del content["paths"][path]
+    schemas = content["components"]["schemas"]
+    for kind, schema in payloads.items():
+        schemas.update(_components(kind.capitalize(), schema))
+    return content
+
+
+def _components(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema, and what it defines for itself, as components of the document."""
+    names = {
+        definition: f"{name}.{_NOT_IN_NAMES.sub('_', definition)}"
+        for definition in schema.get("$defs", {})
+    }
+    references = {
+        f"#/$defs/{old.replace('~', '~0').replace('/', '~1')}": f"#/components/schemas/{new}"
+        for old, new in names.items()
+    }
+    top = {key: value for key, value in schema.items() if key != "$defs"}
+    components = {name: top}
+    components.update({new: schema["$defs"][old] for old, new in names.items()})
+    return {key: _redirect(value, references) for key, value in components.items()}
+
+
+def _redirect(value: Any, references: dict[str, str]) -> Any:
+    """Return a schema whose references point into the document."""
+    if isinstance(value, dict):
+        return {key: _redirect(item, references) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redirect(item, references) for item in value]
+    return references.get(value, value) if isinstance(value, str) else value
