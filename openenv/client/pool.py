@@ -18,6 +18,8 @@ from openenv.errors import ConfigurationError, OpenEnvError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from openenv.client.connection import Dial
+
 ClientT = TypeVar("ClientT", bound=EnvClient[Any, Any, Any])
 
 SLOT_WAIT_S = 3600.0
@@ -39,7 +41,9 @@ class Pool:
         message_timeout_s: float = 60.0,
         max_message_size_mb: float = 100.0,
         headers: Mapping[str, str] | None = None,
+        dial: Dial | None = None,
     ) -> None:
+        """Remember where the server is; `dial` reaches it otherwise than by a WebSocket."""
         if connections < 1:
             raise ConfigurationError(f"connections must be at least 1, not {connections}")
         self.url = url
@@ -57,6 +61,8 @@ class Pool:
                 max_message_size_mb=max_message_size_mb,
                 headers=headers,
             )
+            if dial is None
+            else Connection(dial, connect_timeout_s=connect_timeout_s)
             for _ in range(connections)
         ]
         self._clients: set[EnvClient[Any, Any, Any]] = set()

@@ -6,7 +6,7 @@ sessions is the registry's affair; names of apps are resolved by target.py.
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import gc
 import logging
 import os
@@ -193,12 +193,9 @@ def _tcp_listener(host: str, port: int) -> socket.socket:
     except OverflowError as error:
         raise ConfigurationError(f"port is {port}: it must be from 0 to 65535") from error
     except OSError as error:
-        if isinstance(error, socket.gaierror):
-            why = "there is no such host"
-        elif (OSError(error.errno, "").__class__, error.errno) and error.errno == 98:
+        why = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
             why = "the port is in use: stop what uses it, or choose another (0 takes a free one)"
-        else:
-            why = error.strerror or str(error)
         raise ConfigurationError(f"cannot listen on {host}:{port}: {why}") from error
 
 
@@ -215,7 +212,7 @@ def _unix_listener(path: str) -> socket.socket:
 
 
 def _remove_socket(path: str) -> None:
-    """Remove the socket that a server left behind. Raises ConfigurationError if it still listens."""
+    """Remove the socket of a server that is gone. Raises ConfigurationError if it is not."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             raise ConfigurationError(f"cannot listen on {path}: it is a file, not a socket")

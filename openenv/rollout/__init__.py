@@ -1,0 +1,1 @@
+"""Many episodes at once: collect.py plays and records them."""

@@ -1,0 +1,122 @@
+"""Policies: what is called with an observation and returns an action, in each form it may have.
+
+Knows nothing of environments. A plain policy is called for each observation; a batched one gets
+all observations that wait at the moment, and calls of it never overlap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+Policy = Any
+"A callable from observation to action, or from observations to actions; async or not."
+
+
+class PolicyFailed(Exception):
+    """The policy raised, took too long, or returned something else than actions."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(str(cause) or repr(cause))
+        self.remote_type = type(cause).__name__
+
+
+@asynccontextmanager
+async def acting(
+    policy: Policy, batched: bool | None = None, timeout_s: float | None = None
+) -> AsyncIterator[Callable[[Any], Awaitable[Any]]]:
+    """Yield a coroutine function from observation to action; it raises PolicyFailed.
+
+    `batched` None asks the policy's own attribute of that name. `timeout_s` bounds each call of an
+    async policy; a call that blocks the event loop cannot be ended.
+    """
+    if batched is None:
+        batched = bool(getattr(policy, "batched", False))
+    if not batched:
+        yield _plain_actor(policy, timeout_s)
+        return
+    batcher = Batcher(policy, timeout_s)
+    try:
+        yield batcher.act
+    finally:
+        await batcher.stop()
+
+
+def _plain_actor(policy: Policy, timeout_s: float | None) -> Callable[[Any], Awaitable[Any]]:
+    async def act(observation: Any) -> Any:
+        try:
+            action = policy(observation)
+            if hasattr(action, "__await__"):
+                action = await _within(action, timeout_s)
+        except Exception as error:  # whatever a policy does, only its episode fails
+            raise PolicyFailed(error) from error
+        return action
+
+    return act
+
+
+async def _within(answer: Awaitable[Any], timeout_s: float | None) -> Any:
+    if timeout_s is None:
+        return await answer
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await answer
+    except TimeoutError as error:
+        raise TimeoutError(f"the policy took longer than {timeout_s} s") from error
+
+
+class Batcher:
+    """Gathers the observations of many episodes into one call of a batched policy."""
+
+    def __init__(self, policy: Policy, timeout_s: float | None = None) -> None:
+        self._policy = policy
+        self._timeout_s = timeout_s
+        self._waiting: list[tuple[Any, asyncio.Future[Any]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def act(self, observation: Any) -> Any:
+        """Return the policy's action for the observation. Raises PolicyFailed."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((observation, future))
+        if self._running is None:
+            # A task begins in the next turn of the event loop: by then every episode whose reply
+            # came in this turn waits here too.
+            self._running = asyncio.create_task(self._run(), name="openenv-policy")
+        return await future
+
+    async def stop(self) -> None:
+        """End the call that runs, if any."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._answer(batch)
+                # Those that were just answered go first, so that they can be in the next batch.
+                await asyncio.sleep(0)
+        finally:
+            self._running = None
+
+    async def _answer(self, batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
+        try:
+            actions = self._policy([observation for observation, _ in batch])
+            if hasattr(actions, "__await__"):
+                actions = await _within(actions, self._timeout_s)
+            if len(actions) != len(batch):
+                raise ValueError(
+                    f"the policy returned {len(actions)} actions for {len(batch)} observations"
+                )
+            for (_, future), action in zip(batch, actions, strict=True):
+                if not future.done():
+                    future.set_result(action)
+        except Exception as error:  # noqa: BLE001 - whatever a policy does, only its episodes fail
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(PolicyFailed(error))
