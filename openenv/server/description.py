@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from openenv.models import EnvironmentInfo
     from openenv.server.registry import SessionRegistry
 
-STATIC = Path(__file__).parent / "static"
+PAGE = Path(__file__).parent / "static" / "docs.html"
 
 # The page is a single file, and asks this server alone.
 _PAGE_POLICY = (
@@ -79,7 +79,7 @@ class Description:
 
     async def docs(self, _: Request) -> Response:
         """Show the document as a page."""
-        return FileResponse(STATIC / "docs.html", headers={"content-security-policy": _PAGE_POLICY})
+        return FileResponse(PAGE, headers={"content-security-policy": _PAGE_POLICY})
 
     async def schema(self, request: Request) -> Response:
         """Say what actions, observations and states look like."""
@@ -102,10 +102,8 @@ class Description:
 
     @cached_property
     def _document(self) -> dict[str, Any]:
-        template = (STATIC / "openapi.json").read_bytes()
-        return document(
-            template, self.registry.calls.name, self.schemas, with_episodes=self.with_episodes
-        )
+        name = self.registry.calls.name
+        return document(name, self.schemas, with_episodes=self.with_episodes)
 
     async def _examine(self) -> EnvironmentInfo:
         """Open a session, so that an instance is made that tells; nobody has made one yet."""

@@ -1,11 +1,12 @@
 """The OpenAPI 3.1 document of a server: the operations of every server, the payloads of its own.
 
-Pure data in, pure data out; the operations are static/openapi.json, which this fills in.
+The operations are in static/openapi.json, which this fills in.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,14 +14,15 @@ import msgspec
 EPISODES = ("/reset", "/step", "/state", "/close", "/sessions", "/sessions/{session_id}")
 "The paths that a server which only shows tools leaves out."
 
+_TEMPLATE = Path(__file__).parent / "static" / "openapi.json"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def document(
-    template: bytes, name: str, payloads: dict[str, dict[str, Any]], *, with_episodes: bool = True
+    name: str, payloads: dict[str, dict[str, Any]], *, with_episodes: bool = True
 ) -> dict[str, Any]:
     """Return the document; `payloads` are the JSON schemas of action, observation and state."""
-    content: dict[str, Any] = msgspec.json.decode(template)
+    content = _template()
     content["info"]["title"] = name
     if not with_episodes:
         for path in EPISODES:
@@ -28,6 +30,31 @@ def document(
     schemas = content["components"]["schemas"]
     for kind, schema in payloads.items():
         schemas.update(_components(kind.capitalize(), schema))
+    return content
+
+
+def operations() -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what each operation is called and for, by path and method, as FastAPI wants it."""
+    return {
+        (path, method.upper()): {
+            "operation_id": operation["operationId"],
+            "summary": operation["summary"],
+            "description": operation.get("description", ""),
+            "openapi_extra": {
+                "parameters": [
+                    parameter
+                    for parameter in operation.get("parameters", ())
+                    if "$ref" not in parameter
+                ]
+            },
+        }
+        for path, methods in _template()["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def _template() -> dict[str, Any]:
+    content: dict[str, Any] = msgspec.json.decode(_TEMPLATE.read_bytes())
     return content
 
 

@@ -1,6 +1,6 @@
-"""COMPATIBILITY ONLY: see openenv.app and openenv.server.http."""
+"""COMPATIBILITY ONLY: see openenv.app and openenv.server.http_server."""
 
 from openenv.app import create_app
-from openenv.server.http import HTTPEnvServer
+from openenv.server.http_server import HTTPEnvServer
 
 __all__ = ["HTTPEnvServer", "create_app"]
