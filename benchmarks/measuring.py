@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Beyond window and warm-up: opening and closing the sessions, which upstream does at about 500/s.
 _OPENING_S = 60.0
+_QUIET_CORES = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,11 @@ class Cores:
 
 @dataclass(frozen=True)
 class Sample:
-    """One window of one row. CPU times are of whole processes, per step."""
+    """One window of one row. CPU times are of whole processes, per step.
+
+    `disturbance` is what others took meanwhile, processes and other guests of the same hardware,
+    in cores.
+    """
 
     row: str
     sessions: int
@@ -61,6 +66,7 @@ class Sample:
     server_cpu_us: float
     client_cpu_us: float
     timed_steps: int
+    disturbance: float
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,11 @@ class Measurement:
 
     samples: list[Sample]
     versions: dict[str, dict[str, str]]
+
+    @property
+    def disturbed(self) -> int:
+        """How many windows lost more than a tenth of a core to others."""
+        return sum(sample.disturbance > _QUIET_CORES for sample in self.samples)
 
 
 def measure(plan: Plan, cores: Cores, progress: Callable[[str], None]) -> Measurement:
@@ -116,22 +127,25 @@ def _measure_row(
             **{f"server {k}": v for k, v in server.announcement["versions"].items()},
             **{f"client {k}": v for k, v in client.announcement["versions"].items()},
         }
+
+        def ask(sessions: int) -> dict[str, float]:
+            request = {
+                "url": server.announcement["url"],
+                "server_pid": server.pid,
+                "sessions": sessions,
+                "warmup_s": plan.warmup_s,
+                "window_s": plan.window_s,
+            }
+            return client.ask(request, plan.warmup_s + plan.window_s + _OPENING_S)
+
+        # Thrown away: what is imported, compiled or cached at first use belongs to no row.
+        ask(min(plan.sessions))
         for sessions in plan.sessions:
-            answer = client.ask(
-                {
-                    "url": f"http://127.0.0.1:{server.announcement['port']}",
-                    "server_pid": server.pid,
-                    "sessions": sessions,
-                    "warmup_s": plan.warmup_s,
-                    "window_s": plan.window_s,
-                },
-                timeout_s=plan.warmup_s + plan.window_s + _OPENING_S,
-            )
-            yield _sample(row.name, sessions, number, answer)
+            yield _sample(row.name, sessions, number, ask(sessions))
 
 
 def _sample(row: str, sessions: int, number: int, answer: dict[str, float]) -> Sample:
-    steps = answer["steps"]
+    steps, own_s = answer["steps"], answer["server_cpu_s"] + answer["client_cpu_s"]
     return Sample(
         row=row,
         sessions=sessions,
@@ -142,6 +156,7 @@ def _sample(row: str, sessions: int, number: int, answer: dict[str, float]) -> S
         server_cpu_us=answer["server_cpu_s"] / steps * 1e6,
         client_cpu_us=answer["client_cpu_s"] / steps * 1e6,
         timed_steps=int(answer["timed"]),
+        disturbance=max(0.0, answer["machine_cpu_s"] - own_s) / answer["elapsed_s"],
     )
 
 

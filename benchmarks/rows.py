@@ -44,11 +44,41 @@ def _published(release: Release) -> Row:
     )
 
 
+def _ours(name: str, way: str, execution: str, *options: str) -> Row:
+    return Row(
+        f"ours, {name}, {execution}",
+        server=Part("benchmarks.serve_ours", (execution, *options)),
+        client=Part("benchmarks.load_ours", (way,)),
+    )
+
+
 BASELINE = _published(NEWEST)
 """What every other row's rate is divided by."""
 
-ROWS = (BASELINE,)
+QUICK_ROWS = (
+    BASELINE,
+    _ours("multiplexed", "multiplexed", "inline"),
+    _ours("multiplexed", "multiplexed", "thread"),
+    _ours("step_many", "step_many", "inline"),
+    _ours("one socket each", "sockets", "inline"),
+    _ours("one socket each", "sockets", "thread"),
+)
+"""Measured by --quick."""
+
+ROWS = (
+    *QUICK_ROWS,
+    _ours("step_many", "step_many", "thread"),
+    _ours("one socket each, legacy", "sockets", "inline", "--legacy"),
+    _ours("one socket each, legacy", "sockets", "thread", "--legacy"),
+)
 """Measured unless told otherwise."""
 
-MORE_ROWS = (_published(RENAMED_FROM),)
+MORE_ROWS = (
+    _published(RENAMED_FROM),
+    Row(
+        f"{NEWEST.distribution} {NEWEST.version} client, our server, inline",
+        server=Part("benchmarks.serve_ours", ("inline",)),
+        client=Part("load_echo.py", release=NEWEST),
+    ),
+)
 """Measured when asked for by name."""

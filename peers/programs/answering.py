@@ -9,7 +9,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from listening import announce, versions
+from listening import announce, versions  # type: ignore[import-not-found] # beside this file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

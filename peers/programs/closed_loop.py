@@ -122,6 +122,7 @@ def _reading(loops: _Loops, server_pid: int) -> dict[str, float]:
     return {
         "steps": loops.steps,
         "elapsed_s": time.perf_counter(),
+        "machine_cpu_s": _machine_cpu_s(),
         "client_cpu_s": time.clock_gettime(_cpu_clock(os.getpid())),
         "server_cpu_s": time.clock_gettime(_cpu_clock(server_pid)),
     }
@@ -134,6 +135,13 @@ def _cpu_clock(pid: int) -> int:
     if error:
         raise OSError(error, f"no CPU clock of process {pid}: {os.strerror(error)}")
     return clock.value
+
+
+def _machine_cpu_s() -> float:
+    """Return the CPU time of all processes and of other guests of the same hardware, all cores."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _, _, _, _, steal = map(int, file.readline().split()[1:9])
+    return (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def _percentile(ordered: list[int], share: float) -> float:

@@ -20,13 +20,18 @@ class _AnnouncingServer(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets=sockets)
         port = self.servers[0].sockets[0].getsockname()[1]
-        announce({"port": port, "versions": versions()})
+        announce({"url": f"http://127.0.0.1:{port}", "versions": versions()})
 
 
 def serve(app: Any) -> None:
     """Serve `app` on the loopback until the process is told to end."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, loop="uvloop", http="httptools", log_level="warning"
+        app,
+        host="127.0.0.1",
+        port=0,
+        loop="uvloop",
+        http="httptools",
+        log_level="warning",
     )
     _AnnouncingServer(config).run()
 

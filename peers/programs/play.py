@@ -14,6 +14,7 @@ from dataclasses import is_dataclass
 
 from answering import answer_scenarios
 from echo_client import EchoAction, EchoEnv
+
 from openenv.core.generic_client import GenericAction, GenericEnvClient
 
 

@@ -3,7 +3,7 @@
 # ruff: noqa: D101, D102, D103 - what these do is in openenv's own documentation
 """Serves an echo environment as users of openenv-core 0.3.0 and openenv 0.10.0 write it.
 
-Announces {"port", "versions"} once it listens on a free port of the loopback.
+Announces {"url", "versions"} once it listens on a free port of the loopback.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 from uuid import uuid4
 
 from listening import serve
+
 from openenv.core.env_server import Action, Environment, Observation, State, create_app
 
 

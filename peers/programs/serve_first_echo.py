@@ -3,7 +3,7 @@
 # ruff: noqa: D101, D102 - what these do is in openenv's own documentation
 """Serves an echo environment as users of openenv-core 0.1.0 write it: one shared instance.
 
-Announces {"port", "versions"} once it listens on a free port of the loopback.
+Announces {"url", "versions"} once it listens on a free port of the loopback.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ from benchmarks.measuring import Sample, summarize
 
 
 def _sample(row: str, steps_per_s: float, number: int = 0, sessions: int = 64) -> Sample:
-    return Sample(row, sessions, number, steps_per_s, 1.0, 2.0, 3.0, 4.0, 100)
+    return Sample(row, sessions, number, steps_per_s, 1.0, 2.0, 3.0, 4.0, 100, 0.0)
 
 
 def test_a_summary_is_the_median_of_the_rounds_and_their_range() -> None:

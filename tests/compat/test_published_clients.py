@@ -33,7 +33,7 @@ def play_first() -> Iterator[Play]:
 
 def _server(*arguments: str) -> Iterator[str]:
     with running([sys.executable, "-m", "tests.compat.serve_ours", *arguments]) as server:
-        yield f"http://127.0.0.1:{server.announcement['port']}"
+        yield server.announcement["url"]
 
 
 @pytest.fixture(scope="module")
