@@ -55,9 +55,9 @@ def test_the_version_is_the_distribution_s() -> None:
     assert openenv.__version__.startswith("1.")
 
 
-@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
-def test_a_missing_extra_is_named(missing: str) -> None:
-    code = f"import sys; sys.modules[{missing!r}] = None; import openenv; openenv.serve"
+@pytest.mark.parametrize(("missing", "name"), [("starlette", "create_app"), ("uvicorn", "serve")])
+def test_a_missing_extra_is_named(missing: str, name: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; import openenv; openenv.{name}"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 1
     assert run.stderr.splitlines()[-1].endswith("pip install 'openenv[server]'")

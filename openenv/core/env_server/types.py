@@ -7,15 +7,19 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from openenv.core._lazy import lazy
 from openenv.models import EnvironmentInfo as EnvironmentMetadata
 
+# Of a server: a client that needs only the models must not load one.
+_SERVER_NAMES = ("ConcurrencyConfig", "ServerCapacityStatus", "SessionInfo")
+__getattr__ = lazy(__name__, dict.fromkeys(_SERVER_NAMES, "openenv.server.http_server"))
 __all__ = [
     "Action",
     "CodeExecResult",
-    "ConcurrencyConfig",
     "EnvironmentMetadata",
     "Observation",
     "State",
+    *_SERVER_NAMES,
 ]
 
 
@@ -55,10 +59,3 @@ class CodeExecResult(BaseModel):
     stdout: str
     stderr: str
     exit_code: int
-
-
-class ConcurrencyConfig(BaseModel):
-    """How many sessions a server runs at once, and after how many idle seconds it ends one."""
-
-    max_concurrent_envs: int = Field(default=1, ge=1)
-    session_timeout: float | None = Field(default=None, gt=0)
