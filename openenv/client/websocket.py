@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Dialed(NamedTuple):
@@ -97,7 +97,7 @@ async def dial(
             open_timeout=connect_timeout_s,
             additional_headers=headers,
             # A proxy for the outside must not be asked for servers on this machine.
-            proxy=None if urlsplit(target).hostname in _LOOPBACK else True,
+            proxy=None if urlsplit(target).hostname in LOOPBACK else True,
         )
     except (OSError, InvalidHandshake, TimeoutError) as error:
         raise ConnectError(f"no openenv server answers at {url}: {error}") from error
