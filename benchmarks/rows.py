@@ -52,6 +52,14 @@ def _ours(name: str, way: str, execution: str, *options: str) -> Row:
     )
 
 
+def _floor(name: str, kind: str) -> Row:
+    return Row(
+        f"floor, {name}, one socket each",
+        server=Part("benchmarks.serve_floor", (kind,)),
+        client=Part("benchmarks.load_floor", (kind,)),
+    )
+
+
 BASELINE = _published(NEWEST)
 """What every other row's rate is divided by."""
 
@@ -74,6 +82,8 @@ ROWS = (
 """Measured unless told otherwise."""
 
 MORE_ROWS = (
+    _floor("plain TCP", "tcp"),
+    _floor("plain WebSocket", "websocket"),
     _published(RENAMED_FROM),
     Row(
         f"{NEWEST.distribution} {NEWEST.version} client, our server, inline",

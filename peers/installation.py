@@ -42,7 +42,8 @@ class Release:
     @property
     def folder(self) -> Path:
         """Where its virtual environment lives, whether or not it is there yet."""
-        return HOME / f"{self.distribution}-{self.version}"
+        # One for each interpreter that asks, so that two never undo each other's work.
+        return HOME / f"{self.distribution}-{self.version}-python{platform.python_version()}"
 
 
 FIRST = Release("openenv-core", "0.1.0")
@@ -96,7 +97,7 @@ def _stamp_path(release: Release) -> Path:
 
 
 def _stamp_text(release: Release) -> str:
-    return "\n".join([f"python {platform.python_version()}", str(release), *_COMPANIONS, ""])
+    return "\n".join([str(release), *_COMPANIONS, ""])
 
 
 def _stamp(release: Release) -> str:

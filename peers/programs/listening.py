@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
+
+if TYPE_CHECKING:
+    import asyncio
 
 _SHOWN = ("openenv", "openenv-core", "uvicorn", "websockets", "starlette", "fastapi", "pydantic")
 _FAST = ("uvloop", "httptools", "msgspec")
@@ -19,12 +22,11 @@ _FAST = ("uvloop", "httptools", "msgspec")
 class _AnnouncingServer(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets=sockets)
-        port = self.servers[0].sockets[0].getsockname()[1]
-        announce({"url": f"http://127.0.0.1:{port}", "versions": versions()})
+        announce_server(self.servers[0])
 
 
-def serve(app: Any) -> None:
-    """Serve `app` on the loopback until the process is told to end."""
+def serve(app: Any, **settings: Any) -> None:
+    """Serve `app` on the loopback until the process is told to end; `settings` are uvicorn's."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -32,8 +34,15 @@ def serve(app: Any) -> None:
         loop="uvloop",
         http="httptools",
         log_level="warning",
+        **settings,
     )
     _AnnouncingServer(config).run()
+
+
+def announce_server(server: asyncio.Server) -> None:
+    """Announce {"url", "versions"} of a server that listens on the loopback."""
+    port = server.sockets[0].getsockname()[1]
+    announce({"url": f"http://127.0.0.1:{port}", "versions": versions()})
 
 
 def announce(line: dict[str, Any]) -> None:
