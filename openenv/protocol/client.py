@@ -6,9 +6,8 @@ One instance per link. Futures, deadlines and reconnecting are client/connection
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from openenv.arrays import NON_FINITE
 from openenv.errors import OpenEnvError, RemoteProtocolError, to_wire
 from openenv.protocol.frames import (
     BUFFER_BYTES,
@@ -19,12 +18,10 @@ from openenv.protocol.frames import (
     ServerFrame,
     ServerHello,
 )
-from openenv.protocol.peer import Peer
+from openenv.protocol.peer import Peer, check_hello
 from openenv.protocol.wire import WIRES, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from openenv.protocol.link import Data
 
 
@@ -48,22 +45,13 @@ class ClientProtocol(Peer):
     ) -> None:
         super().__init__(wire, _DECODERS[wire.subprotocol], max_message_bytes, buffer_bytes)
         self.token: str | None = None
-        self.server = ServerHello(token="")
+        self.server = ServerHello()
         "What the server said of itself last."
         self.next_id = count(1).__next__
         "Allocate a request id."
         self.next_session = count(1).__next__
         "Allocate a session's number."
         self._refused: list[Error] = []
-
-    def receive(self, data: Data) -> Sequence[Any]:
-        """Return the frames of a message, in order. Raises RemoteProtocolError for what is none."""
-        frames = super().receive(data)
-        if self.encoding == "json":
-            for frame in frames:
-                if type(getattr(frame, "reward", None)) is str:
-                    frame.reward = NON_FINITE.get(frame.reward)
-        return frames
 
     def hello(self) -> Data:
         """Return the first message for a new socket."""
@@ -82,14 +70,18 @@ class ClientProtocol(Peer):
         ClientProtocol. Raises RemoteProtocolError.
         """
         hello: ServerHello = self.wire.decode_hello(data, ServerHello)
-        if self.token is not None and not (hello.resumed and self.link.can_resume(hello.received)):
+        check_hello(hello)
+        if hello.resumed:
+            if hello.token != self.token or not self.link.can_resume(hello.received):
+                raise RemoteProtocolError("the server resumes a link that is not this one")
+        elif self.token is not None:
             self.end()
             return None
-        if self.token is None and hello.resumed:
-            raise RemoteProtocolError("the server resumed a link that was never begun")
+        elif hello.received:
+            raise RemoteProtocolError("the server has received messages on a link that is new")
+        self._attach(hello.max_message_bytes)
         self.token = hello.token
         self.server = hello
-        self._attach(hello.max_message_bytes)
         return self.link.resume(hello.received)
 
     def take_local_replies(self) -> list[Error]:

@@ -8,19 +8,30 @@ in a message.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+
+from openenv.arrays import VIEW_MIN_BYTES
 
 VERSION = 1
 
 SUBPROTOCOL_MSGPACK = "openenv.v1.msgpack"
 SUBPROTOCOL_JSON = "openenv.v1.json"
 
-COALESCE_BYTES = 256 * 1024
-"Up to this size frames share a message: a slow giant must not hold the others' replies."
+COALESCE_BYTES = VIEW_MIN_BYTES
+"""Up to this size frames share a message: a slow giant must not hold the others' replies.
+
+Nor may an array that is read in place keep the others' bytes in memory: whatever is as large as
+such an array travels alone."""
 
 MAX_MESSAGE_BYTES = 100 * 1024 * 1024
+MIN_MESSAGE_BYTES = 1024
+"What every peer must take: an error frame has to fit."
+
+MAX_ID = 2**53 - 1
+"The largest integer that every JSON reader keeps exact."
+
 BUFFER_BYTES = 64 * 1024 * 1024
 GRACE_S = 60.0
 ACK_DELAY_S = 0.1
@@ -34,12 +45,15 @@ CLOSE_FENCED = 4001
 
 if TYPE_CHECKING:
     Payload = Any
-    WireReward = bool | int | float | None
 else:
-    # JSON spells non-finite rewards as strings; ClientProtocol turns them back into numbers.
-    WireReward = bool | int | float | str | None
     # Decoding keeps the bytes; encoding ignores annotations, so that any object may be sent.
     Payload = msgspec.Raw
+
+RequestId = Annotated[int, msgspec.Meta(gt=0, le=MAX_ID)]
+SessionNumber = Annotated[int, msgspec.Meta(gt=0, le=MAX_ID)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Timeout = Annotated[float, msgspec.Meta(gt=0)]
+Reward = bool | int | float | None
 
 
 class Frame(msgspec.Struct, array_like=True, gc=False):
@@ -64,9 +78,9 @@ class ClientHello(Frame, tag="hello"):
 class Open(Frame, tag="open"):
     """Make a session, numbered by the client; or attach to the living one that `token` names."""
 
-    id: int
-    session: int
-    wait_s: float = 0.0
+    id: RequestId
+    session: SessionNumber
+    wait_s: Seconds = 0.0
     label: str | None = None
     token: str | None = None
 
@@ -74,8 +88,8 @@ class Open(Frame, tag="open"):
 class Reset(Frame, tag="reset"):
     """Begin an episode."""
 
-    id: int
-    session: int
+    id: RequestId
+    session: SessionNumber
     seed: int | None = None
     episode_id: str | None = None
     options: dict[str, Any] | None = None
@@ -84,76 +98,76 @@ class Reset(Frame, tag="reset"):
 class Step(Frame, tag="step"):
     """Apply an action. With `stream`, partial observations are sent as they come."""
 
-    id: int
-    session: int
+    id: RequestId
+    session: SessionNumber
     action: Payload
-    timeout_s: float | None = None
+    timeout_s: Timeout | None = None
     stream: bool = False
 
 
 class GetState(Frame, tag="state"):
     """Ask for the episode's state."""
 
-    id: int
-    session: int
+    id: RequestId
+    session: SessionNumber
 
 
 class Close(Frame, tag="close"):
     """End the session."""
 
-    id: int
-    session: int
+    id: RequestId
+    session: SessionNumber
 
 
 class Call(Frame, tag="call"):
     """A JSON-RPC payload for the session's tools."""
 
-    id: int
-    session: int
+    id: RequestId
+    session: SessionNumber
     payload: Payload
 
 
 class Cancel(Frame, tag="cancel"):
     """Give up the session's request of this id; there is no reply to a cancel."""
 
-    id: int
-    session: int
+    id: RequestId
+    session: SessionNumber
 
 
 class Fork(Frame, tag="fork"):
     """Branch a session `count` ways."""
 
-    id: int
-    session: int
+    id: RequestId
+    session: SessionNumber
     count: int = 1
 
 
 class Snapshot(Frame, tag="snapshot"):
     """Export a session's state."""
 
-    id: int
-    session: int
+    id: RequestId
+    session: SessionNumber
 
 
 class Restore(Frame, tag="restore"):
     """Import a session's state."""
 
-    id: int
-    session: int
+    id: RequestId
+    session: SessionNumber
     data: Payload
 
 
 class Watch(Frame, tag="watch"):
     """Follow the sessions of a label as a spectator."""
 
-    id: int
+    id: RequestId
     label: str | None = None
 
 
 class Unwatch(Frame, tag="unwatch"):
     """Stop following."""
 
-    id: int
+    id: RequestId
     label: str | None = None
 
 
@@ -163,15 +177,15 @@ class Unwatch(Frame, tag="unwatch"):
 class ServerHello(Frame, tag="hello"):
     """The first message on every socket. `resumed` is False when a new link was begun."""
 
-    token: str
+    version: int = VERSION
+    token: str = ""
     resumed: bool = False
     received: int = 0
     max_message_bytes: int = MAX_MESSAGE_BYTES
-    grace_s: float = GRACE_S
+    grace_s: Seconds = GRACE_S
     keepalive_s: float | None = None
     environment: str = ""
     capabilities: list[str] = []
-    version: int = VERSION
 
 
 class Opened(Frame, tag="opened"):
@@ -186,7 +200,7 @@ class Result(Frame, tag="result"):
 
     id: int
     observation: Payload
-    reward: WireReward = None
+    reward: Reward = None
     done: bool = False
     truncated: bool = False
     metadata: dict[str, Any] | None = None
@@ -197,7 +211,7 @@ class Partial(Frame, tag="partial"):
 
     id: int
     observation: Payload
-    reward: WireReward = None
+    reward: Reward = None
     done: bool = False
     truncated: bool = False
     metadata: dict[str, Any] | None = None

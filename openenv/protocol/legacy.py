@@ -9,6 +9,7 @@ knows which dialect is spoken.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from openenv import arrays
-from openenv.errors import OpenEnvError, PayloadError, RemoteProtocolError, to_wire
+from openenv.errors import TABLE, PayloadError, RemoteProtocolError, Unsupported, to_wire
 from openenv.protocol import frames as f
+from openenv.protocol.wire import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +63,20 @@ class _Envelope(msgspec.Struct):
 _envelope = msgspec.json.Decoder(_Envelope)
 
 
+def _read(data: Data) -> _Envelope:
+    """Decode a message. Raises UNREADABLE; ValidationError if it is JSON, but not an envelope."""
+    if type(data) is not str:
+        raise ValueError("binary, where this dialect carries text")
+    try:
+        return _envelope.decode(data)
+    except msgspec.ValidationError:
+        raise
+    except ValueError:
+        # Existing clients write bare NaN and Infinity, as Python's json does: make them strings.
+        spelled = json.loads(data, parse_constant=str)
+        return _envelope.decode(json.dumps(spelled, ensure_ascii=False))
+
+
 class LegacyServerProtocol:
     """Server side. Requests of the socket get ids from 1.
 
@@ -83,20 +99,19 @@ class LegacyServerProtocol:
         Never raises: what is illegal here is answered with an error.
         """
         try:
-            envelope = _envelope.decode(data)
-        except (msgspec.ValidationError, UnicodeDecodeError) as error:
-            return [
-                f.Malformed(
-                    self._next_id(), f"UNKNOWN_TYPE: a message is an object with a type: {error}"
-                )
-            ]
-        except msgspec.DecodeError as error:
-            return [f.Malformed(self._next_id(), f"INVALID_JSON: {error}")]
+            envelope = _read(data)
+        except msgspec.ValidationError as error:
+            return [self._malformed(f"UNKNOWN_TYPE: a message is an object with a type: {error}")]
+        except UNREADABLE as error:
+            return [self._malformed(f"INVALID_JSON: {error}")]
         return [self._request(envelope)]
 
     def send(self, frames: list[Any]) -> list[Data]:
         """Return a text for each frame that has a form in this dialect."""
         return [text for frame in frames if (text := self._text(frame)) is not None]
+
+    def _malformed(self, message: str) -> f.Malformed:
+        return f.Malformed(self._next_id(), message)
 
     def _request(self, envelope: _Envelope) -> Any:
         kind, request_id = envelope.type, self._next_id()
@@ -110,7 +125,10 @@ class LegacyServerProtocol:
             return f.Call(request_id, SESSION, envelope.data)
         if kind != "reset":
             return f.Malformed(request_id, f"UNKNOWN_TYPE: unknown message type: {kind}")
-        options = _any.decode(envelope.data)
+        try:
+            options = _any.decode(envelope.data)
+        except UNREADABLE as error:
+            return f.Malformed(request_id, f"VALIDATION_ERROR: the data of reset: {error}")
         if options is not None and not isinstance(options, dict):
             return f.Malformed(request_id, "VALIDATION_ERROR: the data of reset must be an object")
         return self._reset(request_id, options or {})
@@ -171,13 +189,25 @@ def _legacy_error(frame: f.Error) -> dict[str, Any]:
         }
     )
     if data["code"] == "VALIDATION_ERROR":
-        path = [
-            part
-            for part in str(details.get("path", "")).replace("[", ".").replace("]", "").split(".")
-            if part
-        ]
-        data["errors"] = [{"type": "value_error", "loc": path, "msg": frame.message}]
+        location = _location(str(details.get("path", "")))
+        data["errors"] = [{"type": "value_error", "loc": location, "msg": frame.message}]
     return data
+
+
+def _location(path: str) -> list[str | int]:
+    """Return `.moves[2].piece` as a list of keys and indices."""
+    parts = path.replace("[", ".").replace("]", "").split(".")
+    return [int(part) if part.isdecimal() else part for part in parts if part]
+
+
+def _path(errors: Any) -> str | None:
+    """Return where the first of the server's validation errors is, as `.moves[2].piece`."""
+    try:
+        location = errors[0]["loc"]
+    except (LookupError, TypeError):
+        return None
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts) if isinstance(location, list) else None
 
 
 class LegacyClientProtocol:
@@ -203,8 +233,8 @@ class LegacyClientProtocol:
     def receive(self, data: Data) -> Sequence[Any]:
         """Return the reply frame. Raises RemoteProtocolError for what is none."""
         try:
-            envelope = _envelope.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            envelope = _read(data)
+        except UNREADABLE as error:
             raise RemoteProtocolError(
                 f"the server sent something that is no legacy reply: {error}"
             ) from error
@@ -227,8 +257,8 @@ class LegacyClientProtocol:
             return None
         message = _legacy_request(frame)
         if message is None:
-            error = OpenEnvError(f"a legacy server does not know {type(frame).__name__}")
-            self._local.append(f.Error(frame.id, "UNSUPPORTED", str(error)))
+            unsupported = Unsupported(f"a legacy server does not know {type(frame).__name__}")
+            self._local.append(f.Error(frame.id, *to_wire(unsupported)))
             return None
         try:
             text = _encoder.encode(message).decode()
@@ -255,7 +285,7 @@ class LegacyClientProtocol:
             return f.StateReply(request_id, envelope.data)
         try:
             data = _observation.decode(envelope.data)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise RemoteProtocolError(
                 f"the server sent an observation that is none: {error}"
             ) from error
@@ -264,17 +294,18 @@ class LegacyClientProtocol:
         )
 
     def _error(self, request_id: int, envelope: _Envelope) -> f.Error:
-        data = _any.decode(envelope.data)
-        data = data if isinstance(data, dict) else {"message": str(data)}
-        message = str(data.pop("message", "the server reported an error"))
-        legacy_code = str(data.pop("code", "EXECUTION_ERROR"))
-        return f.Error(
-            request_id,
-            _LEGACY_TO_CODE.get(legacy_code, "ENVIRONMENT_FAULT"),
-            message,
-            False,
-            data or None,
-        )
+        try:
+            data = _any.decode(envelope.data)
+        except UNREADABLE as error:
+            raise RemoteProtocolError(f"the server sent an error that is none: {error}") from error
+        details = data if isinstance(data, dict) else {"message": str(data)}
+        message = str(details.pop("message", "the server reported an error"))
+        legacy_code = str(details.pop("code", "EXECUTION_ERROR"))
+        code = _LEGACY_TO_CODE.get(legacy_code, "ENVIRONMENT_FAULT")
+        path = _path(details.get("errors"))
+        if path is not None:
+            details["path"] = path
+        return f.Error(request_id, code, message, TABLE[code].retryable, details or None)
 
 
 class _LegacyObservation(msgspec.Struct):
@@ -299,6 +330,4 @@ def _legacy_request(frame: Any) -> dict[str, Any] | None:
         return {"type": "state"}
     if isinstance(frame, f.Close):
         return {"type": "close"}
-    if isinstance(frame, f.Call):
-        return {"type": "mcp", "data": frame.payload}
     return None

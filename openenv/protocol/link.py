@@ -18,6 +18,13 @@ from openenv.errors import RemoteProtocolError
 Data = bytes | str
 
 
+def size_bytes(message: Data) -> int:
+    """Return how many bytes a message has on a socket, where text is UTF-8."""
+    if type(message) is not str or message.isascii():
+        return len(message)
+    return len(message.encode("utf-8", "surrogatepass"))
+
+
 class Link:
     """The state of one direction pair. `buffer_bytes` bounds what is kept for the peer."""
 
@@ -60,7 +67,7 @@ class Link:
     def keep(self, message: Data) -> None:
         """Number a message that is about to be sent, and keep it until it is acknowledged."""
         self.sent += 1
-        self.kept_bytes += len(message)
+        self.kept_bytes += size_bytes(message)
         self._kept.append(message)
 
     def take_acknowledgement(self, number: int) -> None:
@@ -76,7 +83,7 @@ class Link:
         # is no error.
         while self.acknowledged < number:
             self.acknowledged += 1
-            self.kept_bytes -= len(self._kept.popleft())
+            self.kept_bytes -= size_bytes(self._kept.popleft())
 
     def announce(self) -> int:
         """Return the acknowledgement to put into the next message."""

@@ -9,9 +9,24 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from openenv.errors import LocalProtocolError, OpenEnvError, PayloadError, RemoteProtocolError
-from openenv.protocol.frames import BUFFER_BYTES, COALESCE_BYTES, MAX_MESSAGE_BYTES, Frame
-from openenv.protocol.link import Data, Link
+from openenv.errors import (
+    LocalProtocolError,
+    OpenEnvError,
+    PayloadError,
+    PayloadTooLarge,
+    RemoteProtocolError,
+)
+from openenv.protocol.frames import (
+    BUFFER_BYTES,
+    COALESCE_BYTES,
+    MAX_MESSAGE_BYTES,
+    MIN_MESSAGE_BYTES,
+    VERSION,
+    ClientHello,
+    Frame,
+    ServerHello,
+)
+from openenv.protocol.link import Data, Link, size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +54,21 @@ TRANSITIONS: dict[tuple[LinkState, str], LinkState] = {
     (LinkState.ENDED, "detach"): LinkState.ENDED,
 }
 "(state, what happens) -> state. What is not here is a LocalProtocolError."
+
+_CHUNK_BYTES = COALESCE_BYTES * 3 // 4
+"How much to encode at once; less than may share a message, because sizes are guessed from a mean."
+
+
+def check_hello(hello: ClientHello | ServerHello) -> None:
+    """Raise RemoteProtocolError for another version and for numbers that make no sense."""
+    if hello.version != VERSION:
+        raise RemoteProtocolError(
+            f"the peer speaks version {hello.version} of the protocol, this side version {VERSION}"
+        )
+    if hello.received < 0 or hello.max_message_bytes < MIN_MESSAGE_BYTES:
+        raise RemoteProtocolError(
+            f"hello: received must be >= 0, max_message_bytes >= {MIN_MESSAGE_BYTES}"
+        )
 
 
 class Peer:
@@ -71,9 +101,9 @@ class Peer:
         """
         if self.state is not LinkState.LIVE:
             raise LocalProtocolError(f"a message was received on a link that is {self.state.value}")
-        if len(data) > self.max_message_bytes:
+        if (size := size_bytes(data)) > self.max_message_bytes:
             raise RemoteProtocolError(
-                f"a message of {len(data)} bytes, but at most {self.max_message_bytes} are taken"
+                f"a message of {size} bytes, but at most {self.max_message_bytes} are taken"
             )
         acknowledgement, frames = self._decoder.decode(data)
         link = self.link
@@ -91,7 +121,7 @@ class Peer:
         if self.state is LinkState.ENDED:
             raise LocalProtocolError("the link has ended")
         messages: list[Data] = []
-        size = max(1, int(COALESCE_BYTES / self._mean_frame_bytes))
+        size = max(1, int(_CHUNK_BYTES / self._mean_frame_bytes))
         for start in range(0, len(frames), size):
             self._add_message(
                 messages, frames[start : start + size] if len(frames) > size else frames
@@ -117,7 +147,7 @@ class Peer:
     def _attach(self, peer_max_message_bytes: int) -> None:
         self._move("attach")
         self.peer_max_message_bytes = peer_max_message_bytes
-        # Whatever was announced on the old socket may be lost with it.
+        # Whatever was announced on the old socket may be lost with it; the hello announces it anew.
         self.link.announced = self.link.received
 
     def _move(self, what: str) -> None:
@@ -132,26 +162,25 @@ class Peer:
         # A payload is a user's object: its encoding may raise anything.
         except Exception as error:  # noqa: BLE001
             if len(frames) > 1:
-                for frame in frames:
-                    self._add_message(messages, [frame])
+                self._add_halves(messages, frames)
             else:
                 self._add_refusal(messages, frames[0], _unencodable(frames[0], error))
             return
-        count, size = len(frames), len(data)
+        count, size, limit = len(frames), size_bytes(data), self.peer_max_message_bytes
         self._mean_frame_bytes += (size / count - self._mean_frame_bytes) / 8
-        if size > min(COALESCE_BYTES, self.peer_max_message_bytes) and count > 1:
-            self._add_message(messages, frames[: count // 2])
-            self._add_message(messages, frames[count // 2 :])
-        elif size > self.peer_max_message_bytes:
-            limit = self.peer_max_message_bytes
-            too_large = PayloadError(
-                f"a {type(frames[0]).__name__} of {size} bytes, but the other side takes {limit}"
-            )
-            self._add_refusal(messages, frames[0], too_large)
+        if count > 1 and size > min(COALESCE_BYTES, limit):
+            self._add_halves(messages, frames)
+        elif size > limit:
+            self._add_refusal(messages, frames[0], _too_large(frames[0], size, limit))
         else:
             self.link.announced = self.link.received
             self.link.keep(data)
             messages.append(data)
+
+    def _add_halves(self, messages: list[Data], frames: list[Any]) -> None:
+        middle = len(frames) // 2
+        self._add_message(messages, frames[:middle])
+        self._add_message(messages, frames[middle:])
 
     def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:
         """Say that a frame cannot be sent; how is the side's own affair."""
@@ -162,3 +191,8 @@ def _unencodable(frame: Frame, error: Exception) -> OpenEnvError:
     if isinstance(error, OpenEnvError):
         return error
     return PayloadError(f"the payload of a {type(frame).__name__} cannot be encoded: {error}")
+
+
+def _too_large(frame: Frame, size: int, limit: int) -> OpenEnvError:
+    name = type(frame).__name__
+    return PayloadTooLarge(limit, f"a {name} of {size} bytes, but the other side takes {limit}")

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openenv.errors import OpenEnvError, RemoteProtocolError, to_wire
+from openenv.errors import OpenEnvError, to_wire
 from openenv.protocol.frames import (
     BUFFER_BYTES,
     GRACE_S,
     MAX_MESSAGE_BYTES,
-    VERSION,
     ClientFrame,
     ClientHello,
     Error,
     Frame,
     ServerHello,
 )
-from openenv.protocol.peer import LinkState, Peer
+from openenv.protocol.peer import LinkState, Peer, check_hello
 from openenv.protocol.wire import WIRES, Wire
 
 if TYPE_CHECKING:
@@ -35,12 +34,7 @@ def read_hello(wire: Wire, data: Data) -> ClientHello:
     Raises RemoteProtocolError, also for a version that is not ours.
     """
     hello: ClientHello = wire.decode_hello(data, ClientHello)
-    if hello.version != VERSION:
-        raise RemoteProtocolError(
-            f"this server speaks version {VERSION} of the protocol, not {hello.version}"
-        )
-    if hello.received < 0 or hello.max_message_bytes < 1024:
-        raise RemoteProtocolError("hello: received must be >= 0 and max_message_bytes >= 1024")
+    check_hello(hello)
     return hello
 
 

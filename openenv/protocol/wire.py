@@ -7,20 +7,34 @@ numbers (link.py) or of what frames mean (frames.py). A message is `[acknowledge
 
 from __future__ import annotations
 
+import json
 import math
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
 import msgspec
 
 from openenv import arrays
-from openenv.errors import RemoteProtocolError
-from openenv.protocol.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, Frame, Malformed
+from openenv.errors import PayloadError, RemoteProtocolError
+from openenv.protocol.frames import (
+    MAX_ID,
+    SUBPROTOCOL_JSON,
+    SUBPROTOCOL_MSGPACK,
+    Frame,
+    Malformed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from openenv.arrays import Encoding
     from openenv.protocol.link import Data
+
+UNREADABLE: Final = (ValueError, RecursionError, MemoryError, PayloadError)
+"""What decoding raises for data that is not what it should be.
+
+ValueError is msgspec's and Unicode's; the others come from nesting too deep, from sizes that lie,
+and from arrays that do."""
 
 
 class Wire:
@@ -31,16 +45,16 @@ class Wire:
         subprotocol: str,
         encoding: Encoding,
         encode: Callable[[Any], Data],
-        decoder_cls: Any,
-        data_type: type[Data],
+        make_decoder: Callable[..., Any],
+        read_loosely: Callable[[Any], Any],
     ) -> None:
         self.subprotocol = subprotocol
         self.encoding: Encoding = encoding
-        self.data_type = data_type
+        self.is_text = encoding == "json"
         self.encode = encode
-        self._decoder_cls = decoder_cls
-        self._envelope = decoder_cls(tuple[int, list[msgspec.Raw]])
-        self._any = decoder_cls()
+        self.make_decoder = make_decoder
+        self.read_loosely = read_loosely
+        "Decode anything that is well-formed, to plain data. Raises UNREADABLE."
 
     def decoder(
         self, frame_type: Any, malformed: Callable[[int, str], Any] = Malformed
@@ -51,74 +65,141 @@ class Wire:
         """
         return MessageDecoder(self, frame_type, malformed)
 
-    def typed(self, cls: Any) -> Any:
-        """Return a decoder of one value of a class."""
-        return self._decoder_cls(cls)
-
     def decode_hello(self, data: Data, cls: Any) -> Any:
         """Decode the first message of a socket. Raises RemoteProtocolError."""
         self.check_type(data)
         try:
-            return self.typed(cls).decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return FrameDecoder(self, cls).decode(data)
+        except UNREADABLE as error:
             raise RemoteProtocolError(
                 f"the first message must be a hello frame: {error}"
             ) from error
 
     def check_type(self, data: Data) -> None:
         """Raise RemoteProtocolError for text where bytes are due, and the reverse."""
-        if type(data) is not self.data_type:
-            due = "binary" if self.data_type is bytes else "text"
+        if (type(data) is str) is not self.is_text:
+            due = "text" if self.is_text else "binary"
             raise RemoteProtocolError(f"{self.subprotocol} carries {due} messages only")
 
 
 class MessageDecoder:
     """Decodes messages; a frame that cannot be decoded becomes Malformed, alone."""
 
-    def __init__(
-        self, wire: Wire, frame_type: Any, malformed: Callable[[int, str], Any]
-    ) -> None:
+    def __init__(self, wire: Wire, frame_type: Any, malformed: Callable[[int, str], Any]) -> None:
         self._wire = wire
+        self._is_text = wire.is_text
         self._malformed = malformed
-        self._message = wire.typed(tuple[int, list[frame_type]])
-        self._frame = wire.typed(frame_type)
+        self._message = wire.make_decoder(tuple[int, list[frame_type]])
+        self._envelope = wire.make_decoder(tuple[int, list[msgspec.Raw]])
+        self._frame = FrameDecoder(wire, frame_type)
 
     def decode(self, data: Data) -> tuple[int, Sequence[Any]]:
         """Return (acknowledgement, frames).
 
         Raises RemoteProtocolError when the message itself is broken.
         """
+        if (type(data) is str) is not self._is_text:
+            self._wire.check_type(data)
         try:
             message: tuple[int, list[Any]] = self._message.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return self._decode_singly(data)
         return message
 
     def _decode_singly(self, data: Data) -> tuple[int, list[Any]]:
-        self._wire.check_type(data)
         try:
-            acknowledgement, raws = self._wire._envelope.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            acknowledgement, raws = self._split(data)
+        except UNREADABLE as error:
             raise RemoteProtocolError(
                 f"a message must be [acknowledgement, [frame, ...]]: {error}"
             ) from error
         return acknowledgement, [self._decode_frame(raw) for raw in raws]
 
-    def _decode_frame(self, raw: msgspec.Raw) -> Any:
+    def _split(self, data: Data) -> tuple[int, Sequence[Any]]:
+        try:
+            message: tuple[int, list[Any]] = self._envelope.decode(data)
+        except ValueError:
+            if not self._is_text:
+                raise
+            # Half a surrogate pair and a bare NaN are no JSON, but common enough: they must not
+            # cost the neighbours their frames.
+            acknowledgement, frames = msgspec.convert(json.loads(data), tuple[int, list[Any]])
+            return acknowledgement, [json.dumps(frame) for frame in frames]
+        return message
+
+    def _decode_frame(self, raw: Any) -> Any:
         try:
             return self._frame.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             return self._malformed(self._guess_id(raw), str(error))
 
-    def _guess_id(self, raw: msgspec.Raw) -> int:
+    def _guess_id(self, raw: Any) -> int:
         """Return the second element if it can be a request id: the error then finds its caller."""
         try:
-            parts = self._wire._any.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            parts = self._wire.read_loosely(raw)
+        except UNREADABLE:
             return 0
-        if isinstance(parts, list) and len(parts) > 1 and type(parts[1]) is int and parts[1] > 0:
-            return parts[1]
-        return 0
+        if not isinstance(parts, list) or len(parts) < 2 or type(parts[1]) is not int:
+            return 0
+        return parts[1] if 0 < parts[1] <= MAX_ID else 0
+
+
+class FrameDecoder:
+    """Decodes one frame; in JSON also one whose non-finite numbers are spelled as strings."""
+
+    def __init__(self, wire: Wire, frame_type: Any) -> None:
+        self._frame = wire.make_decoder(frame_type)
+        self._parts = wire.make_decoder(list[msgspec.Raw])
+        self._floats = _float_positions(frame_type) if wire.is_text else {}
+
+    def decode(self, raw: Any) -> Any:
+        """Return the frame. Raises UNREADABLE."""
+        try:
+            return self._frame.decode(raw)
+        except msgspec.ValidationError:
+            if not self._floats:
+                raise
+            return self._decode_spelled(raw)
+
+    def _decode_spelled(self, raw: Any) -> Any:
+        """Decode a number of the same sign in place of each spelled one, then put that one in.
+
+        So the limits of the fields hold for spelled numbers too.
+        """
+        parts: list[Any] = self._parts.decode(raw)
+        spelled: dict[str, float] = {}
+        for position, name in self._floats.get(bytes(parts[0]) if parts else b"", ()):
+            stand_in = _STAND_INS.get(bytes(parts[position])) if position < len(parts) else None
+            if stand_in is not None:
+                parts[position], spelled[name] = stand_in
+        frame = self._frame.decode(b"[" + b",".join(parts) + b"]")
+        for name, number in spelled.items():
+            setattr(frame, name, number)
+        return frame
+
+
+_STAND_INS: Final = {
+    b'"NaN"': (b"-1e308", math.nan),
+    b'"Infinity"': (b"1e308", math.inf),
+    b'"-Infinity"': (b"-1e308", -math.inf),
+}
+
+
+def _float_positions(frame_type: Any) -> dict[bytes, list[tuple[int, str]]]:
+    """Return where the frames of a union have floats: JSON text of the tag -> (position, field)."""
+    positions = {}
+    for cls in get_args(frame_type) or (frame_type,):
+        hints = get_type_hints(cls, include_extras=True)
+        positions[msgspec.json.encode(cls.__struct_config__.tag)] = [
+            (position, name)
+            for position, name in enumerate(cls.__struct_fields__, 1)
+            if _takes_float(hints[name])
+        ]
+    return positions
+
+
+def _takes_float(annotation: Any) -> bool:
+    return annotation is float or any(_takes_float(part) for part in get_args(annotation))
 
 
 _msgpack_encoder = msgspec.msgpack.Encoder(enc_hook=arrays.enc_hook_msgpack)
@@ -135,7 +216,11 @@ def _encode_json(message: Any) -> str:
 
 
 def _json_builtins(message: Any) -> Any:
-    return msgspec.to_builtins(message, enc_hook=arrays.enc_hook_json)
+    return msgspec.to_builtins(message, enc_hook=_builtin_hook)
+
+
+def _builtin_hook(obj: Any) -> Any:
+    return msgspec.json.decode(obj) if isinstance(obj, msgspec.Raw) else arrays.enc_hook_json(obj)
 
 
 def _spell_non_finite(value: Any) -> Any:
@@ -149,9 +234,19 @@ def _spell_non_finite(value: Any) -> Any:
 
 
 MSGPACK = Wire(
-    SUBPROTOCOL_MSGPACK, "msgpack", _msgpack_encoder.encode, msgspec.msgpack.Decoder, bytes
+    SUBPROTOCOL_MSGPACK,
+    "msgpack",
+    _msgpack_encoder.encode,
+    partial(msgspec.msgpack.Decoder, ext_hook=arrays.decode_ext),
+    msgspec.msgpack.Decoder().decode,
 )
-JSON = Wire(SUBPROTOCOL_JSON, "json", _encode_json, msgspec.json.Decoder, str)
+JSON = Wire(
+    SUBPROTOCOL_JSON,
+    "json",
+    _encode_json,
+    msgspec.json.Decoder,
+    lambda raw: json.loads(bytes(raw) if isinstance(raw, msgspec.Raw) else raw),
+)
 WIRES: dict[str, Wire] = {wire.subprotocol: wire for wire in (MSGPACK, JSON)}
 "By subprotocol, best first."
 
