@@ -79,6 +79,11 @@ class SessionLink:
         """Whether a socket is attached."""
         return self.channel is not None
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether replies are on their way to an attached socket."""
+        return self.channel is not None and (bool(self._outbox) or self._is_flushing)
+
     def is_expired(self, now_s: float) -> bool:
         """Whether the client has stayed away for longer than its grace."""
         return self._expires_at_s is not None and now_s >= self._expires_at_s

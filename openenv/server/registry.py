@@ -46,6 +46,10 @@ IDLE_SWEEP_S = 5.0
 
 RETRY_AFTER_S = 1.0
 
+POLL_S = 0.005
+FAREWELL_S = 1.0
+"How long clients that read slowly may take, after a drain, to read that their sessions have ended."
+
 
 class SessionRegistry:
     """The sessions of one server. Use on one event loop; `start` and `aclose` bound its life."""
@@ -116,15 +120,20 @@ class SessionRegistry:
         self._host = self._group = self._loop = None
         self.is_draining = False
 
-    async def drain(self) -> None:
-        """Take no new sessions and wait until no request runs, at most `drain_timeout_s`."""
+    async def drain(self, reason: str = "the server is shutting down") -> None:
+        """Take no new sessions; end each when what runs in it is done, and tell its client.
+
+        Takes `drain_timeout_s` at most, and what closing takes.
+        """
         self.is_draining = True
-        while self._waiting:
-            self._waiting.popleft().end("the server is shutting down")
-        with anyio.move_on_after(self.config.drain_timeout_s):
-            # Sessions announce nothing when they fall idle: that would cost every step.
-            while any(session.is_busy for session in self.sessions.values()):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        patience_s = self.config.drain_timeout_s
+        for session in list(self.sessions.values()):
+            session.end(reason, patience_s)
+        limit_s = patience_s + self.config.close_timeout_s + 1
+        await _wait_until(lambda: not self.sessions, limit_s)
+        await _wait_until(
+            lambda: not any(link.has_unsent for link in self.links.values()), FAREWELL_S
+        )
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
         """Run something in the registry's task group."""
@@ -302,6 +311,14 @@ class SessionRegistry:
             self._started.set()
             await self._stop.wait()
             self._group.cancel_scope.cancel()
+
+
+async def _wait_until(is_so: Callable[[], bool], limit_s: float) -> None:
+    """Look now and then, because nothing announces it: that would cost every step."""
+    with anyio.move_on_after(limit_s):
+        await asyncio.sleep(POLL_S)
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S)
 
 
 def _max_sessions(calls: EnvironmentCalls, config: ServerConfig) -> int:

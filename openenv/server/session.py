@@ -14,6 +14,7 @@ from openenv.errors import (
     NotReset,
     OpenEnvError,
     RequestCancelled,
+    ServerClosing,
     SessionExpired,
     StepTimeout,
     TooManyRequests,
@@ -119,11 +120,11 @@ class Session:
         assert self._running is not None
         self._runner.start(*self._running)
 
-    def refuse_slot(self) -> None:
+    def refuse_slot(self, error: OpenEnvError | None = None) -> None:
         """Give `open` up: there is no slot, and none came free in time."""
         assert self._running is not None
         (frame, origin), self._running = self._running, None
-        origin.reply(error_frame(frame.id, self.registry.capacity_error()))
+        origin.reply(error_frame(frame.id, error or self.registry.capacity_error()))
         self._finish("no slot")
 
     def adopt(self, environment: Any) -> None:
@@ -156,7 +157,7 @@ class Session:
         if kind is Close or (kind is Open and type(reply) is Error):
             self._finish(self._ending or ("closed" if kind is Close else "could not be opened"))
         elif self._ending is not None:
-            self._close(origin)
+            self._close()
         elif self._queue:
             self._advance()
 
@@ -187,8 +188,12 @@ class Session:
         frame = self._running[0]
         if not self.has_slot:
             self.refuse_slot()
-        elif self._ending is not None or type(frame) is Close:
+        elif type(frame) is Close or (
+            self._ending is not None and isinstance(self._runner, ThreadRunner)
+        ):
             self._abandon_and_finish()
+        elif self._ending is not None:
+            self._cut_short()
         elif self._runner.can_abandon:
             limits = [
                 limit
@@ -197,24 +202,24 @@ class Session:
             ]
             self._give_up(StepTimeout(timeout_s=min(limits, default=None)))
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, patience_s: float | None = None) -> None:
         """End the session from outside.
 
-        Queued requests are refused, a running one gets a moment, then close.
+        Queued requests are refused, then close. The running one gets `patience_s`, or, without, a
+        moment if it cannot be cancelled.
         """
         if self.is_ended or self._ending is not None:
             return
         self._ending = reason
         self._refuse_queue(SessionExpired(reason))
         if self._running is None:
-            self._close(_NOBODY)
+            self._close()
         elif not self.has_slot:
-            self.refuse_slot()
-        elif isinstance(self._runner, ThreadRunner):
-            self.registry.set_deadline(self, self.registry.config.close_timeout_s)
+            self.refuse_slot(ServerClosing(reason) if self.registry.is_draining else None)
+        elif patience_s is not None or isinstance(self._runner, ThreadRunner):
+            self.registry.set_deadline(self, patience_s or self.registry.config.close_timeout_s)
         else:
-            self._give_up(SessionExpired(reason))
-            self._close(_NOBODY)
+            self._cut_short()
 
     def _begin(self, frame: Any, origin: Origin) -> None:
         if self.needs_reset and self._refuses(frame, origin):
@@ -287,11 +292,16 @@ class Session:
         origin.reply(error_frame(frame.id, error))
         self._advance()
 
-    def _close(self, origin: Origin) -> None:
+    def _close(self) -> None:
         frame = Close(0, 0)
-        self._running = (frame, origin)
+        self._running = (frame, _NOBODY)
         self.registry.set_deadline(self, self.registry.config.close_timeout_s)
-        self._runner.start(frame, origin)
+        self._runner.start(frame, _NOBODY)
+
+    def _cut_short(self) -> None:
+        """Cancel the running request of a session that ends, and close."""
+        self._give_up(SessionExpired(self._ending))
+        self._close()
 
     def _abandon_and_finish(self) -> None:
         assert self._running is not None
