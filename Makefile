@@ -34,7 +34,7 @@ check: $(DEV)
 	$(BIN)/lint-imports
 
 bench: $(DEV)
-	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python -m benchmarks.throughput --quick
 
 docs: $(DEV)
 	$(BIN)/python -m pytest tests/docs
