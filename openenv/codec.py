@@ -163,8 +163,12 @@ class Codec:
             return dict(self.cls.model_json_schema())
         schema = msgspec.json.schema(self.cls, schema_hook=arrays.schema_hook)
         if "$ref" in schema:
-            definitions = schema["$defs"]
-            schema = {**definitions.pop(schema["$ref"].rsplit("/", 1)[1]), "$defs": definitions}
+            reference, definitions = schema["$ref"], schema["$defs"]
+            name = reference.rsplit("/", 1)[1]
+            schema = {**definitions[name], "$defs": definitions}
+            if repr(reference) not in repr(definitions):
+                # Nothing else refers to it, as a class that contains itself does.
+                del definitions[name]
             if not definitions:
                 del schema["$defs"]
         return schema

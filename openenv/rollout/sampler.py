@@ -1,0 +1,173 @@
+"""ActionSampler: a policy that knows nothing but the actions' JSON schema, and draws from it.
+
+For smoke tests and first looks at an environment. Covers what schemas of payload classes hold;
+knows nothing of servers.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WORDS = ("alpha", "beacon", "cedar", "delta", "ember", "fjord", "granite", "harbor", "indigo")
+MAX_ITEMS = 3
+"How many items an array without bounds of its own gets at most."
+MAX_DEPTH = 8
+"From here on, what may be left out is left out: schemas may contain themselves."
+
+_INTEGERS = (0, 9)
+_NUMBERS = (-1.0, 1.0)
+_SKIPPED = frozenset({"metadata"})
+"Optional properties of every action that no environment acts on."
+
+
+class ActionSampler:
+    """`policy(observation)` returns an action drawn from the schema, whatever is observed.
+
+    The same seed draws the same actions in the same order. Raises ConfigurationError for a schema
+    that it cannot draw from.
+    """
+
+    def __init__(self, schema: Mapping[str, Any], seed: int | None = None) -> None:
+        self._schema = schema
+        self._random = random.Random(seed)
+        self()
+
+    def __call__(self, observation: Any = None) -> Any:
+        """Return an action."""
+        return self._sample(self._schema, 0)
+
+    def _sample(self, schema: Any, depth: int) -> Any:
+        if schema is True or not schema:
+            return None
+        if depth > 2 * MAX_DEPTH:
+            raise ConfigurationError(
+                "actions of this schema contain themselves without end: write a policy of your own"
+            )
+        if "$ref" in schema:
+            return self._sample(self._resolve(schema["$ref"]), depth + 1)
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            return self._random.choice(schema["enum"])
+        for key in ("anyOf", "oneOf"):
+            if key in schema:
+                return self._sample(self._choose(schema[key], depth), depth + 1)
+        if "allOf" in schema:
+            merged = {key: value for part in schema["allOf"] for key, value in part.items()}
+            return self._sample({**merged, **_without(schema, "allOf")}, depth + 1)
+        return self._sample_type(schema, depth)
+
+    def _sample_type(self, schema: Mapping[str, Any], depth: int) -> Any:
+        kind = schema.get("type", "object" if "properties" in schema else "null")
+        if isinstance(kind, list):
+            kind = self._choose(kind, depth)
+        match kind:
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                return self._array(schema, depth)
+            case "string":
+                return self._string(schema)
+            case "integer":
+                return self._integer(schema)
+            case "number":
+                low, high = _bounds(schema, *_NUMBERS)
+                return self._random.uniform(low, high)
+            case "boolean":
+                return self._random.random() < 0.5
+            case "null":
+                return None
+        raise ConfigurationError(f"actions of type {kind!r} cannot be drawn: write a policy")
+
+    def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        required = schema.get("required", ())
+        return {
+            name: self._sample(inner, depth + 1)
+            for name, inner in schema.get("properties", {}).items()
+            if name in required or (name not in _SKIPPED and depth < MAX_DEPTH)
+        }
+
+    def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
+        first = [self._sample(inner, depth + 1) for inner in schema.get("prefixItems", ())]
+        items = schema.get("items")
+        if first and not isinstance(items, dict):
+            return first
+        least = schema.get("minItems", 0)
+        most = min(schema.get("maxItems", math.inf), max(least, MAX_ITEMS))
+        count = (
+            least if depth >= MAX_DEPTH else self._random.randint(min(max(least, 1), most), most)
+        )
+        inner = items if isinstance(items, dict) else {"type": "number"}
+        return first + [self._sample(inner, depth + 1) for _ in range(count - len(first))]
+
+    def _string(self, schema: Mapping[str, Any]) -> str:
+        if "pattern" in schema and not schema.get("default"):
+            raise ConfigurationError(
+                f"strings that match {schema['pattern']!r} cannot be drawn: write a policy"
+            )
+        if "pattern" in schema:
+            return str(schema["default"])
+        text = " ".join(self._random.sample(WORDS, self._random.randint(1, 3)))
+        least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
+        while len(text) < least:
+            text += " " + self._random.choice(WORDS)
+        return text[: int(most)] if most < len(text) else text
+
+    def _integer(self, schema: Mapping[str, Any]) -> int:
+        step = int(schema.get("multipleOf", 1))
+        low, high = _bounds(schema, *_INTEGERS, tick=1)
+        low, high = math.ceil(low / step), math.floor(high / step)
+        if low > high:
+            raise ConfigurationError(f"no integer fits {dict(schema)}: write a policy")
+        return step * self._random.randint(low, high)
+
+    def _choose(self, options: list[Any], depth: int) -> Any:
+        """Draw an option; deep down one that ends, if there is one."""
+        if depth >= MAX_DEPTH:
+            ends = [option for option in options if option == "null" or _is_null(option)]
+            options = ends or options
+        return self._random.choice(options)
+
+    def _resolve(self, reference: str) -> Any:
+        found: Any = self._schema
+        try:
+            for part in reference.removeprefix("#/").split("/"):
+                found = found[part.replace("~1", "/").replace("~0", "~")]
+        except (KeyError, TypeError):
+            raise ConfigurationError(f"the schema refers to {reference}, which it lacks") from None
+        return found
+
+
+def _bounds(
+    schema: Mapping[str, Any], low: float, high: float, tick: float = 0.0
+) -> tuple[float, float]:
+    """Return the range of a number; where one end is open it is as wide as by default."""
+    width = high - low
+    least = _end(schema, "inimum", tick)
+    most = _end(schema, "aximum", -tick)
+    if least is None:
+        return (low, high) if most is None else (most - width, most)
+    return least, least + width if most is None else most
+
+
+def _end(schema: Mapping[str, Any], name: str, tick: float) -> float | None:
+    inclusive = schema.get(f"m{name}")
+    if inclusive is not None:
+        return float(inclusive) if not tick else inclusive
+    exclusive = schema.get(f"exclusiveM{name}")
+    return None if exclusive is None else exclusive + tick
+
+
+def _is_null(option: Any) -> bool:
+    return isinstance(option, dict) and option.get("type") == "null"
+
+
+def _without(schema: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in schema.items() if name != key}
