@@ -73,9 +73,13 @@ class Recorder:
         """Begin."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Finish, or keep what there is."""
-        if kind is None:
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: object
+    ) -> None:
+        """Finish, or keep what there is and say where."""
+        if error is None:
             self.finish()
-        else:
-            self.abandon()
+            return
+        self.abandon()
+        if self.episodes:
+            error.add_note(f"The {self.episodes} episodes that had ended are in {self.part}")

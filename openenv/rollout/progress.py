@@ -94,14 +94,12 @@ class _Bar:
 
         self._tally = tally
         self._progress = Progress(
-            TextColumn("episodes"),
-            BarColumn(bar_width=None),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rates]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             auto_refresh=False,
-            expand=True,
         )
         self._task: Any = self._progress.add_task("episodes", total=episodes, rates="")
         self._progress.start()
@@ -119,9 +117,9 @@ class _Bar:
 
     def _draw(self) -> None:
         tally, duration_s = self._tally, self._tally.duration_s
+        # All of it fits into 80 columns.
         rates = (
-            f"{tally.episodes / duration_s:,.0f} episodes/s  "
-            f"{tally.steps / duration_s:,.0f} steps/s  "
-            f"mean return {tally.mean_return:.3g}  {tally.failures} failed"
+            f"{tally.episodes / duration_s:,.0f} episodes/s {tally.steps / duration_s:,.0f} steps/s "
+            f"return {tally.mean_return:.3g} failed {tally.failures}"
         )
         self._progress.update(self._task, completed=tally.episodes, rates=rates, refresh=True)

@@ -22,6 +22,8 @@ class ServerConfig:
 
     max_concurrent_envs: int | None = None
     "How many sessions at once; None asks the environment class (DEFAULT_SESSIONS)."
+    execution: str | None = None
+    "Where environments run, whatever their class says: inline or thread."
     session_timeout_s: float | None = 900.0
     """A session in which nothing runs, and that no live link holds, is ended after this long.
 
@@ -74,6 +76,8 @@ class ServerConfig:
 def _parse(name: str, text: str, kind: str) -> object:
     if kind == "bool":
         return text.lower() in ("1", "true", "yes")
+    if kind.startswith("str"):
+        return text
     try:
         return int(text) if kind.startswith("int") else float(text)
     except ValueError:

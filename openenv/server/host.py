@@ -40,7 +40,7 @@ def make_registry(
         observation_cls,
         state_cls,
         debug=config.debug,
-        execution=execution,
+        execution=execution or config.execution,
         is_shared=is_shared,
     )
     if env_name:

@@ -172,6 +172,8 @@ def _import_package(name: str, folder: Path, target: str) -> None:
 def _import(name: str, target: str) -> ModuleType:
     try:
         return importlib.import_module(name)
+    except ConfigurationError:
+        raise
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and f"{name}.".startswith(f"{missing}."):

@@ -1,0 +1,1 @@
+"""The command line, `openenv`: a command parses its arguments and calls a library function."""

@@ -1,0 +1,118 @@
+"""`openenv collect`: episodes from a server or an environment, into a file."""
+
+import json
+import re
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+
+import typer
+
+from openenv.cli.commands.serve import load_app
+from openenv.cli.results import show
+from openenv.cli.running import Debug, reporting, run
+from openenv.client.websocket import http_url
+from openenv.errors import ConfigurationError, ConnectError
+from openenv.rollout.collect import collect as collect_episodes
+from openenv.rollout.sampler import ActionSampler
+from openenv.server.serve import registry_of
+from openenv.server.target import load_object
+
+SCHEMA_TIMEOUT_S = 10.0
+_URL = re.compile(r"\w+://.*|[\w.-]+:\d+")
+
+
+def collect(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A server's URL, or what `openenv serve` takes: then it lives in this process.",
+            metavar="URL_OR_TARGET",
+        ),
+    ],
+    episodes: Annotated[int, typer.Option(min=1)] = 100,
+    concurrency: Annotated[int, typer.Option(min=1, help="Episodes at once.")] = 64,
+    connections: Annotated[int, typer.Option(min=1, help="Sockets that carry them.")] = 2,
+    max_turns: Annotated[int, typer.Option(min=1, help="An episode's end, at the latest.")] = 100,
+    seed: Annotated[
+        int | None, typer.Option(help="Begin each episode with one made of it.")
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="From observation to action. Default: actions drawn from their schema.",
+        ),
+    ] = None,
+    batched: Annotated[
+        bool, typer.Option("--batched", help="The policy takes and returns lists.")
+    ] = False,
+    client: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:CLASS", help="The EnvClient whose types to use. Default: dicts."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The recording, as JSON lines.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a recording.")] = False,
+    timeout_s: Annotated[
+        float | None, typer.Option(min=0.001, help="What a step may take, in seconds.")
+    ] = None,
+    progress: Annotated[bool | None, typer.Option(help="Default: on a terminal.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Play episodes and record them."""
+    with reporting(debug):
+        found: Any = source
+        if not _URL.fullmatch(source):
+            found = registry_of(load_app(source))
+            if found is None:
+                raise ConfigurationError(
+                    f"{source} is no app of openenv's: serve it and give its URL"
+                )
+        result = run(
+            collect_episodes(
+                found,
+                load_object(policy) if policy else ActionSampler(_action_schema(found), seed),
+                episodes=episodes,
+                concurrency=concurrency,
+                connections=connections,
+                max_turns=max_turns,
+                seed=seed,
+                out=out,
+                overwrite=overwrite,
+                client_cls=load_object(client) if client else None,
+                batched=batched or None,
+                timeout_s=timeout_s,
+                progress=progress,
+            )
+        )
+        show(result)
+    if result.failures == result.episodes:
+        typer.echo("openenv: every episode failed", err=True)
+        raise typer.Exit(1)
+
+
+def _action_schema(source: Any) -> dict[str, Any]:
+    """Return the schema of the actions of a registry's environment, or of a server's."""
+    if not isinstance(source, str):
+        return source.calls.action.json_schema()  # type: ignore[no-any-return]
+    url = f"{http_url(source)}/schema"
+    # A proxy for the outside must not be asked for servers on this machine.
+    is_local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    handlers = [urllib.request.ProxyHandler({})] if is_local else []
+    try:
+        with urllib.request.build_opener(*handlers).open(url, timeout=SCHEMA_TIMEOUT_S) as reply:
+            return json.load(reply)["action"]  # type: ignore[no-any-return]
+    except HTTPError as error:
+        error.close()
+        raise ConfigurationError(
+            f"{url} answers {error.code}, so actions cannot be drawn: give a --policy"
+        ) from error
+    except (URLError, TimeoutError) as error:
+        why = getattr(error, "reason", error)
+        raise ConnectError(f"no openenv server answers at {source}: {why}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise ConfigurationError(f"{url} holds no schema of actions: give a --policy") from error

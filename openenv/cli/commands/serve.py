@@ -1,0 +1,108 @@
+"""`openenv serve`: an environment on a socket."""
+
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from openenv.app import create_app
+from openenv.cli.running import reporting
+from openenv.errors import ConfigurationError
+from openenv.server.serve import registry_of
+from openenv.server.serve import serve as serve_app
+from openenv.server.target import is_environment, load_target
+
+if TYPE_CHECKING:
+    from openenv.server.registry import SessionRegistry
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        help="An environment's folder, such as envs/echo_env; or module:app, or "
+        "module:EnvironmentClass.",
+        metavar="TARGET",
+    ),
+]
+
+
+class Execution(StrEnum):
+    """Where synchronous environments run."""
+
+    INLINE = "inline"
+    THREAD = "thread"
+
+
+def serve(
+    target: Target,
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    uds: Annotated[
+        str | None, typer.Option(help="Listen on this Unix domain socket instead.")
+    ] = None,
+    max_sessions: Annotated[
+        int | None, typer.Option(min=1, help="How many sessions at once.")
+    ] = None,
+    execution: Annotated[
+        Execution | None, typer.Option(help="Where environments run, whatever their class says.")
+    ] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+    tune_gc: Annotated[bool, typer.Option(help="Collect garbage rarely: faster.")] = True,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Log everything; send clients tracebacks.")
+    ] = False,
+) -> None:
+    """Serve an environment until Ctrl-C or SIGTERM."""
+    with reporting(debug):
+        app = load_app(target, max_sessions, execution.value if execution else None, debug=debug)
+
+        def announce(url: str) -> None:
+            typer.echo(f"serving {_described(registry_of(app), target)} on {url}")
+
+        serve_app(
+            app,
+            host,
+            port,
+            uds=uds,
+            log_level="debug" if debug else log_level,
+            tune_gc=tune_gc,
+            ready=announce,
+        )
+
+
+def load_app(
+    target: str,
+    max_sessions: int | None = None,
+    execution: str | None = None,
+    *,
+    debug: bool = False,
+) -> Any:
+    """Return the app of a target with these settings.
+
+    Raises ConfigurationError, also if the target's own settings leave one without effect.
+    """
+    # An app is made when its module is imported: its settings can only be there before.
+    if max_sessions is not None:
+        os.environ["OPENENV_MAX_CONCURRENT_ENVS"] = str(max_sessions)
+    if execution is not None:
+        os.environ["OPENENV_EXECUTION"] = execution
+    if debug:
+        os.environ["OPENENV_DEBUG"] = "true"
+    app = load_target(target)
+    if is_environment(app):
+        app = create_app(app)
+    registry = registry_of(app)
+    for option, asked, found in (
+        ("--max-sessions", max_sessions, registry and registry.max_sessions),
+        ("--execution", execution, registry and registry.calls.execution),
+    ):
+        if asked not in (None, found):
+            raise ConfigurationError(f"{option} has no effect: {target} itself says {found}")
+    return app
+
+
+def _described(registry: "SessionRegistry | None", target: str) -> str:
+    if registry is None:
+        return target
+    sessions = "1 session" if registry.max_sessions == 1 else f"{registry.max_sessions:,} sessions"
+    return f"{registry.calls.name} ({sessions}, {registry.calls.execution})"

@@ -1,0 +1,44 @@
+"""`openenv`: the command line's entry point. Each command is a module of commands/."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+try:
+    import typer
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"openenv: the command line needs {missing.name}: pip install 'openenv[cli]'"
+    ) from None
+
+from openenv.cli.commands.collect import collect
+from openenv.cli.commands.demo import demo
+from openenv.cli.commands.serve import serve
+
+app = typer.Typer(
+    help="Environments for reinforcement learning as services.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (serve, collect, demo):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Environments for reinforcement learning as services."""
+    if show_version:
+        typer.echo(f"openenv {version('openenv')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    app(prog_name="openenv")

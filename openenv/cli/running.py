@@ -1,0 +1,63 @@
+"""How a command runs: errors become a line or two on stderr and an exit code.
+
+Exit codes: 1 for what failed, 2 for a wrong command line (typer's), 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from openenv.errors import OpenEnvError
+
+try:
+    from uvloop import new_event_loop
+except ImportError:
+    from asyncio import new_event_loop  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+logger = logging.getLogger("openenv.cli")
+
+INTERRUPTED = 130
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@contextmanager
+def reporting(debug: bool = False) -> Iterator[None]:
+    """Report what is raised and exit; with `debug` let it through, traceback and all."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        _report("stopped", error)
+        raise typer.Exit(INTERRUPTED) from None
+    except (OpenEnvError, OSError) as error:
+        if debug:
+            raise
+        _report(str(error), error)
+        raise typer.Exit(1) from None
+    except typer.Exit:
+        raise
+    except Exception as error:  # the command line's boundary: never a traceback unasked
+        if debug:
+            raise
+        logger.debug("unexpected", exc_info=True)
+        _report(f"{type(error).__name__}: {error}\n(--debug shows where)", error)
+        raise typer.Exit(1) from None
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end, on uvloop where that is installed."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(main)
+
+
+def _report(message: str, error: BaseException) -> None:
+    notes = getattr(error, "__notes__", ())
+    typer.echo("\n".join((f"openenv: {message}", *notes)), err=True)
