@@ -119,7 +119,8 @@ class _Bar:
         tally, duration_s = self._tally, self._tally.duration_s
         # All of it fits into 80 columns.
         rates = (
-            f"{tally.episodes / duration_s:,.0f} episodes/s {tally.steps / duration_s:,.0f} steps/s "
+            f"{tally.episodes / duration_s:,.0f} episodes/s "
+            f"{tally.steps / duration_s:,.0f} steps/s "
             f"return {tally.mean_return:.3g} failed {tally.failures}"
         )
         self._progress.update(self._task, completed=tally.episodes, rates=rates, refresh=True)

@@ -101,8 +101,7 @@ class SessionRegistry:
         self.is_draining = True
         if self._host is None or self._stop is None:
             return
-        for session in list(self.sessions.values()):
-            session.end(reason)
+        self._end_all(reason)
         with anyio.move_on_after(self.config.close_timeout_s + 1):
             while self.sessions:
                 self._arm_sweep()
@@ -127,8 +126,7 @@ class SessionRegistry:
         """
         self.is_draining = True
         patience_s = self.config.drain_timeout_s
-        for session in list(self.sessions.values()):
-            session.end(reason, patience_s)
+        self._end_all(reason, patience_s)
         limit_s = patience_s + self.config.close_timeout_s + 1
         await _wait_until(lambda: not self.sessions, limit_s)
         await _wait_until(
@@ -266,6 +264,11 @@ class SessionRegistry:
     def has_deadline(self, session: Session) -> bool:
         """Whether a deadline is set."""
         return session in self.deadlines
+
+    def _end_all(self, reason: str, patience_s: float | None = None) -> None:
+        # First those that wait for a slot: or else they would get those of the others.
+        for session in [*self._waiting, *self.sessions.values()]:
+            session.end(reason, patience_s)
 
     def _arm_sweep(self) -> None:
         if self._sweep_handle is None and self._loop is not None:

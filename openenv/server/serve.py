@@ -40,6 +40,7 @@ its sessions for ever. One that was merely slow resumes its link.
 """
 
 BACKLOG = 2048
+MAX_PORT = 65_535
 FORCED_CLOSE_S = 5
 "How long sockets may take to close once their sessions have ended."
 
@@ -187,11 +188,11 @@ def url_of(listener: socket.socket, host: str = "127.0.0.1") -> str:
 
 
 def _tcp_listener(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= MAX_PORT:
+        raise ConfigurationError(f"port is {port}, but must be from 0 to {MAX_PORT}")
     try:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OverflowError as error:
-        raise ConfigurationError(f"port is {port}: it must be from 0 to 65535") from error
     except OSError as error:
         why = error.strerror or str(error)
         if error.errno == errno.EADDRINUSE:

@@ -246,7 +246,7 @@ class Session:
         if self._queue is None:
             self._queue = deque()
         if self._ending is not None:
-            origin.reply(error_frame(frame.id, SessionExpired(self._ending)))
+            origin.reply(_refusal(frame, SessionExpired(self._ending)))
         elif len(self._queue) >= self.registry.config.max_queued_requests:
             origin.reply(
                 error_frame(frame.id, TooManyRequests("too many requests wait in this session"))
@@ -318,11 +318,7 @@ class Session:
     def _refuse_queue(self, error: OpenEnvError) -> None:
         queue, self._queue = self._queue, None
         for frame, origin in queue or ():
-            origin.reply(
-                Closed(frame.id, frame.session)
-                if type(frame) is Close
-                else error_frame(frame.id, error)
-            )
+            origin.reply(_refusal(frame, error))
 
     def _finish(self, reason: str) -> None:
         self.is_ended = True
@@ -330,6 +326,13 @@ class Session:
         if isinstance(self._runner, ThreadRunner):
             self._runner.release()
         self.registry.remove(self, reason)
+
+
+def _refusal(frame: Any, error: OpenEnvError) -> Any:
+    """Return the reply to a request of a session that ends: what wanted to close it has its way."""
+    if type(frame) is Close:
+        return Closed(frame.id, frame.session)
+    return error_frame(frame.id, error)
 
 
 class _Nobody:
