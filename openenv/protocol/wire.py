@@ -46,15 +46,15 @@ class Wire:
         encoding: Encoding,
         encode: Callable[[Any], Data],
         make_decoder: Callable[..., Any],
-        read_loosely: Callable[[Any], Any],
+        second_of: Callable[[Any], Any],
     ) -> None:
         self.subprotocol = subprotocol
         self.encoding: Encoding = encoding
         self.is_text = encoding == "json"
         self.encode = encode
         self.make_decoder = make_decoder
-        self.read_loosely = read_loosely
-        "Decode anything that is well-formed, to plain data. Raises UNREADABLE."
+        self.second_of = second_of
+        "Decode the second element of an array, whatever the others are."
 
     def decoder(
         self, frame_type: Any, malformed: Callable[[int, str], Any] = Malformed
@@ -136,12 +136,10 @@ class MessageDecoder:
     def _guess_id(self, raw: Any) -> int:
         """Return the second element if it can be a request id: the error then finds its caller."""
         try:
-            parts = self._wire.read_loosely(raw)
-        except UNREADABLE:
+            second = self._wire.second_of(raw)
+        except (*UNREADABLE, LookupError, TypeError):
             return 0
-        if not isinstance(parts, list) or len(parts) < 2 or type(parts[1]) is not int:
-            return 0
-        return parts[1] if 0 < parts[1] <= MAX_ID else 0
+        return second if type(second) is int and 0 < second <= MAX_ID else 0
 
 
 class FrameDecoder:
@@ -233,19 +231,21 @@ def _spell_non_finite(value: Any) -> Any:
     return value
 
 
+_msgpack_parts = msgspec.msgpack.Decoder(list[msgspec.Raw])
+
 MSGPACK = Wire(
     SUBPROTOCOL_MSGPACK,
     "msgpack",
     _msgpack_encoder.encode,
     partial(msgspec.msgpack.Decoder, ext_hook=arrays.decode_ext),
-    msgspec.msgpack.Decoder().decode,
+    lambda raw: msgspec.msgpack.decode(_msgpack_parts.decode(raw)[1]),
 )
 JSON = Wire(
     SUBPROTOCOL_JSON,
     "json",
     _encode_json,
     msgspec.json.Decoder,
-    lambda raw: json.loads(bytes(raw) if isinstance(raw, msgspec.Raw) else raw),
+    lambda raw: json.loads(bytes(raw) if isinstance(raw, msgspec.Raw) else raw)[1],
 )
 WIRES: dict[str, Wire] = {wire.subprotocol: wire for wire in (MSGPACK, JSON)}
 "By subprotocol, best first."

@@ -1,0 +1,49 @@
+"""Links for tests: both sides of one, begun, resumed, and what travels between them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from openenv.codec import decode_any
+from openenv.protocol.client import ClientProtocol
+from openenv.protocol.link import Data
+from openenv.protocol.server import ServerProtocol, read_hello
+from openenv.protocol.wire import JSON, MSGPACK, Wire
+
+BOTH = [MSGPACK, JSON]
+TOKEN = "a-token"
+
+
+class Unencodable:
+    """A payload that no encoding knows."""
+
+
+def wire_name(wire: Wire) -> str:
+    return wire.encoding
+
+
+def begun(wire: Wire, **server_options: Any) -> tuple[ClientProtocol, ServerProtocol]:
+    """Return the two sides of a link whose first socket has just said hello."""
+    client, server = ClientProtocol(wire), ServerProtocol(wire, TOKEN, **server_options)
+    assert reconnect(client, server) == ([], [])
+    return client, server
+
+
+def reconnect(client: ClientProtocol, server: ServerProtocol) -> tuple[list[Any], list[Any]]:
+    """Exchange hellos and what either lacks; return the frames that (server, client) received."""
+    hello = read_hello(server.wire, client.hello())
+    greeting, *to_client = server.attach(hello)
+    to_server = client.attach(greeting)
+    assert to_server is not None
+    return receive_all(server, to_server), receive_all(client, to_client)
+
+
+def receive_all(receiver: Any, messages: Iterable[Data]) -> list[Any]:
+    return [frame for message in messages for frame in receiver.receive(message)]
+
+
+def plain(frame: Any, wire: Wire) -> Any:
+    """Return a received frame with its payload decoded, to be compared."""
+    for name in ("action", "observation", "state", "payload", "data", "frame"):
+        if hasattr(frame, name):
+            setattr(frame, name, decode_any(getattr(frame, name), wire.encoding))
+    return frame
