@@ -114,6 +114,15 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
         await self._session.connection.open()
         return self
 
+    async def attach(self, token: str) -> Self:
+        """Go on with a living session, wherever it was opened, by its `session_token`.
+
+        Closing this client closes that session. Raises SessionNotFoundError.
+        """
+        await self._session.close()
+        await self._session.open(token=token)
+        return self
+
     async def reset(
         self, seed: int | None = None, episode_id: str | None = None, **options: Any
     ) -> StepResult[ObsT]:

@@ -49,6 +49,14 @@ class SyncEnvClient(Generic[ActT, ObsT, StateT]):
         portal.run(self._client.connect)
         return self
 
+    def attach(self, token: str) -> Self:
+        """Go on with a living session, wherever it was opened, by its `session_token`.
+
+        Closing this client closes that session. Raises SessionNotFoundError.
+        """
+        portal.run(self._client.attach, token)
+        return self
+
     def reset(
         self, seed: int | None = None, episode_id: str | None = None, **options: Any
     ) -> StepResult[ObsT]:
