@@ -43,6 +43,7 @@ class _Shared:
 
 
 _shared = _Shared()
+_left_behind: list[_Shared] = []
 
 
 def run(function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
@@ -64,7 +65,10 @@ def stop() -> None:
 
 
 def _forget() -> None:
+    """Begin anew in the child of a fork, which has neither the thread nor its lock's owner."""
     global _shared
+    # Kept, because being collected would stop its thread, which is not there, and wait for it.
+    _left_behind.append(_shared)
     _shared = _Shared()
 
 
