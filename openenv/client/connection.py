@@ -22,6 +22,7 @@ from openenv.errors import (
     OpenEnvError,
     RemoteProtocolError,
     RequestTimeout,
+    SessionExpired,
     from_wire,
     to_wire,
 )
@@ -74,6 +75,8 @@ class Connection:
         self._pending: dict[int, tuple[Callable[[Any], None], float, int]] = {}
         "Request id -> (what takes the reply, deadline, session)."
         self._listeners: dict[int, SessionListener] = {}
+        self._ended: dict[int, str] = {}
+        "Session -> why the server has ended it, while a message is being read."
         self._outbox: list[Any] = []
         self._writer_wake: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -343,6 +346,8 @@ class Connection:
                 except asyncio.InvalidStateError:
                     # Its caller was cancelled in this very turn of the event loop.
                     continue
+            if self._ended:
+                self._refuse_pending()
             if self._ack_handle is None and protocol.resumable:
                 self._ack_handle = self._loop.call_later(ACK_DELAY_S, self._acknowledge)
 
@@ -361,12 +366,23 @@ class Connection:
 
     def _take_news(self, frame: Any) -> None:
         if type(frame) is Closed and frame.id == 0:
+            self._ended[frame.session] = frame.reason
             listener = self._listeners.pop(frame.session, None)
             if listener is not None:
                 listener.session_closed(frame.reason)
         elif type(frame) is Error and frame.id == 0:
             # A legacy server that refuses a session says so unasked, and closes.
             self._farewell = from_wire(frame.code, frame.message, frame.details)
+
+    def _refuse_pending(self) -> None:
+        """Answer the requests that crossed the news of their session's end.
+
+        The server has no more to say of them, and may be gone before it could.
+        """
+        ended, self._ended = self._ended, {}
+        for request_id, (_, _, session) in list(self._pending.items()):
+            if session in ended:
+                self._resolve(Error(request_id, *to_wire(SessionExpired(ended[session]))))
 
     def _acknowledge(self) -> None:
         self._ack_handle = None

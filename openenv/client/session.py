@@ -8,6 +8,7 @@ has reset.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from openenv.errors import (
@@ -78,7 +79,9 @@ class RemoteSession:
         if number is not None and self.connection.is_open:
             self.connection.forget_session(number)
             close = Close(self.connection.next_id(), number)
-            await self.connection.request(close, self.patience_s)
+            # It is just as well if the server has ended it in the same moment.
+            with suppress(SessionExpired):
+                await self.connection.request(close, self.patience_s)
 
     def session_closed(self, reason: str) -> None:
         """Take the news that the server has ended the session, or that it is lost."""
