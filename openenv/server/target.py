@@ -86,7 +86,7 @@ def is_environment(found: Any) -> bool:
 
 def is_servable(found: Any) -> bool:
     """Whether this can be served: an environment, or something that is called as ASGI apps are."""
-    if found is Environment or inspect.ismodule(found):
+    if found is Environment or inspect.ismodule(found) or type(found).__module__ == "typing":
         return False
     return is_environment(found) or (callable(found) and not inspect.isclass(found))
 
