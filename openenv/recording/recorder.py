@@ -82,4 +82,4 @@ class Recorder:
             return
         self.abandon()
         if self.episodes:
-            error.add_note(f"The {self.episodes} episodes that had ended are in {self.part}")
+            error.add_note(f"Episodes that ended before: {self.episodes}, in {self.part}")

@@ -222,5 +222,5 @@ def test_environments_are_told_from_apps() -> None:
 
 def test_any_object_can_be_named() -> None:
     assert load_object("json:dumps") is __import__("json").dumps
-    with pytest.raises(ConfigurationError, match="has no 'dump_all'; it has: .*dump, dumps,"):
+    with pytest.raises(ConfigurationError, match=r"has no 'dump_all'; it has: .*dump, dumps,"):
         load_object("json:dump_all")
