@@ -52,7 +52,8 @@ class Recorder:
             while left:
                 left = left[self._file.write(left) :]
         except OSError:
-            self._file.truncate(self._size_bytes)
+            self._file.seek(self._size_bytes)
+            self._file.truncate()
             raise
         self._size_bytes += len(line)
         self.episodes += 1
