@@ -161,7 +161,7 @@ class Codec:
             return {"type": "object"}
         if self.is_pydantic:
             return dict(self.cls.model_json_schema())
-        schema = msgspec.json.schema(self.cls, schema_hook=arrays.schema_hook)
+        schema = msgspec.json.schema(self.cls, schema_hook=_schema_hook)
         if "$ref" in schema:
             reference, definitions = schema["$ref"], schema["$defs"]
             name = reference.rsplit("/", 1)[1]
@@ -262,6 +262,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
     return value
+
+
+def _schema_hook(field_type: Any) -> dict[str, Any]:
+    """Return the schema of what msgspec does not know: anything, unless it is an array."""
+    try:
+        return arrays.schema_hook(field_type)
+    except NotImplementedError:
+        return {"title": _name(field_type)}
 
 
 def _lifter(cls: type, build: Callable[..., T]) -> Callable[[int, Any], T]:

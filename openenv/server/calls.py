@@ -301,8 +301,10 @@ def _type_arguments(cls: type) -> tuple[Any, Any, Any]:
     """Return the classes in `Environment[A, O, S]` of the nearest base that names them."""
     for base in (base for klass in cls.__mro__ for base in getattr(klass, "__orig_bases__", ())):
         if get_origin(base) is Environment:
+            # Any, which is a class too, is the default of what was not named.
             arguments = [
-                argument if isinstance(argument, type) else None for argument in get_args(base)
+                argument if isinstance(argument, type) and argument is not Any else None
+                for argument in get_args(base)
             ]
             return (*arguments, None, None, None)[:3]  # type: ignore[return-value]
     return None, None, None
