@@ -38,46 +38,81 @@ class FrameChannel(Protocol):
         """Close both directions; what was sent before is still delivered."""
 
 
-class MemoryChannel:
-    """One end of a pair in one event loop.
+class Inbox:
+    """The receiving half of a channel whose messages are pushed to it, in one event loop."""
 
-    Bounded, so that a sender cannot run away from its receiver.
-    """
+    __slots__ = ("_closed", "_messages", "_waiter")
+
+    def __init__(self) -> None:
+        self._messages: deque[Data] = deque()
+        self._closed: ChannelClosed | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @property
+    def closed(self) -> ChannelClosed | None:
+        """Why nothing more comes in; what did before can still be read."""
+        return self._closed
+
+    def put(self, data: Data) -> None:
+        """Take in one message."""
+        self._messages.append(data)
+        self._wake()
+
+    def close(self, closed: ChannelClosed) -> None:
+        """Take in the end. The first one counts."""
+        self._closed = self._closed or closed
+        self._wake()
+
+    async def get(self) -> Data:
+        """Return the next message. Raises ChannelClosed."""
+        while not self._messages:
+            if self._closed is not None:
+                raise self._closed
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self._messages.popleft()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class MemoryChannel:
+    """One end of a pair in one event loop. Bounded: a sender cannot run away from its receiver."""
 
     def __init__(self, bound: int = 64) -> None:
         self._bound = bound
-        self._messages: deque[Data] = deque()
-        self._closed: ChannelClosed | None = None
-        self._changed = asyncio.Event()
+        self._inbox = Inbox()
+        self._room = asyncio.Event()
         self.other: MemoryChannel = self
 
     async def send(self, data: Data) -> None:
         """Send one message; wait while the other end has too many unread."""
-        other = self.other
-        while len(other._messages) >= self._bound and other._closed is None:
-            other._changed.clear()
-            await other._changed.wait()
-        if self._closed or other._closed:
-            raise self._closed or other._closed or ChannelClosed()
-        other._messages.append(data)
-        other._changed.set()
+        inbox = self.other._inbox
+        while len(inbox) >= self._bound and inbox.closed is None:
+            self._room.clear()
+            await self._room.wait()
+        if inbox.closed is not None:
+            raise inbox.closed
+        inbox.put(data)
 
     async def receive(self) -> Data:
         """Return the next message."""
-        while not self._messages:
-            if self._closed is not None:
-                raise self._closed
-            self._changed.clear()
-            await self._changed.wait()
-        data = self._messages.popleft()
-        self._changed.set()
+        data = await self._inbox.get()
+        self.other._room.set()
         return data
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close both ends; the other one may still read what was sent before."""
         for end in (self, self.other):
-            end._closed = end._closed or ChannelClosed(code, reason)
-            end._changed.set()
+            end._inbox.close(ChannelClosed(code, reason))
+            end._room.set()
 
 
 def memory_pair() -> tuple[MemoryChannel, MemoryChannel]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import uvicorn
 
+from openenv.server.websocket import SessionSocket
+
 
 @asynccontextmanager
 async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
@@ -19,7 +21,7 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
     listener.bind(("127.0.0.1", 0))
     defaults: dict[str, Any] = {
         "log_level": "warning",
-        "ws": "websockets-sansio",
+        "ws": SessionSocket,
         "ws_per_message_deflate": False,
         "timeout_graceful_shutdown": 5,
     }

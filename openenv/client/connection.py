@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from openenv.channel import ChannelClosed, FrameChannel
+from openenv.client.requests import Requests, SessionListener
 from openenv.client.websocket import Dialed, dial
 from openenv.errors import (
     ConfigurationError,
@@ -21,8 +22,6 @@ from openenv.errors import (
     ConnectionLost,
     OpenEnvError,
     RemoteProtocolError,
-    RequestTimeout,
-    SessionExpired,
     from_wire,
     to_wire,
 )
@@ -32,28 +31,16 @@ from openenv.protocol.frames import (
     CLOSE_FENCED,
     CLOSE_PROTOCOL_ERROR,
     MAX_MESSAGE_BYTES,
-    Cancel,
-    Closed,
-    Error,
-    Partial,
 )
 from openenv.protocol.legacy import LegacyClientProtocol
 from openenv.protocol.wire import WIRES
 
 logger = logging.getLogger("openenv.client")
 
-SWEEP_S = 0.1
 BACKOFF_BASE_S = 0.05
 BACKOFF_CAP_S = 2.0
 
 Dial = Callable[[], Awaitable[Dialed]]
-
-
-class SessionListener(Protocol):
-    """Who has a session on a connection, and is told when the server ends it."""
-
-    def session_closed(self, reason: str) -> None:
-        """The session is gone."""
 
 
 class Connection:
@@ -72,18 +59,12 @@ class Connection:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._protocol: Any = None
         self._channel: FrameChannel | None = None
-        self._pending: dict[int, tuple[Callable[[Any], None], float, int]] = {}
-        "Request id -> (what takes the reply, deadline, session)."
-        self._listeners: dict[int, SessionListener] = {}
-        self._ended: dict[int, str] = {}
-        "Session -> why the server has ended it, while a message is being read."
+        self._requests: Requests | None = None
         self._outbox: list[Any] = []
         self._writer_wake: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._sweep_handle: asyncio.TimerHandle | None = None
         self._ack_handle: asyncio.TimerHandle | None = None
         self._lost: OpenEnvError | None = None
-        self._farewell: OpenEnvError | None = None
         self._is_closing = False
         self._opening: asyncio.Lock | None = None
 
@@ -129,7 +110,7 @@ class Connection:
     @property
     def session_count(self) -> int:
         """How many sessions are open here."""
-        return len(self._listeners)
+        return 0 if self._requests is None else self._requests.session_count
 
     async def open(self) -> None:
         """Connect, unless connected. Raises ConnectError, ConfigurationError."""
@@ -142,7 +123,8 @@ class Connection:
             if self.is_open:
                 return
             await self._stop_tasks()
-            self._lost = self._farewell = None
+            self._lost = None
+            self._requests = Requests(loop, self.push)
             self._is_closing = False
             await self._begin(await self._dial())
             self._tasks = [
@@ -171,12 +153,13 @@ class Connection:
     def next_session(self, listener: SessionListener) -> int:
         """Allocate a session number; the listener is told when the server ends the session."""
         number: int = self._protocol.next_session()
-        self._listeners[number] = listener
+        self._open_requests().listen(number, listener)
         return number
 
     def forget_session(self, number: int) -> None:
         """The session is closed: its listener is told nothing more."""
-        self._listeners.pop(number, None)
+        if self._requests is not None:
+            self._requests.forget(number)
 
     async def request(self, frame: Any, timeout_s: float) -> Any:
         """Send a request and return its reply frame.
@@ -184,68 +167,20 @@ class Connection:
         Raises what the reply says, ConnectionLost or RequestTimeout. Cancelling the call gives
         the request up; the connection stays usable.
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop or self._lost is not None:
-            self._check_usable(loop)
-        future: asyncio.Future[Any] = loop.create_future()
-        request_id: int = frame.id
-        self._pending[request_id] = (future.set_result, loop.time() + timeout_s, frame.session)
-        self.push(frame)
-        try:
-            reply = await future
-        except asyncio.CancelledError:
-            self._give_up(request_id)
-            raise
-        if type(reply) is Error:
-            raise from_wire(reply.code, reply.message, reply.details)
-        return reply
+        if self._lost is not None or asyncio.get_running_loop() is not self._loop:
+            self._open_requests()
+        return await self._requests.ask(frame, timeout_s)  # type: ignore[union-attr]  # as `open` left it
 
     async def request_many(self, frames: Sequence[Any], timeout_s: float) -> list[Any]:
         """Send many requests in as few messages as possible.
 
         Return the reply frames in their order, errors included.
         """
-        loop = asyncio.get_running_loop()
-        self._check_usable(loop)
-        done: asyncio.Future[None] = loop.create_future()
-        replies: dict[int, Any] = {}
-        count, deadline_s, pending = len(frames), loop.time() + timeout_s, self._pending
+        return await self._open_requests().ask_many(frames, timeout_s)
 
-        def take(reply: Any) -> None:
-            replies[reply.id] = reply
-            if len(replies) == count and not done.done():
-                done.set_result(None)
-
-        for frame in frames:
-            pending[frame.id] = (take, deadline_s, frame.session)
-        self._outbox.extend(frames)
-        self._wake_writer()
-        try:
-            if frames:
-                await done
-        except asyncio.CancelledError:
-            for frame in frames:
-                self._give_up(frame.id)
-            raise
-        return [replies[frame.id] for frame in frames]
-
-    async def stream(self, frame: Any, timeout_s: float) -> Any:
+    def stream(self, frame: Any, timeout_s: float) -> AsyncIterator[Any]:
         """Send a request; yield its partial replies and then its reply. Raises like `request`."""
-        loop = asyncio.get_running_loop()
-        self._check_usable(loop)
-        queue: asyncio.Queue[Any] = asyncio.Queue()
-        self._pending[frame.id] = (queue.put_nowait, loop.time() + timeout_s, frame.session)
-        self.push(frame)
-        try:
-            while True:
-                reply = await queue.get()
-                if type(reply) is Error:
-                    raise from_wire(reply.code, reply.message, reply.details)
-                yield reply
-                if type(reply) is not Partial:
-                    return
-        finally:
-            self._give_up(frame.id)
+        return self._open_requests().follow(frame, timeout_s)
 
     def push(self, frame: Any) -> None:
         """Put a frame into the next message.
@@ -255,19 +190,15 @@ class Connection:
         self._outbox.append(frame)
         self._wake_writer()
 
-    def _give_up(self, request_id: int) -> None:
-        """Forget a request and let the server forget it too. A late reply is dropped by its id."""
-        entry = self._pending.pop(request_id, None)
-        if entry is not None and self._lost is None:
-            self.push(Cancel(request_id, entry[2]))
-
-    def _check_usable(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._check_loop(loop)
+    def _open_requests(self) -> Requests:
+        """Return where to ask. Raises what happened to the connection, ConfigurationError."""
+        self._check_loop(asyncio.get_running_loop())
         if self._lost is not None:
             code, message, _, details = to_wire(self._lost)
             raise from_wire(code, message, details)
-        if not self._tasks:
+        if self._requests is None or not self._tasks:
             raise ConnectionLost("the connection is not open")
+        return self._requests
 
     def _check_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not None and loop is not self._loop:
@@ -291,16 +222,15 @@ class Connection:
                 self._writer_wake = self._loop.create_future()
                 await self._writer_wake
                 self._writer_wake = None
-                if self._sweep_handle is None and self._pending:
-                    self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
             if self._channel is not None:
                 await self._flush()
 
     async def _flush(self) -> None:
         frames, self._outbox = self._outbox, []
         messages = self._protocol.send(frames)
-        for reply in self._protocol.take_local_replies():
-            self._resolve(reply)
+        local = self._protocol.take_local_replies()
+        if local and self._requests is not None:
+            self._requests.take(local)
         for message in messages:
             channel = self._channel
             if channel is None:
@@ -329,60 +259,13 @@ class Connection:
                 return
 
     async def _read(self, channel: FrameChannel) -> None:
-        protocol, pop = self._protocol, self._pending.pop
+        protocol, requests = self._protocol, self._requests
         assert self._loop is not None
+        assert requests is not None
         while True:
-            frames = protocol.receive(await channel.receive())
-            for frame in frames:
-                if type(frame) is Partial:
-                    self._resolve_partial(frame)
-                    continue
-                entry = pop(frame.id, None) if type(frame) is not Closed or frame.id else None
-                if entry is None:
-                    self._take_news(frame)
-                    continue
-                try:
-                    entry[0](frame)
-                except asyncio.InvalidStateError:
-                    # Its caller was cancelled in this very turn of the event loop.
-                    continue
-            if self._ended:
-                self._refuse_pending()
+            requests.take(protocol.receive(await channel.receive()))
             if self._ack_handle is None and protocol.resumable:
                 self._ack_handle = self._loop.call_later(ACK_DELAY_S, self._acknowledge)
-
-    def _resolve(self, frame: Any) -> None:
-        entry = self._pending.pop(frame.id, None)
-        if entry is not None:
-            try:
-                entry[0](frame)
-            except asyncio.InvalidStateError:
-                return
-
-    def _resolve_partial(self, frame: Partial) -> None:
-        entry = self._pending.get(frame.id)
-        if entry is not None:
-            entry[0](frame)
-
-    def _take_news(self, frame: Any) -> None:
-        if type(frame) is Closed and frame.id == 0:
-            self._ended[frame.session] = frame.reason
-            listener = self._listeners.pop(frame.session, None)
-            if listener is not None:
-                listener.session_closed(frame.reason)
-        elif type(frame) is Error and frame.id == 0:
-            # A legacy server that refuses a session says so unasked, and closes.
-            self._farewell = from_wire(frame.code, frame.message, frame.details)
-
-    def _refuse_pending(self) -> None:
-        """Answer the requests that crossed the news of their session's end.
-
-        The server has no more to say of them, and may be gone before it could.
-        """
-        ended, self._ended = self._ended, {}
-        for request_id, (_, _, session) in list(self._pending.items()):
-            if session in ended:
-                self._resolve(Error(request_id, *to_wire(SessionExpired(ended[session]))))
 
     def _acknowledge(self) -> None:
         self._ack_handle = None
@@ -444,7 +327,8 @@ class Connection:
             or closed.code in (CLOSE_FENCED, CLOSE_PROTOCOL_ERROR)
         ):
             lost = ConnectionLost(f"the server closed the connection ({closed})")
-            self._lose(self._farewell or lost)
+            farewell = self._requests.farewell if self._requests is not None else None
+            self._lose(farewell or lost)
             return False
         protocol: ClientProtocol = self._protocol
         protocol.detach()
@@ -482,22 +366,17 @@ class Connection:
     def _lose(self, error: OpenEnvError) -> None:
         self._lost = error
         self._lose_sessions(error)
-        for handle in (self._sweep_handle, self._ack_handle):
-            if handle is not None:
-                handle.cancel()
-        self._sweep_handle = self._ack_handle = None
+        if self._requests is not None:
+            self._requests.stop()
+        if self._ack_handle is not None:
+            self._ack_handle.cancel()
+            self._ack_handle = None
 
     def _lose_sessions(self, error: OpenEnvError) -> None:
-        """Tell every caller and every session that the link is gone.
-
-        Nothing is sent again on a new one.
-        """
-        pending, self._outbox = list(self._pending), []
-        for request_id in pending:
-            self._resolve(Error(request_id, *to_wire(error)))
-        listeners, self._listeners = self._listeners, {}
-        for listener in listeners.values():
-            listener.session_closed(str(error))
+        """Tell everybody that the link is gone; nothing is sent again on a new one."""
+        if self._requests is not None:
+            self._requests.lose_all(error)
+        self._outbox = []
 
     async def _stop_tasks(self) -> None:
         tasks, self._tasks = self._tasks, []
@@ -505,21 +384,3 @@ class Connection:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-
-    # ---- deadlines: one sweep for all requests, because a timer for each costs more than a step
-
-    def _sweep(self) -> None:
-        assert self._loop is not None
-        self._sweep_handle = None
-        now_s = self._loop.time()
-        for request_id in [
-            request_id for request_id, entry in self._pending.items() if entry[1] <= now_s
-        ]:
-            resolve, _, session = self._pending.pop(request_id)
-            self.push(Cancel(request_id, session))
-            error = RequestTimeout(
-                "no reply in time; whether the request ran is unknown: reset or close the session"
-            )
-            resolve(Error(request_id, *to_wire(error)))
-        if self._pending:
-            self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)

@@ -26,6 +26,9 @@ logger = logging.getLogger("openenv.server")
 
 HELLO_TIMEOUT_S = 10.0
 
+CLAIM_EXTENSION = "openenv.claim"
+"The ASGI extension of a server that can give us its socket directly: websocket.py."
+
 Message = MutableMapping[str, Any]
 
 
@@ -82,7 +85,9 @@ class SessionEndpoint:
         await self.registry.start()
         subprotocol = choose_subprotocol(scope.get("subprotocols") or ())
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        await serve_channel(self.registry, AsgiChannel(receive, send), subprotocol)
+        claim = (scope.get("extensions") or {}).get(CLAIM_EXTENSION)
+        channel: FrameChannel = claim() if claim is not None else AsgiChannel(receive, send)
+        await serve_channel(self.registry, channel, subprotocol)
 
 
 async def serve_channel(

@@ -22,6 +22,7 @@ import uvicorn
 from openenv.errors import ConfigurationError
 from openenv.server.config import ServerConfig
 from openenv.server.target import load_app
+from openenv.server.websocket import SessionSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ class DrainingServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 lifespan="on" if self.registry is not None else "auto",
-                ws="websockets-sansio",
+                ws=SessionSocket,
                 # Deflating small frames costs more than everything else that is done with them.
                 ws_per_message_deflate=False,
                 ws_max_size=config.max_message_bytes,

@@ -16,9 +16,14 @@ from openenv.server.connection import serve_channel
 from openenv.server.registry import SessionRegistry
 from tests.serving import serving
 
-NATIVE = ("memory", "websocket", "json")
+NATIVE = ("memory", "websocket", "json", "asgi")
 WEBSOCKET = (*NATIVE, "legacy")
-_SUBPROTOCOLS = {"websocket": (SUBPROTOCOL_MSGPACK,), "json": (SUBPROTOCOL_JSON,), "legacy": ()}
+_SUBPROTOCOLS = {
+    "websocket": (SUBPROTOCOL_MSGPACK,),
+    "asgi": (SUBPROTOCOL_MSGPACK,),
+    "json": (SUBPROTOCOL_JSON,),
+    "legacy": (),
+}
 
 
 class World:
@@ -43,7 +48,9 @@ class World:
             )
         )
 
-    async def client(self, cls: Any = GenericEnvClient, connection: Any = None, **options: Any) -> Any:
+    async def client(
+        self, cls: Any = GenericEnvClient, connection: Any = None, **options: Any
+    ) -> Any:
         """A connected client; closed with the world, with its connection if that is its own."""
         client: EnvClient[Any, Any, Any] = cls(self.url or "memory", **options)
         if connection is None:
@@ -71,7 +78,9 @@ async def world(transport: str, environment: Any, **options: Any) -> AsyncIterat
             stack.push_async_callback(registry.aclose)
             url = ""
         else:
-            url = await stack.enter_async_context(serving(app))
+            # Any ASGI server's WebSocket, and the one that `serve` uses.
+            socket = {"ws": "websockets-sansio"} if transport == "asgi" else {}
+            url = await stack.enter_async_context(serving(app, **socket))
         one = World(transport, registry, url)
         async with one._stack:
             yield one

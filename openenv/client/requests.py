@@ -1,0 +1,212 @@
+"""Requests: what waits for replies on one connection, and who is told when a session ends.
+
+Owns futures and deadlines. Knows nothing of sockets and messages: connection.py brings the replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from openenv.errors import OpenEnvError, RequestTimeout, SessionExpired, from_wire, to_wire
+from openenv.protocol.frames import Cancel, Closed, Error, Partial
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+SWEEP_S = 0.1
+
+
+class SessionListener(Protocol):
+    """Who has a session on a connection, and is told when the server ends it."""
+
+    def session_closed(self, reason: str) -> None:
+        """The session is gone."""
+
+
+class Requests:
+    """The pending requests of one connection; `push` puts a frame into its next message."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, push: Callable[[Any], None]) -> None:
+        self.farewell: OpenEnvError | None = None
+        "What the server said unasked, before it closes."
+        self._loop = loop
+        self._push = push
+        self._pending: dict[int, tuple[Callable[[Any], None], float, int]] = {}
+        "Request id -> (what takes the reply, deadline, session)."
+        self._listeners: dict[int, SessionListener] = {}
+        self._ended: dict[int, str] = {}
+        "Session -> why the server has ended it, while a message is being read."
+        self._sweep_handle: asyncio.TimerHandle | None = None
+
+    # ---- asking
+
+    async def ask(self, frame: Any, timeout_s: float) -> Any:
+        """Send a request and return its reply frame. Raises what the reply says."""
+        loop = self._loop
+        future: asyncio.Future[Any] = loop.create_future()
+        self._pending[frame.id] = (future.set_result, loop.time() + timeout_s, frame.session)
+        self._push(frame)
+        if self._sweep_handle is None:
+            self._sweep_handle = loop.call_later(SWEEP_S, self._sweep)
+        try:
+            reply = await future
+        except asyncio.CancelledError:
+            self._give_up(frame.id)
+            raise
+        if type(reply) is Error:
+            raise from_wire(reply.code, reply.message, reply.details)
+        return reply
+
+    async def ask_many(self, frames: Sequence[Any], timeout_s: float) -> list[Any]:
+        """Send many requests at once; return the reply frames in their order, errors included."""
+        if not frames:
+            return []
+        batch = _Batch(len(frames), self._loop)
+        deadline_s, pending, push = self._loop.time() + timeout_s, self._pending, self._push
+        for frame in frames:
+            pending[frame.id] = (batch.take, deadline_s, frame.session)
+            push(frame)
+        if self._sweep_handle is None:
+            self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
+        try:
+            await batch.done
+        except asyncio.CancelledError:
+            for frame in frames:
+                self._give_up(frame.id)
+            raise
+        return [batch.replies[frame.id] for frame in frames]
+
+    async def follow(self, frame: Any, timeout_s: float) -> AsyncIterator[Any]:
+        """Send a request; yield its partial replies and then its reply. Raises like `ask`."""
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        deadline_s = self._loop.time() + timeout_s
+        self._pending[frame.id] = (queue.put_nowait, deadline_s, frame.session)
+        self._push(frame)
+        if self._sweep_handle is None:
+            self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
+        try:
+            while True:
+                reply = await queue.get()
+                if type(reply) is Error:
+                    raise from_wire(reply.code, reply.message, reply.details)
+                yield reply
+                if type(reply) is not Partial:
+                    return
+        finally:
+            self._give_up(frame.id)
+
+    def _give_up(self, request_id: int) -> None:
+        """Forget a request and let the server forget it too. A late reply is dropped by its id."""
+        entry = self._pending.pop(request_id, None)
+        if entry is not None:
+            self._push(Cancel(request_id, entry[2]))
+
+    # ---- replies
+
+    def take(self, frames: Sequence[Any]) -> None:
+        """Give the replies of a message to those who wait for them."""
+        pop = self._pending.pop
+        for frame in frames:
+            kind = type(frame)
+            if kind is Partial:
+                self._take_partial(frame)
+                continue
+            entry = pop(frame.id, None) if frame.id else None
+            if entry is None:
+                self._take_news(frame, kind)
+                continue
+            try:
+                entry[0](frame)
+            except asyncio.InvalidStateError:
+                # Its caller was cancelled in this very turn of the event loop.
+                continue
+        if self._ended:
+            self._refuse_pending()
+
+    def _take_partial(self, frame: Partial) -> None:
+        entry = self._pending.get(frame.id)
+        if entry is not None:
+            entry[0](frame)
+
+    def _take_news(self, frame: Any, kind: type) -> None:
+        if frame.id:
+            return
+        if kind is Closed:
+            self._ended[frame.session] = frame.reason
+            listener = self._listeners.pop(frame.session, None)
+            if listener is not None:
+                listener.session_closed(frame.reason)
+        elif kind is Error:
+            # A legacy server that refuses a session says so unasked, and closes.
+            self.farewell = from_wire(frame.code, frame.message, frame.details)
+
+    def _refuse_pending(self) -> None:
+        """Answer the requests that crossed the news of their session's end.
+
+        The server has no more to say of them, and may be gone before it could.
+        """
+        ended, self._ended = self._ended, {}
+        crossed = [number for number, entry in self._pending.items() if entry[2] in ended]
+        for request_id in crossed:
+            reason = ended[self._pending[request_id][2]]
+            self.take([Error(request_id, *to_wire(SessionExpired(reason)))])
+
+    # ---- sessions
+
+    @property
+    def session_count(self) -> int:
+        """How many sessions are open."""
+        return len(self._listeners)
+
+    def listen(self, number: int, listener: SessionListener) -> None:
+        """Tell the listener when the server ends the session."""
+        self._listeners[number] = listener
+
+    def forget(self, number: int) -> None:
+        """The session is closed: its listener is told nothing more."""
+        self._listeners.pop(number, None)
+
+    def lose_all(self, error: OpenEnvError) -> None:
+        """Tell every caller and every session that the link is gone."""
+        self.take([Error(request_id, *to_wire(error)) for request_id in list(self._pending)])
+        listeners, self._listeners = self._listeners, {}
+        for listener in listeners.values():
+            listener.session_closed(str(error))
+
+    def stop(self) -> None:
+        """Forget the deadlines."""
+        if self._sweep_handle is not None:
+            self._sweep_handle.cancel()
+            self._sweep_handle = None
+
+    # ---- deadlines: one sweep for all requests, because a timer for each costs more than a step
+
+    def _sweep(self) -> None:
+        self._sweep_handle = None
+        now_s = self._loop.time()
+        late = [number for number, entry in self._pending.items() if entry[1] <= now_s]
+        for request_id in late:
+            self._push(Cancel(request_id, self._pending[request_id][2]))
+            error = RequestTimeout(
+                "no reply in time; whether the request ran is unknown: reset or close the session"
+            )
+            self.take([Error(request_id, *to_wire(error))])
+        if self._pending:
+            self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
+
+
+class _Batch:
+    """Collects the replies to many requests; `done` is set with the last one."""
+
+    __slots__ = ("count", "done", "replies")
+
+    def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.count = count
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.replies: dict[int, Any] = {}
+
+    def take(self, reply: Any) -> None:
+        self.replies[reply.id] = reply
+        if len(self.replies) == self.count and not self.done.done():
+            self.done.set_result(None)
