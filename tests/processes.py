@@ -11,6 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
+# Tests and their environments can be imported, and no terminal's width matters.
+ENVIRON = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1"}
 OPENENV = (sys.executable, "-m", "openenv.cli")
 
 GATED = '''
@@ -37,20 +40,20 @@ class Gated(Environment):
 
 def openenv(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    # Rich would take the width of whatever terminal the tests run in.
-    environ = os.environ | {"COLUMNS": "100", "NO_COLOR": "1"}
     return subprocess.run(
-        [*OPENENV, *arguments], cwd=cwd, env=environ, capture_output=True, text=True, timeout=50
+        [*OPENENV, *arguments], cwd=cwd, env=ENVIRON, capture_output=True, text=True, timeout=50
     )
 
 
 @asynccontextmanager
 async def serving_process(
-    *arguments: str, cwd: Path | None = None
+    *arguments: str, cwd: Path | None = None, environ: dict[str, str] | None = None
 ) -> AsyncIterator[tuple[Process, str]]:
     """`openenv serve` meanwhile: the process, and the URL that it announces."""
     command = (*OPENENV, "serve", *arguments)
-    process = await asyncio.create_subprocess_exec(*command, cwd=cwd, stdout=PIPE, stderr=PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=cwd, env=ENVIRON | (environ or {}), stdout=PIPE, stderr=PIPE
+    )
     assert process.stdout is not None
     assert process.stderr is not None
     try:

@@ -52,6 +52,14 @@ def reporting(debug: bool = False) -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def log_to_stderr(debug: bool = False) -> None:
+    """Log what a user should see; with `debug` everything, tracebacks too."""
+    logging.basicConfig(format="openenv: %(message)s")
+    logging.getLogger("openenv").setLevel(logging.DEBUG if debug else logging.WARNING)
+    # An environment in this process fails episodes, which are reported as such.
+    logging.getLogger("openenv.server").setLevel(logging.DEBUG if debug else logging.CRITICAL)
+
+
 def run(main: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine to its end, on uvloop where that is installed."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -59,5 +67,7 @@ def run(main: Coroutine[Any, Any, Any]) -> Any:
 
 
 def _report(message: str, error: BaseException) -> None:
-    notes = getattr(error, "__notes__", ())
+    # After Ctrl-C, what was to be noted is on the cancellation behind it.
+    noted = (error, error.__context__)
+    notes = [note for one in noted for note in getattr(one, "__notes__", ())]
     typer.echo("\n".join((f"openenv: {message}", *notes)), err=True)

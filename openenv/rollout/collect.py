@@ -112,12 +112,9 @@ async def collect(
     others go on. Raises ConnectionLost, ConnectError or ServerClosing when the server is gone;
     whatever ends the run early, the episodes that ended before are in the recording's part.
     """
-    for name, value in (("episodes", episodes), ("concurrency", concurrency)):
-        if value < 1:
-            raise ConfigurationError(f"{name} must be at least 1, not {value}")
-    if max_turns is not None and max_turns < 1:
-        raise ConfigurationError(f"max_turns must be at least 1, not {max_turns}")
-    terms = _Terms(episodes, max_turns, seed, timeout_s, client_cls, dict(reset_options or {}))
+    terms = _Terms(
+        episodes, concurrency, max_turns, seed, timeout_s, client_cls, dict(reset_options or {})
+    )
     async with AsyncExitStack() as stack:
         recorder = None
         if out is not None:
@@ -126,7 +123,7 @@ async def collect(
         act = await stack.enter_async_context(acting(policy, batched, timeout_s))
         run = _Run(terms, act, recorder)
         stack.enter_context(progress_bar(progress, run.tally, episodes))
-        await run.play_all(pool, min(concurrency, episodes))
+        await run.play_all(pool)
     return run.result()
 
 
@@ -146,11 +143,21 @@ class _Terms:
     """What was asked for."""
 
     episodes: int
+    concurrency: int
     max_turns: int | None
     seed: int | None
     timeout_s: float | None
     client_cls: type[EnvClient[Any, Any, Any]] | None
     reset_options: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "concurrency", "max_turns"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{name} must be at least 1, not {value}")
+        for name in ("seed", "episode_id"):
+            if name in self.reset_options:
+                raise ConfigurationError(f"reset_options holds {name}, which differs by episode")
 
 
 class _Run:
@@ -187,10 +194,11 @@ class _Run:
             self._kept,
         )
 
-    async def play_all(self, pool: Pool, concurrency: int) -> None:
+    async def play_all(self, pool: Pool) -> None:
         """Play every episode. Raises what ends the run."""
         self.tally.start()
-        workers = [asyncio.create_task(self._work(pool)) for _ in range(concurrency)]
+        count = min(self._terms.concurrency, self._terms.episodes)
+        workers = [asyncio.create_task(self._work(pool)) for _ in range(count)]
         try:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -268,15 +276,7 @@ class _Run:
         if episode.error is None:
             tally.total_return += episode.return_
             return
-        code = episode.error.code
-        if code not in tally.causes:
-            logger.warning(
-                "episode %d failed (%s): %s; further ones are only counted",
-                episode.episode,
-                code,
-                episode.error.message,
-            )
-        tally.causes[code] += 1
+        tally.causes[episode.error.code] += 1
 
     # ---- episodes
 
@@ -307,13 +307,12 @@ class _Run:
         except (*SERVER_GONE, SessionCapacityError):
             raise
         except OpenEnvError as error:
-            remote_type = getattr(error, "remote_type", None) or type(error).__name__
-            episode.error = Cause(error.code, str(error), remote_type)
+            self._fail(episode, error, error.code)
         except PolicyFailed as error:
-            episode.error = Cause(POLICY_FAILED, str(error), error.remote_type)
+            self._fail(episode, error, POLICY_FAILED)
         episode.ended = ended
         episode.length = len(turns)
-        episode.return_ = sum(turn.reward or 0.0 for turn in turns)
+        episode.return_ = sum((turn.reward or 0.0 for turn in turns), 0.0)
         return episode
 
     def _begin(self, index: int) -> Episode:
@@ -329,11 +328,21 @@ class _Run:
             ended="failed",
         )
 
+    def _fail(self, episode: Episode, error: Exception, code: str) -> None:
+        kind = getattr(error, "remote_type", None) or type(error).__name__
+        episode.error = Cause(code, str(error), kind)
+        if code not in self.tally.causes:
+            logger.warning(
+                "episode %d failed (%s, %s): %s; further ones like it are only counted",
+                *(episode.episode, code, kind, error),
+            )
+        logger.debug("episode %d failed", episode.episode, exc_info=error)
+
     def _take_fault(self, error: EnvironmentFault) -> None:
         """Count an episode whose environment could not even be made."""
         if self._has_more:
             episode = self._begin(self._take())
-            episode.error = Cause(error.code, str(error), error.remote_type or "")
+            self._fail(episode, error, error.code)
             self._finish(episode)
 
 

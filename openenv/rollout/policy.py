@@ -119,4 +119,6 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - whatever a policy does, only its episodes fail
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(PolicyFailed(error))
+                    failure = PolicyFailed(error)
+                    failure.__cause__ = error
+                    future.set_exception(failure)

@@ -138,7 +138,7 @@ class ActionSampler:
     def _resolve(self, reference: str) -> Any:
         found: Any = self._schema
         try:
-            for part in reference.removeprefix("#/").split("/"):
+            for part in reference.removeprefix("#").split("/")[1:]:
                 found = found[part.replace("~1", "/").replace("~0", "~")]
         except (KeyError, TypeError):
             raise ConfigurationError(f"the schema refers to {reference}, which it lacks") from None

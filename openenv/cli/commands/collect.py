@@ -12,7 +12,7 @@ import typer
 
 from openenv.cli.commands.serve import load_app
 from openenv.cli.results import show
-from openenv.cli.running import Debug, reporting, run
+from openenv.cli.running import Debug, log_to_stderr, reporting, run
 from openenv.client.websocket import http_url
 from openenv.errors import ConfigurationError, ConnectError
 from openenv.rollout.collect import collect as collect_episodes
@@ -64,6 +64,7 @@ def collect(
     debug: Debug = False,
 ) -> None:
     """Play episodes and record them."""
+    log_to_stderr(debug)
     with reporting(debug):
         found: Any = source
         if not _URL.fullmatch(source):

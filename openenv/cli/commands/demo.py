@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openenv.cli.results import show
-from openenv.cli.running import Debug, reporting, run
+from openenv.cli.running import Debug, log_to_stderr, reporting, run
 from openenv.errors import ConfigurationError, StartupTimeout
 from openenv.rollout.collect import collect
 
@@ -37,6 +37,7 @@ def demo(
     debug: Debug = False,
 ) -> None:
     """Collect episodes of the echo environment, served here."""
+    log_to_stderr(debug)
     with reporting(debug):
         out.parent.mkdir(parents=True, exist_ok=True)
         show(run(_play(episodes, connections, concurrency, out)))
