@@ -1,9 +1,11 @@
-"""`async with serving(app) as url`: an app under uvicorn, in the test's own event loop, on a free port."""
+"""`async with serving(app) as url`: an app under uvicorn on a free port, in the test's own loop."""
 
 import asyncio
+import queue
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -39,3 +41,23 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
         server.should_exit = True
         await task
         listener.close()
+
+
+@contextmanager
+def serving_elsewhere(app: Any, **options: Any) -> Iterator[str]:
+    """Yield the base URL of an app on a thread with an event loop of its own, for blocking code."""
+    ready: queue.SimpleQueue[str] = queue.SimpleQueue()
+    stopped = threading.Event()
+
+    async def serve() -> None:
+        async with serving(app, **options) as url:
+            ready.put(url)
+            await asyncio.to_thread(stopped.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="openenv-test-server")
+    thread.start()
+    try:
+        yield ready.get(timeout=10)
+    finally:
+        stopped.set()
+        thread.join()

@@ -127,11 +127,11 @@ class HttpConnection:
 
     async def aclose(self) -> None:
         """Close the connections; sessions that are still open end by themselves."""
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=self._connect_timeout_s)
         http, self._http = self._http, None
         if http is None:
             return
-        if self._closing:
-            await asyncio.wait(self._closing, timeout=self._connect_timeout_s)
         for number in list(self._listeners):
             self._lose(number, "the connection was closed")
         await http.aclose()

@@ -155,7 +155,7 @@ class Session:
             reply.reason = self._ending or reply.reason
         origin.reply(reply)
         if kind is Close or (kind is Open and type(reply) is Error):
-            self._finish(self._ending or ("closed" if kind is Close else "could not be opened"))
+            self._finish(self._ending or _why(kind, origin is self.holder))
         elif self._ending is not None:
             self._close()
         elif self._queue:
@@ -333,6 +333,13 @@ def _refusal(frame: Any, error: OpenEnvError) -> Any:
     if type(frame) is Close:
         return Closed(frame.id, frame.session)
     return error_frame(frame.id, error)
+
+
+def _why(kind: type, is_holders: bool) -> str:
+    """Return why a session ends by a request; its holder is told unless it was its own."""
+    if kind is Open:
+        return "could not be opened"
+    return "closed" if is_holders else "closed by another client"
 
 
 class _Nobody:

@@ -84,9 +84,8 @@ def test_it_works_in_the_child_of_a_fork() -> None:
 
 
 def test_errors_are_raised_where_the_call_was_made() -> None:
-    with served_elsewhere() as url, EchoEnv(url).sync() as env:
-        with pytest.raises(NotReset):
-            env.step(EchoAction(message="too early"))
+    with served_elsewhere() as url, EchoEnv(url).sync() as env, pytest.raises(NotReset):
+        env.step(EchoAction(message="too early"))
 
 
 def test_a_stream_of_a_plain_step_is_its_one_result() -> None:

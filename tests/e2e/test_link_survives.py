@@ -6,8 +6,8 @@ import random
 import pytest
 
 from openenv.app import create_app
-from openenv.client.pool import connect
 from openenv.client.env import EnvClient
+from openenv.client.pool import connect
 from openenv.errors import ConnectionLost, SessionExpired
 from openenv.models import State
 from openenv.server.config import ServerConfig
