@@ -43,7 +43,7 @@ CLIENT_FRAMES: dict[str, f.Frame] = {
     "call": f.Call(12, 1, {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
     "fork": f.Fork(13, 1, count=4),
     "snapshot": f.Snapshot(14, 1),
-    "restore": f.Restore(15, 1, b"\x00\x01"),
+    "restore": f.Restore(15, 1, {"moves": ["e4", "e5"]}),
     "watch": f.Watch(16, "train/7"),
     "unwatch": f.Unwatch(17, "train/7"),
 }
@@ -72,6 +72,6 @@ SERVER_FRAMES: dict[str, f.Frame] = {
         details={"active_sessions": 4, "max_sessions": 4, "retry_after_s": 1.0},
     ),
     "forked": f.Forked(13, ["s2", "s3"]),
-    "snapshot": f.SnapshotReply(14, b"\x00\x01"),
+    "snapshot": f.SnapshotReply(14, {"moves": ["e4", "e5"]}),
     "event": f.Event("train/7", ["result", 6, {}]),
 }
