@@ -29,10 +29,12 @@ def session_routes(registry: SessionRegistry, *, with_episodes: bool = True) -> 
 
 
 def registry_lifespan(registry: SessionRegistry) -> Any:
-    """Return a lifespan in which the registry hosts sessions."""
+    """Return a lifespan in which the registry hosts sessions, and is the app's `state.registry`."""
 
     @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        # Here whoever serves the app finds what is to be drained.
+        app.state.registry = registry
         await registry.start()
         try:
             yield

@@ -84,14 +84,15 @@ class DrainingServer(uvicorn.Server):
         ready: Callable[[str], None] | None = None,
     ) -> None:
         self.url = url
-        self.registry: SessionRegistry | None = registry_of(app)
+        self._app = app
         self._tune_gc = tune_gc
         self._ready = ready
-        config = self.registry.config if self.registry is not None else ServerConfig()
+        registry = registry_of(app)
+        config = registry.config if registry is not None else ServerConfig.from_env()
         super().__init__(
             uvicorn.Config(
                 app,
-                lifespan="on" if self.registry is not None else "auto",
+                lifespan="on" if registry is not None else "auto",
                 ws=SessionSocket,
                 # Deflating small frames costs more than everything else that is done with them.
                 ws_per_message_deflate=False,
@@ -122,9 +123,11 @@ class DrainingServer(uvicorn.Server):
         """Drain, then close the sockets and end the lifespan."""
         # The listener stays open meanwhile: who comes now is told why it gets no session, and
         # /health says so too.
-        if self.registry is not None:
-            logger.info("draining: %d sessions", len(self.registry.sessions))
-            await self.registry.drain()
+        # An app into which routes were mounted has its registry only since its lifespan began.
+        registry = registry_of(self._app)
+        if registry is not None:
+            logger.info("draining: %d sessions", len(registry.sessions))
+            await registry.drain()
         await super().shutdown(sockets=sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -152,7 +155,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def registry_of(app: Any) -> SessionRegistry | None:
-    """Return the registry of an app that `create_app` made, None of any other."""
+    """Return the registry whose sessions an app serves; None if it is no app of ours."""
     return getattr(getattr(app, "state", None), "registry", None)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from starlette.applications import Starlette
 from websockets.asyncio.client import unix_connect
 
 import openenv
@@ -19,6 +20,7 @@ from openenv.errors import ConfigurationError, ServerClosing, SessionError, Sess
 from openenv.rollout.source import in_process
 from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
+from openenv.server.http_server import HTTPEnvServer
 from openenv.server.serve import (
     GC_THRESHOLDS,
     PONG_TIMEOUT_S,
@@ -27,7 +29,7 @@ from openenv.server.serve import (
     listening,
     url_of,
 )
-from tests.environments import Counter
+from tests.environments import Add, Counter, Total
 from tests.processes import Gate, serving_process
 from tests.processes import openenv as run_openenv
 
@@ -172,6 +174,23 @@ async def test_a_server_can_be_started_and_stopped_inside_a_loop() -> None:
         finally:
             gc.unfreeze()
             gc.set_threshold(*collected)
+
+
+async def test_an_app_with_mounted_routes_is_drained_too() -> None:
+    app = Starlette()
+    HTTPEnvServer(Counter, Add, Total).register_routes(app)
+    with listening("127.0.0.1", 0) as listener:
+        ready = asyncio.get_running_loop().create_future()
+        serving = DrainingServer(app, url_of(listener), ready=ready.set_result)
+        running = asyncio.create_task(serving._serve([listener]))
+        async with asyncio.timeout(20), openenv.connect(await ready, connections=1) as pool:
+            env = await pool.session()
+            await env.reset()
+            serving.handle_exit(signal.SIGTERM, None)
+            await drained(pool)
+            with pytest.raises(SessionExpired, match="shutting down"):
+                await env.step({})
+            await running
 
 
 async def test_a_unix_socket_is_served_and_removed(tmp_path: Path) -> None:
