@@ -24,7 +24,7 @@ from openenv.errors import (
 from openenv.models import State
 from openenv.server.config import ServerConfig
 from tests.environments import Add, Counter, Sleeper, ThreadCounter, Total
-from tests.interaction.worlds import NATIVE, WEBSOCKET, world
+from tests.interaction.worlds import EVERY, STRICT, world
 
 
 class CounterEnv(EnvClient[Add, Total, State]):
@@ -79,7 +79,7 @@ class MisbehavingAsync(Misbehaving):
 PLACEMENTS = [Misbehaving, MisbehavingOnThread, MisbehavingAsync]
 
 
-@pytest.mark.parametrize("transport", WEBSOCKET)
+@pytest.mark.parametrize("transport", EVERY)
 @pytest.mark.parametrize("environment", PLACEMENTS)
 @pytest.mark.parametrize("what", ["raise", "exit", "none", "unencodable", "bad reward"])
 async def test_a_step_that_goes_wrong_is_a_typed_error_and_the_session_lives_on(
@@ -105,7 +105,7 @@ async def test_a_fault_names_what_was_raised_but_shows_no_traceback(environment:
         assert caught.value.traceback is None
 
 
-@pytest.mark.parametrize("transport", NATIVE)
+@pytest.mark.parametrize("transport", STRICT)
 async def test_non_finite_numbers_arrive_as_they_are(transport: str) -> None:
     async with world(transport, Misbehaving) as one:
         env = await one.client()
@@ -138,7 +138,7 @@ async def test_a_close_that_raises_still_frees_the_slot(environment: type) -> No
         assert not one.registry.sessions
 
 
-@pytest.mark.parametrize("transport", NATIVE)
+@pytest.mark.parametrize("transport", STRICT)
 @pytest.mark.parametrize("environment", [Counter, ThreadCounter])
 async def test_an_action_that_is_none_is_refused_with_the_path_to_its_field(
     transport: str, environment: type
@@ -154,7 +154,7 @@ async def test_an_action_that_is_none_is_refused_with_the_path_to_its_field(
         assert (await env.step({"amount": 2})).observation["total"] == 2
 
 
-@pytest.mark.parametrize("transport", NATIVE)
+@pytest.mark.parametrize("transport", STRICT)
 async def test_step_and_state_before_reset_are_refused(transport: str) -> None:
     async with world(transport, Counter) as one:
         env = await one.client(CounterEnv)
@@ -165,7 +165,7 @@ async def test_step_and_state_before_reset_are_refused(transport: str) -> None:
             await env.state()
 
 
-@pytest.mark.parametrize("transport", NATIVE)
+@pytest.mark.parametrize("transport", STRICT)
 async def test_an_unknown_reset_option_is_named(transport: str) -> None:
     async with world(transport, Counter) as one:
         env = await one.client()
@@ -173,7 +173,7 @@ async def test_an_unknown_reset_option_is_named(transport: str) -> None:
             await env.reset(difficulty=3)
 
 
-@pytest.mark.parametrize("transport", WEBSOCKET)
+@pytest.mark.parametrize("transport", EVERY)
 async def test_one_session_too_many_is_refused_and_the_others_go_on(transport: str) -> None:
     async with world(transport, Counter, max_concurrent_envs=2) as one, asyncio.timeout(10):
         first, second = await one.client(CounterEnv), await one.client(CounterEnv)
@@ -229,7 +229,7 @@ class UnmakeableOnThread(Unmakeable):
     execution = "thread"
 
 
-@pytest.mark.parametrize("transport", WEBSOCKET)
+@pytest.mark.parametrize("transport", EVERY)
 @pytest.mark.parametrize("environment", [Unmakeable, UnmakeableOnThread])
 async def test_a_constructor_that_raises_is_told_and_frees_its_slot(
     transport: str, environment: type

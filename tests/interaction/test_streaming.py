@@ -10,7 +10,7 @@ from openenv.client.env import EnvClient
 from openenv.environment import Environment
 from openenv.errors import EnvironmentFault
 from openenv.models import State
-from tests.interaction.worlds import NATIVE, WEBSOCKET, world
+from tests.interaction.worlds import EVERY, NATIVE, world
 
 
 class Counting(Environment[dict[str, Any], dict[str, Any], State]):
@@ -63,7 +63,7 @@ async def test_a_stream_yields_every_partial_and_then_the_result(
         assert (await env.state())["step_count"] == 1
 
 
-@pytest.mark.parametrize("transport", WEBSOCKET)
+@pytest.mark.parametrize("transport", EVERY)
 @pytest.mark.parametrize("environment", PLACEMENTS)
 async def test_a_plain_step_gets_the_last_value_only(transport: str, environment: type) -> None:
     async with world(transport, environment) as one, asyncio.timeout(10):

@@ -10,6 +10,7 @@ from openenv.channel import memory_pair
 from openenv.client.connection import Connection
 from openenv.client.env import EnvClient
 from openenv.client.generic import GenericEnvClient
+from openenv.client.http_connection import HttpConnection
 from openenv.client.websocket import Dialed, dial
 from openenv.protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from openenv.server.connection import serve_channel
@@ -18,6 +19,9 @@ from tests.serving import serving
 
 NATIVE = ("memory", "websocket", "json", "asgi")
 WEBSOCKET = (*NATIVE, "legacy")
+EVERY = (*WEBSOCKET, "http")
+STRICT = (*NATIVE, "http")
+"All but the legacy dialect, which allows and loses what the others do not."
 _SUBPROTOCOLS = {
     "websocket": (SUBPROTOCOL_MSGPACK,),
     "asgi": (SUBPROTOCOL_MSGPACK,),
@@ -35,7 +39,9 @@ class World:
         self.url = url
         self._stack = AsyncExitStack()
 
-    def connection(self) -> Connection:
+    def connection(self) -> Any:
+        if self.transport == "http":
+            return HttpConnection(self.url)
         if self.transport == "memory":
             return Connection(self._dial_memory)
         return Connection(
