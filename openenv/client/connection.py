@@ -161,15 +161,19 @@ class Connection:
         if self._requests is not None:
             self._requests.forget(number)
 
-    async def request(self, frame: Any, timeout_s: float) -> Any:
-        """Send a request and return its reply frame.
+    def request(self, frame: Any, timeout_s: float) -> Awaitable[Any]:
+        """Send a request; the reply frame may be an error, RequestTimeout among others.
 
-        Raises what the reply says, ConnectionLost or RequestTimeout. Cancelling the call gives
-        the request up; the connection stays usable.
+        Who is cancelled while awaiting it must `give_up`. Raises what happened to the connection.
         """
         if self._lost is not None or asyncio.get_running_loop() is not self._loop:
             self._open_requests()
-        return await self._requests.ask(frame, timeout_s)  # type: ignore[union-attr]  # as `open` left it
+        return self._requests.ask(frame, timeout_s)  # type: ignore[union-attr]  # as `open` left it
+
+    def give_up(self, frame: Any) -> None:
+        """Forget a request and let the server forget it too; the connection stays usable."""
+        if self._requests is not None and self._lost is None:
+            self._requests.give_up(frame.id)
 
     async def request_many(self, frames: Sequence[Any], timeout_s: float) -> list[Any]:
         """Send many requests in as few messages as possible.

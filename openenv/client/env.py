@@ -130,7 +130,8 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
         session = self._session
         if not session.is_open:
             await session.open(self._wait_s)
-        return self._result(await session.ask(session.reset_frame(seed, episode_id, options)))
+        frame = session.reset_frame(seed, episode_id, options)
+        return self._result(await session.ask(frame, session.patience_s))
 
     async def step(
         self, action: ActT, timeout_s: float | None = None, **_: Any
@@ -141,7 +142,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
         """
         session = self._session
         frame = session.step_frame(self._payload(action), timeout_s)
-        return self._result(await session.ask(frame, timeout_s))
+        return self._result(await session.ask(frame, session.patience_for(timeout_s)))
 
     async def stream(
         self, action: ActT, timeout_s: float | None = None
@@ -157,7 +158,8 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
 
     async def state(self) -> StateT:
         """Return the episode's state."""
-        return self._state(await self._session.ask(self._session.state_frame()))
+        session = self._session
+        return self._state(await session.ask(session.state_frame(), session.patience_s))
 
     async def close(self) -> None:
         """Close the session, the client's own connection, and what the provider started."""

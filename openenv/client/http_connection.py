@@ -174,6 +174,9 @@ class HttpConnection:
                 "no reply in time; whether the request ran is unknown: reset or close the session"
             ) from error
 
+    def give_up(self, frame: Any) -> None:
+        """Nothing to do: cancelling an HTTP request has closed its connection."""
+
     async def request_many(self, frames: Sequence[Any], timeout_s: float) -> list[Any]:
         """Send many requests at once; return the reply frames in their order, errors included."""
 

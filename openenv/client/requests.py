@@ -41,22 +41,15 @@ class Requests:
 
     # ---- asking
 
-    async def ask(self, frame: Any, timeout_s: float) -> Any:
-        """Send a request and return its reply frame. Raises what the reply says."""
+    def ask(self, frame: Any, timeout_s: float) -> asyncio.Future[Any]:
+        """Send a request; the future is its reply frame, which may be an error."""
         loop = self._loop
         future: asyncio.Future[Any] = loop.create_future()
         self._pending[frame.id] = (future.set_result, loop.time() + timeout_s, frame.session)
         self._push(frame)
         if self._sweep_handle is None:
             self._sweep_handle = loop.call_later(SWEEP_S, self._sweep)
-        try:
-            reply = await future
-        except asyncio.CancelledError:
-            self._give_up(frame.id)
-            raise
-        if type(reply) is Error:
-            raise from_wire(reply.code, reply.message, reply.details)
-        return reply
+        return future
 
     async def ask_many(self, frames: Sequence[Any], timeout_s: float) -> list[Any]:
         """Send many requests at once; return the reply frames in their order, errors included."""
@@ -73,7 +66,7 @@ class Requests:
             await batch.done
         except asyncio.CancelledError:
             for frame in frames:
-                self._give_up(frame.id)
+                self.give_up(frame.id)
             raise
         return [batch.replies[frame.id] for frame in frames]
 
@@ -94,9 +87,9 @@ class Requests:
                 if type(reply) is not Partial:
                     return
         finally:
-            self._give_up(frame.id)
+            self.give_up(frame.id)
 
-    def _give_up(self, request_id: int) -> None:
+    def give_up(self, request_id: int) -> None:
         """Forget a request and let the server forget it too. A late reply is dropped by its id."""
         entry = self._pending.pop(request_id, None)
         if entry is not None:

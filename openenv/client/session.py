@@ -18,8 +18,9 @@ from openenv.errors import (
     RequestTimeout,
     SessionExpired,
     StepTimeout,
+    from_wire,
 )
-from openenv.protocol.frames import Close, GetState, Open, Reset, Result, Step
+from openenv.protocol.frames import Close, Error, GetState, Open, Reset, Result, Step
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,7 +64,7 @@ class RemoteSession:
         self._ended, self._needs_reset = None, token is None
         try:
             frame = Open(connection.next_id(), number, wait_s, self.label, token)
-            opened = await connection.request(frame, self.patience_s + wait_s)
+            opened = await self.ask(frame, self.patience_s + wait_s)
         except BaseException:
             # Cancelled or refused: should the server still open it, it is not wanted.
             connection.forget_session(number)
@@ -81,7 +82,7 @@ class RemoteSession:
             close = Close(self.connection.next_id(), number)
             # It is just as well if the server has ended it in the same moment.
             with suppress(SessionExpired):
-                await self.connection.request(close, self.patience_s)
+                await self.ask(close, self.patience_s)
 
     def session_closed(self, reason: str) -> None:
         """Take the news that the server has ended the session, or that it is lost."""
@@ -109,17 +110,26 @@ class RemoteSession:
         """Return the request for the state. Raises NotReset, SessionExpired."""
         return GetState(self.connection.next_id(), self._require_number())
 
-    async def ask(self, frame: Any, timeout_s: float | None = None) -> Any:
-        """Send a request and return its reply; `timeout_s` is the environment's own deadline."""
+    async def ask(self, frame: Any, patience_s: float) -> Any:
+        """Send a request and return its reply. Raises what the reply says, or RequestTimeout.
+
+        Cancelling the call gives the request up; the connection stays usable.
+        """
+        connection = self.connection
         try:
-            reply = await self.connection.request(frame, self.wait_s(timeout_s))
+            reply = await connection.request(frame, patience_s)
         except asyncio.CancelledError:
             # Whether the request still ran cannot be known.
             self._needs_reset = True
+            connection.give_up(frame)
             raise
         except OpenEnvError as error:
             self._note(error)
             raise
+        if type(reply) is Error:
+            error = from_wire(reply.code, reply.message, reply.details)
+            self._note(error)
+            raise error
         if type(frame) is Reset:
             self._needs_reset = False
         return reply
@@ -127,7 +137,7 @@ class RemoteSession:
     async def follow(self, frame: Step) -> AsyncIterator[Any]:
         """Send a streaming step; yield its partial replies, then its reply."""
         try:
-            async for reply in self.connection.stream(frame, self.wait_s(frame.timeout_s)):
+            async for reply in self.connection.stream(frame, self.patience_for(frame.timeout_s)):
                 yield reply
         except OpenEnvError as error:
             self._note(error)
@@ -140,7 +150,7 @@ class RemoteSession:
         elif type(reply) is Result:
             self._needs_reset = False
 
-    def wait_s(self, timeout_s: float | None) -> float:
+    def patience_for(self, timeout_s: float | None) -> float:
         """Return how long to wait for the reply to a request with this deadline."""
         return self.patience_s if timeout_s is None else timeout_s + TIMEOUT_MARGIN_S
 
