@@ -9,6 +9,7 @@ import pytest
 import openenv
 from envs.echo_env import EchoAction, EchoEnv
 from openenv.errors import (
+    ConfigurationError,
     ConnectionLost,
     EnvironmentFault,
     OpenEnvError,
@@ -187,3 +188,10 @@ def test_our_http_client_outlives_a_bad_action_on_the_first_release(
     with pytest.raises(OpenEnvError):
         http.step({"words": 1})
     assert http.step({"message": "still here"}).observation["echoed_message"] == "still here"
+
+
+def test_our_http_client_refuses_a_server_that_keeps_no_episode_over_http(url: str) -> None:
+    env = _http_client(url)
+    with pytest.raises(ConfigurationError, match="EnvClient"):
+        env.reset()
+    env.close()

@@ -4,6 +4,7 @@ What a sample leaves out is added here, in `run`, where a comment says so.
 """
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from openenv.app import create_app
 from tests.serving import serving_elsewhere
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -81,10 +83,6 @@ def test_the_guides_client_plays_with_its_fastapi_app(package: str) -> None:
 
 
 def test_the_guides_echo_environment_has_a_state_that_is_a_dict(package: str) -> None:
-    import time
-
-    from openenv.app import create_app
-
     # `time` is used but not imported.
     sample = run("guide_echo_environment", f"{package}.echo", time=time)
     app = create_app(sample.EchoEnvironment)
