@@ -191,7 +191,7 @@ def test_our_http_client_outlives_a_bad_action_on_the_first_release(
 
 
 def test_our_http_client_refuses_a_server_that_keeps_no_episode_over_http(url: str) -> None:
-    env = _http_client(url)
+    env = openenv.HTTPEnvClient(base_url=url)
     with pytest.raises(ConfigurationError, match="EnvClient"):
         env.reset()
     env.close()
