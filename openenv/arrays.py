@@ -39,6 +39,7 @@ __all__ = [
     "encode_ext",
     "encode_json",
     "plain",
+    "restore",
     "schema_hook",
 ]
 
@@ -129,6 +130,23 @@ def decode_json(obj: Mapping[str, Any], *, limit_bytes: int | None = None) -> An
     except ValueError as error:
         raise PayloadError(f"an array's bytes are not base64: {error}") from None
     return _assemble(dtype, tuple(shape), memoryview(raw), limit_bytes)
+
+
+def restore(value: Any, path: str = "") -> Any:
+    """Return decoded JSON with each array in place of its JSON form.
+
+    Raises PayloadError with the path to a form that `decode_json` refuses.
+    """
+    if isinstance(value, list):
+        return [restore(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if JSON_KEY not in value:
+        return {key: restore(item, f"{path}.{key}") for key, item in value.items()}
+    try:
+        return decode_json(value)
+    except PayloadError as error:
+        raise PayloadError(f"{error} - at `${path}`", path=path) from error
 
 
 def plain(obj: Any) -> Any:

@@ -29,6 +29,9 @@ LIFTED = ("reward", "done", "truncated", "metadata")
 _PLAIN_REWARDS = frozenset((float, int, bool, type(None)))
 _PATH = re.compile(r" - at `\$(.*)`$")
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"What msgspec raises for bytes that are no payload; the last two for text and nesting alone."
+
 
 T = TypeVar("T")
 
@@ -84,17 +87,21 @@ class Codec:
 
         Raises PayloadError with the path to the offending field.
         """
-        try:
-            value = self._decoders[encoding].decode(raw)
-        except msgspec.DecodeError as error:
-            if encoding == "json" and (value := self._decode_non_finite(raw)) is not None:
-                return value
-            raise _payload_error(error) from error
         if self.is_pydantic:
-            return self._validate(value)
-        if self.is_generic and not isinstance(value, dict) and self.cls is not Any:
-            raise PayloadError(f"expected an object, got {type(value).__name__}")
-        return value
+            return self._validate(decode_any(raw, encoding))
+        if self.is_generic:
+            value = decode_any(raw, encoding)
+            if not isinstance(value, dict) and self.cls is not Any:
+                raise PayloadError(f"expected an object, got {type(value).__name__}")
+            return value
+        # A field of no particular type may hold an array, which only the slow way recognises.
+        if encoding == "msgpack" or not _holds_array(raw):
+            try:
+                return self._decoders[encoding].decode(raw)
+            except _UNREADABLE as error:
+                if encoding == "msgpack":
+                    raise _payload_error(error) from error
+        return self._convert_json(decode_any(raw, encoding))
 
     def convert(self, value: Any) -> Any:
         """Return an instance of the class made of plain data (dicts, lists, numbers).
@@ -106,16 +113,19 @@ class Codec:
         if self.is_generic:
             return value
         try:
-            return msgspec.convert(value, self.cls, dec_hook=arrays.dec_hook)
+            return msgspec.convert(value, self.cls, str_keys=True, dec_hook=arrays.dec_hook)
         except msgspec.ValidationError as error:
             raise _payload_error(error) from error
 
     def decoder(self, encoding: Encoding) -> Callable[[Any], Any] | None:
-        """Return the short way of `decode`; where it raises msgspec.DecodeError, ask `decode`.
+        """Return the short way of `decode`; where it raises, ask `decode`.
 
-        None if there is no short way for this class.
+        None if there is none: in JSON, where arrays and non-finite numbers need a second look, and
+        for classes that msgspec does not decode.
         """
-        return None if self.is_pydantic or self.is_generic else self._decoders[encoding].decode
+        if encoding == "json" or self.is_pydantic or self.is_generic:
+            return None
+        return self._decoders[encoding].decode  # type: ignore[no-any-return]
 
     def lifter(self, observation: Any, build: Callable[..., T]) -> Callable[[int, Any], T]:
         """Return a function that makes a frame of an id and an observation like this one.
@@ -128,11 +138,11 @@ class Codec:
 
     def restore(self, raw: Any, encoding: Encoding, lifted: LiftedFields) -> Any:
         """Return the observation of the class from its payload and what travelled beside it."""
-        if not self._can_put_back:
+        if not self._can_put_back or (encoding == "json" and _holds_array(raw)):
             return self._restore_from_dict(raw, encoding, lifted)
         try:
             observation = self._decoders[encoding].decode(raw)
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             # The slow way also understands non-finite numbers in JSON, and finds the path for the
             # error.
             return self._restore_from_dict(raw, encoding, lifted)
@@ -178,20 +188,17 @@ class Codec:
         if self.cls is Any or self.cls is None or not isinstance(value, dict):
             return value
         value.update(self.declared_lifted(lifted))
-        if encoding == "json" and not self.is_generic:
-            try:
-                return self.convert(value)
-            except PayloadError:
-                return self.convert(_with_non_finite(value))
-        return self.convert(value)
+        return self._convert_json(value) if encoding == "json" else self.convert(value)
 
-    def _decode_non_finite(self, raw: Any) -> Any:
+    def _convert_json(self, value: Any) -> Any:
+        """Do what `convert` does, to what was JSON: its numbers may be spelled "NaN"."""
         try:
-            return msgspec.convert(
-                _with_non_finite(msgspec.json.decode(raw)), self.cls, dec_hook=arrays.dec_hook
-            )
-        except msgspec.DecodeError:
-            return None
+            return self.convert(value)
+        except PayloadError as error:
+            try:
+                return self.convert(_with_non_finite(value))
+            except RecursionError:
+                raise error from None
 
     def _check_type(self, observation: Any) -> None:
         if self.cls is dict and not isinstance(observation, dict):
@@ -218,6 +225,7 @@ class Codec:
             raise PayloadError(f"{first['msg']} - at `${path}`", path=path) from error
 
 
+_JSON_KEY = arrays.JSON_KEY.encode()
 _GENERIC: dict[str, Any] = {
     "msgpack": msgspec.msgpack.Decoder(ext_hook=arrays.decode_ext),
     "json": msgspec.json.Decoder(),
@@ -239,8 +247,9 @@ def codec_for(cls: Any) -> Codec:
 def decode_any(raw: Any, encoding: Encoding) -> Any:
     """Decode a payload without a class: dicts, lists, numbers, arrays. Raises PayloadError."""
     try:
-        return _GENERIC[encoding].decode(raw)
-    except msgspec.DecodeError as error:
+        value = _GENERIC[encoding].decode(raw)
+        return arrays.restore(value) if encoding == "json" and _holds_array(raw) else value
+    except _UNREADABLE as error:
         raise _payload_error(error) from error
 
 
@@ -356,6 +365,11 @@ def _plain_reward(reward: Any) -> bool | int | float | None:
     if type(value) not in _PLAIN_REWARDS:
         raise TypeError(f"returned the reward {reward!r}, which is not a number")
     return value
+
+
+def _holds_array(raw: Any) -> bool:
+    """Whether JSON may hold an array: a search costs less than a walk through every payload."""
+    return arrays.JSON_KEY in raw if isinstance(raw, str) else _JSON_KEY in bytes(raw)
 
 
 def _with_non_finite(value: Any) -> Any:

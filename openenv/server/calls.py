@@ -148,7 +148,7 @@ class EnvironmentCalls:
         """
         try:
             action = self._action_decoders[encoding](frame.action)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):  # msgspec's, and what text and nesting raise
             action = self.action.decode(frame.action, encoding)
         try:
             if frame.timeout_s is None or not self._step_takes_timeout:
