@@ -44,6 +44,13 @@ class Environment(Generic[ActT, ObsT, StateT]):
     _episode: Any = None
     "Set by the session: who counts episodes and steps. See `state`."
 
+    def __init__(self, transform: Any = None, rubric: Any = None) -> None:
+        """Set what is given; None leaves what the class says."""
+        if transform is not None:
+            self.transform = transform
+        if rubric is not None:
+            self.rubric = rubric
+
     def reset(self, *args: Any, **options: Any) -> Any:
         """Begin an episode and return its first observation.
 
@@ -95,6 +102,14 @@ class Transform(Generic[ObsT]):
     def __call__(self, observation: ObsT) -> ObsT:
         """Return the observation to send in place of the given one."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__()")
+
+
+class NullTransform(Transform[ObsT]):
+    """Leaves every observation as it is."""
+
+    def __call__(self, observation: ObsT) -> ObsT:
+        """Return the observation."""
+        return observation
 
 
 class CompositeTransform(Transform[Observation]):
