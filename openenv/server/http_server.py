@@ -9,29 +9,37 @@ from __future__ import annotations
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotations
 from starlette.responses import Response  # noqa: TC002
 from starlette.routing import Route
 
-from openenv.codec import Codec, codec_for, decode_any, plain
+from openenv.codec import Codec, codec_for, decode_any
 from openenv.errors import ConfigurationError, PayloadError
 from openenv.server.host import make_registry
 from openenv.server.openapi import operations
 from openenv.server.routes import registry_lifespan, session_routes
+from openenv.server.serialization import deserialize_action, serialize_observation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from fastapi import APIRouter
+    from fastapi import APIRouter, FastAPI
     from starlette.applications import Starlette
 
     from openenv.arrays import Encoding
     from openenv.server.config import ServerConfig
     from openenv.server.registry import SessionRegistry
 
-MODES = ("simulation", "production")
+
+class ServerMode(StrEnum):
+    """What HTTP may do: everything, or in production no reset, step and state."""
+
+    SIMULATION = "simulation"
+    PRODUCTION = "production"
+
 
 _FASTAPI_HAS = ("/openapi.json", "/docs")
 
@@ -118,12 +126,11 @@ class HTTPEnvServer:
 
     # ---- routes
 
-    def register_routes(self, app: Starlette, mode: Any = "simulation") -> None:
-        """Add the routes to a Starlette or FastAPI app, and end the sessions with its lifespan.
-
-        In the mode "production" HTTP has no reset, step and state.
-        """
-        with_episodes = _read_mode(mode) == "simulation"
+    def register_routes(
+        self, app: Starlette, mode: ServerMode | str = ServerMode.SIMULATION
+    ) -> None:
+        """Add the routes to a Starlette or FastAPI app, and end the sessions with its lifespan."""
+        with_episodes = _read_mode(mode) is ServerMode.SIMULATION
         if hasattr(app, "include_router"):
             app.include_router(self._make_router(with_episodes))
             return
@@ -188,12 +195,11 @@ class HTTPEnvServer:
 
     def _deserialize_action(self, data: dict[str, Any]) -> Any:
         """Return the action that a client's data means."""
-        return codec_for(self.action_cls).convert(data)
+        return deserialize_action(data, self.action_cls)
 
     def _serialize_observation(self, observation: Any) -> dict[str, Any]:
         """Return an observation as clients get it: {"observation", "reward", "done"}."""
-        lift = codec_for(self.observation_cls).lifter(observation, _shown)
-        return lift(0, observation)
+        return serialize_observation(observation)
 
     def _overrides(self, hook: str) -> bool:
         return getattr(type(self), hook) is not getattr(HTTPEnvServer, hook)
@@ -261,27 +267,33 @@ def _flat(shown: dict[str, Any]) -> dict[str, Any]:
     return {**inner, **beside}
 
 
-def _shown(
-    _: int,
-    payload: Any,
-    reward: Any = None,
-    done: bool = False,
-    truncated: bool = False,
-    metadata: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    shown = {"observation": plain(payload), "reward": reward, "done": done}
-    if truncated:
-        shown["truncated"] = True
-    if metadata:
-        shown["metadata"] = metadata
-    return shown
+def create_fastapi_app(
+    env: Any,
+    action_cls: Any,
+    observation_cls: Any,
+    max_concurrent_envs: int | None = None,
+    concurrency_config: Any = None,
+) -> FastAPI:
+    """Return a FastAPI app that serves an environment, for those who add routes of their own.
+
+    Needs the extra `fastapi`; `create_app` does not.
+    """
+    from fastapi import FastAPI  # noqa: PLC0415 - the extra `fastapi`
+
+    server = HTTPEnvServer(
+        env, action_cls, observation_cls, max_concurrent_envs, concurrency_config
+    )
+    app = FastAPI(title=server.registry.calls.name)
+    server.register_routes(app)
+    return app
 
 
-def _read_mode(mode: Any) -> str:
-    name = str(getattr(mode, "value", mode)).lower()
-    if name not in MODES:
-        raise ConfigurationError(f"Invalid mode: {mode!r}; it is one of {', '.join(MODES)}")
-    return name
+def _read_mode(mode: Any) -> ServerMode:
+    try:
+        return ServerMode(str(getattr(mode, "value", mode)).lower())
+    except ValueError:
+        known = ", ".join(ServerMode)
+        raise ConfigurationError(f"Invalid mode: {mode!r}; it is one of {known}") from None
 
 
 def _as_function(endpoint: Any) -> Any:

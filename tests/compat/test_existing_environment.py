@@ -3,12 +3,13 @@
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pydantic
 import pytest
 
 from openenv.core.client_types import StepResult
 from openenv.core.env_client import EnvClient
-from openenv.core.env_server.http_server import create_app
+from openenv.core.env_server.http_server import create_app, create_fastapi_app
 from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import Action, EnvironmentMetadata, Observation, State
 from openenv.core.generic_client import GenericEnvClient
@@ -81,6 +82,22 @@ async def test_an_episode_on_pydantic_models(client: type[EnvClient[Any, Any, An
         state = await env.state()
         assert isinstance(state, GuessState)
         assert (state.episode_id, state.step_count, state.tries) == ("one", 2, [3, 7])
+
+
+async def test_an_episode_in_a_fastapi_app_with_routes_of_its_own() -> None:
+    app = create_fastapi_app(GuessEnvironment, GuessAction, GuessObservation, max_concurrent_envs=2)
+
+    @app.get("/hint")
+    def hint() -> dict[str, int]:
+        return {"secret": 7}
+
+    async with serving(app) as url, httpx.AsyncClient(base_url=url) as http:
+        assert (await http.get("/hint")).json() == {"secret": 7}
+        assert (await http.get("/openapi.json")).json()["info"]["title"] == "GuessEnvironment"
+        assert (await http.get("/health")).json()["max_sessions"] == 2
+        async with TypedGuessClient(base_url=url) as env:
+            await env.reset(seed=7)
+            assert (await env.step(GuessAction(number=7))).done
 
 
 async def test_a_field_too_many_is_a_payload_error_with_its_path() -> None:

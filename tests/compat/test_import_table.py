@@ -3,6 +3,7 @@
 A feature that does not exist yet has no row; it gets its rows together with the feature.
 """
 
+import asyncio
 import dataclasses
 import importlib
 import subprocess
@@ -14,11 +15,25 @@ import pydantic
 import pytest
 
 import openenv
-from openenv.errors import ProviderUnavailable
+from openenv.errors import PayloadError, ProviderUnavailable
+from openenv.protocol import legacy
 
 ROOT = Path(__file__).parents[2]
 
 MODELS = ("Action", "Observation", "State")
+ERRORS = [
+    "ConcurrencyConfigurationError",
+    "EnvironmentFactoryError",
+    "OpenEnvError",
+    "SessionCapacityError",
+    "SessionCreationError",
+    "SessionNotFoundError",
+]
+SERIALIZATION = [
+    "deserialize_action",
+    "deserialize_action_with_preprocessing",
+    "serialize_observation",
+]
 
 # module below `openenv.core` -> the names that are imported from it.
 TABLE = {
@@ -26,35 +41,72 @@ TABLE = {
     "client_types": ["StepResult"],
     "containers.runtime": ["KubernetesProvider"],
     "env_client": ["EnvClient", "StepResult"],
-    "env_server": ["Environment", "HTTPEnvServer", "create_app", *MODELS],
-    "env_server.base_transforms": ["CompositeTransform"],
-    "env_server.http_server": ["HTTPEnvServer", "create_app"],
-    "env_server.interfaces": ["Environment", "Transform", *MODELS],
+    "env_server": [
+        "CompositeTransform",
+        "ConcurrencyConfig",
+        "Environment",
+        "HTTPEnvServer",
+        "HealthStatus",
+        "Message",
+        "ModelTokenizer",
+        "NullTransform",
+        "ServerMode",
+        "Transform",
+        "create_app",
+        "create_fastapi_app",
+        *ERRORS,
+        *SERIALIZATION,
+        *MODELS,
+    ],
+    "env_server.base_transforms": ["CompositeTransform", "NullTransform"],
+    "env_server.exceptions": ERRORS,
+    "env_server.http_server": ["HTTPEnvServer", "create_app", "create_fastapi_app"],
+    "env_server.interfaces": ["Environment", "Message", "ModelTokenizer", "Transform", *MODELS],
+    "env_server.serialization": SERIALIZATION,
     "env_server.types": [
         "CodeExecResult",
         "ConcurrencyConfig",
         "EnvironmentMetadata",
+        "HealthResponse",
+        "HealthStatus",
         "ServerCapacityStatus",
+        "ServerMode",
         "SessionInfo",
+        "WSErrorCode",
+        "WSErrorResponse",
         *MODELS,
     ],
     "generic_client": ["GenericAction", "GenericEnvClient"],
     "http_env_client": ["HTTPEnvClient"],
     "sync_client": ["SyncEnvClient"],
+    "utils": ["convert_to_ws_url", "run_async_safely"],
 }
 ROWS = [(module, name) for module, names in TABLE.items() for name in names]
 
 # Where a name of the table is defined under another name, or elsewhere than in `openenv`.
 ORIGINS = {
-    "Transform": "openenv.environment:Transform",
-    "CompositeTransform": "openenv.environment:CompositeTransform",
+    **dict.fromkeys(("CompositeTransform", "NullTransform", "Transform"), "openenv.environment"),
+    **dict.fromkeys(("Message", "ModelTokenizer"), "openenv.llm.chat"),
+    **dict.fromkeys(ERRORS, "openenv.errors"),
+    **dict.fromkeys(SERIALIZATION, "openenv.server.serialization"),
+    **dict.fromkeys(
+        (
+            "ConcurrencyConfig",
+            "HTTPEnvServer",
+            "ServerCapacityStatus",
+            "ServerMode",
+            "SessionInfo",
+            "create_fastapi_app",
+        ),
+        "openenv.server.http_server",
+    ),
+    **dict.fromkeys(
+        ("CodeExecResult", "HealthResponse", "HealthStatus", "WSErrorCode", "WSErrorResponse"),
+        "openenv.core.env_server.types",
+    ),
+    **dict.fromkeys(("convert_to_ws_url", "run_async_safely"), "openenv.core.utils"),
     "EnvironmentMetadata": "openenv.models:EnvironmentInfo",
-    "HTTPEnvServer": "openenv.server.http_server:HTTPEnvServer",
-    "KubernetesProvider": "openenv.providers.kubernetes:KubernetesProvider",
-    "CodeExecResult": "openenv.core.env_server.types:CodeExecResult",
-    "ConcurrencyConfig": "openenv.server.http_server:ConcurrencyConfig",
-    "ServerCapacityStatus": "openenv.server.http_server:ServerCapacityStatus",
-    "SessionInfo": "openenv.server.http_server:SessionInfo",
+    "KubernetesProvider": "openenv.providers.kubernetes",
 }
 
 
@@ -65,8 +117,8 @@ def imported(root: str, module: str, name: str) -> Any:
 
 
 def original(name: str) -> Any:
-    module, _, attribute = ORIGINS.get(name, f"openenv:{name}").partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    module, _, attribute = ORIGINS.get(name, "openenv").partition(":")
+    return getattr(importlib.import_module(module), attribute or name)
 
 
 def fresh(code: str) -> str:
@@ -127,7 +179,9 @@ def test_the_first_import_by_the_former_name_makes_no_second_copy() -> None:
         "from openenv_core.env_server.interfaces import Environment, Action",
         "from openenv_core.env_server.types import Action, Observation, State",
         "from openenv.core.env_server import Environment",
-        "from openenv.core.env_server.interfaces import Environment, Transform",
+        "from openenv.core.env_server.interfaces import Environment, Message, Transform",
+        "from openenv.core.env_server.serialization import serialize_observation",
+        "from openenv.core.env_server import NullTransform, SessionCapacityError",
         "from openenv.core import EnvClient, StepResult",
         "from openenv.core.client_types import StepResult",
     ],
@@ -193,3 +247,66 @@ def test_pydantic_models_validate_assignment() -> None:
     state.step_count += 1
     with pytest.raises(pydantic.ValidationError):
         state.step_count = -1
+
+
+def test_the_codes_of_errors_are_those_that_are_sent() -> None:
+    sent = {*legacy._CODE_TO_LEGACY.values(), "INVALID_JSON", "EXECUTION_ERROR"}
+    assert set(imported("openenv.core", "env_server.types", "WSErrorCode")) == sent
+
+
+def test_a_form_s_text_becomes_what_the_fields_take() -> None:
+    class Move(pydantic_model("Action")):  # type: ignore[misc]
+        action_id: int
+        tokens: list[int]
+        text: str = ""
+
+    read = imported("openenv.core", "env_server.serialization", SERIALIZATION[1])
+    move = read({"action_id": "3", "tokens": "[1, 2]", "text": "4"}, Move)
+    assert (move.action_id, move.tokens, move.text) == (3, [1, 2], "4")
+    with pytest.raises(PayloadError) as caught:
+        read({"action_id": "3", "tokens": "1 and 2"}, Move)
+    assert caught.value.path == ".tokens"
+    with pytest.raises(PayloadError):
+        read({"action_id": "three", "tokens": []}, Move)
+
+
+def test_an_observation_becomes_a_dict_with_reward_and_done_beside_it() -> None:
+    class Seen(pydantic_model("Observation")):  # type: ignore[misc]
+        x: int
+
+    show = imported("openenv.core", "env_server.serialization", "serialize_observation")
+    assert show(Seen(x=1, done=True, reward=2)) == {
+        "observation": {"x": 1},
+        "reward": 2,
+        "done": True,
+    }
+    shown = show(Seen(x=1, truncated=True, metadata={"a": 1}))
+    assert (shown["truncated"], shown["metadata"]) == (True, {"a": 1})
+
+
+async def three() -> int:
+    return 3
+
+
+def test_a_coroutine_runs_to_its_end_with_or_without_a_running_loop() -> None:
+    run_async_safely = imported("openenv.core", "utils", "run_async_safely")
+
+    async def inside() -> Any:
+        return run_async_safely(three())
+
+    assert run_async_safely(three()) == 3
+    assert asyncio.run(inside()) == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://a:1", "ws://a:1"),
+        ("https://a/", "wss://a"),
+        ("ws://a/ws", "ws://a/ws"),
+        ("wss://a/base/", "wss://a/base"),
+        ("a:1", "ws://a:1"),
+    ],
+)
+def test_a_url_becomes_one_of_websockets(url: str, expected: str) -> None:
+    assert imported("openenv.core", "utils", "convert_to_ws_url")(url) == expected

@@ -1,5 +1,5 @@
 """COMPATIBILITY ONLY: see openenv.environment."""
 
-from openenv.environment import CompositeTransform
+from openenv.environment import CompositeTransform, NullTransform
 
-__all__ = ["CompositeTransform"]
+__all__ = ["CompositeTransform", "NullTransform"]

@@ -1,6 +1,6 @@
 """COMPATIBILITY ONLY: see openenv.app and openenv.server.http_server."""
 
 from openenv.app import create_app
-from openenv.server.http_server import HTTPEnvServer
+from openenv.server.http_server import HTTPEnvServer, create_fastapi_app
 
-__all__ = ["HTTPEnvServer", "create_app"]
+__all__ = ["HTTPEnvServer", "create_app", "create_fastapi_app"]

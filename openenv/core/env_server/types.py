@@ -3,7 +3,8 @@
 Needs the extra `compat`. What is not bound to pydantic is re-exported from where it lives.
 """
 
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,14 +12,18 @@ from openenv.core._lazy import lazy
 from openenv.models import EnvironmentInfo as EnvironmentMetadata
 
 # Of a server: a client that needs only the models must not load one.
-_SERVER_NAMES = ("ConcurrencyConfig", "ServerCapacityStatus", "SessionInfo")
+_SERVER_NAMES = ("ConcurrencyConfig", "ServerCapacityStatus", "ServerMode", "SessionInfo")
 __getattr__ = lazy(__name__, dict.fromkeys(_SERVER_NAMES, "openenv.server.http_server"))
 __all__ = [
     "Action",
     "CodeExecResult",
     "EnvironmentMetadata",
+    "HealthResponse",
+    "HealthStatus",
     "Observation",
     "State",
+    "WSErrorCode",
+    "WSErrorResponse",
     *_SERVER_NAMES,
 ]
 
@@ -59,3 +64,36 @@ class CodeExecResult(BaseModel):
     stdout: str
     stderr: str
     exit_code: int
+
+
+class HealthStatus(StrEnum):
+    """What /health may say."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    DEGRADED = "degraded"
+
+
+class HealthResponse(BaseModel):
+    """What /health says, as far as every server does."""
+
+    status: HealthStatus
+
+
+class WSErrorCode(StrEnum):
+    """The codes of errors over a WebSocket without a subprotocol."""
+
+    INVALID_JSON = "INVALID_JSON"
+    UNKNOWN_TYPE = "UNKNOWN_TYPE"
+    VALIDATION_ERROR = "VALIDATION_ERROR"
+    EXECUTION_ERROR = "EXECUTION_ERROR"
+    CAPACITY_REACHED = "CAPACITY_REACHED"
+    FACTORY_ERROR = "FACTORY_ERROR"
+    SESSION_ERROR = "SESSION_ERROR"
+
+
+class WSErrorResponse(BaseModel):
+    """An error over a WebSocket without a subprotocol; the data is its message and code."""
+
+    type: Literal["error"] = "error"
+    data: dict[str, Any]

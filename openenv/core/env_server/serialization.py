@@ -1,0 +1,9 @@
+"""COMPATIBILITY ONLY: see openenv.server.serialization."""
+
+from openenv.server.serialization import (
+    deserialize_action,
+    deserialize_action_with_preprocessing,
+    serialize_observation,
+)
+
+__all__ = ["deserialize_action", "deserialize_action_with_preprocessing", "serialize_observation"]

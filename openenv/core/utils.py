@@ -1,0 +1,15 @@
+"""COMPATIBILITY ONLY: see openenv.client.portal and openenv.client.websocket."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from openenv.client import portal
+from openenv.client.websocket import http_url
+
+
+def run_async_safely(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return portal.run(lambda: coroutine)
+
+
+def convert_to_ws_url(url: str) -> str:
+    return http_url(url).replace("http", "ws", 1)

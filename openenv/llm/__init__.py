@@ -1,0 +1,1 @@
+"""What environments and rollouts need of language models."""
