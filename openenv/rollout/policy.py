@@ -63,9 +63,11 @@ async def _within(answer: Awaitable[Any], timeout_s: float | None) -> Any:
     if timeout_s is None:
         return await answer
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s) as limit:
             return await answer
     except TimeoutError as error:
+        if not limit.expired():
+            raise  # the policy's own
         raise TimeoutError(f"the policy took longer than {timeout_s} s") from error
 
 

@@ -2,19 +2,30 @@
 
 import asyncio
 import json
+import logging
 import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 
 import openenv as package
+from openenv.cli.commands import demo
+from openenv.cli.main import main
+from openenv.errors import StartupTimeout
 from openenv.recording import read
 from tests.processes import OPENENV, openenv, serving_process
+from tests.serving import serving
 
 ROOT = Path(__file__).parents[2]
+
+Here = Callable[..., tuple[int, str, str]]
 
 POLICIES = """
 import asyncio, os, signal
@@ -54,16 +65,36 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Here]:
+    """Run a command in this process, which is faster: (exit code, stdout, stderr)."""
+    loggers = [logging.getLogger(name) for name in ("openenv", "openenv.server", "uvicorn")]
+    levels, path = [logger.level for logger in loggers], list(sys.path)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["openenv", *arguments])
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setenv("OPENENV_EXECUTION", "")  # so that it is restored
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    yield command
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    sys.path[:] = path
+
+
 def cells(table: str) -> dict[str, str]:
     rows = [line.strip("│ ").split("│") for line in table.splitlines() if line.startswith("│")]
     return {name.strip(): value.strip() for name, value in rows}
 
 
-def test_without_arguments_it_shows_its_help() -> None:
-    run = openenv()
-    assert run.returncode == 0
+def test_without_arguments_it_shows_its_help(here: Here) -> None:
+    code, out, _ = here()
+    assert code == 0
     for command in ("serve", "collect", "demo"):
-        assert command in run.stdout
+        assert command in out
 
 
 def test_the_version_is_the_distribution_s() -> None:
@@ -82,11 +113,10 @@ def test_the_version_is_the_distribution_s() -> None:
         ("collect", "envs/echo_env", "--unknown"),
     ],
 )
-def test_a_wrong_command_line_is_code_2(arguments: tuple[str, ...]) -> None:
-    run = openenv(*arguments)
-    assert run.returncode == 2
-    assert "Usage: openenv" in run.stderr
-    assert "Traceback" not in run.stderr
+def test_a_wrong_command_line_is_code_2(here: Here, arguments: tuple[str, ...]) -> None:
+    code, out, err = here(*arguments)
+    assert (code, out) == (2, "")
+    assert "Usage: openenv" in err
 
 
 @pytest.mark.parametrize(
@@ -112,13 +142,14 @@ def test_a_wrong_command_line_is_code_2(arguments: tuple[str, ...]) -> None:
         (("demo", "--out", "/dev/null/x/y"), "/dev/null"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(arguments: tuple[str, ...], complaint: str) -> None:
-    run = openenv(*arguments, cwd=ROOT)
-    assert run.returncode == 1
-    assert complaint in run.stderr
-    assert run.stderr.startswith("openenv: ")
-    assert len(run.stderr.splitlines()) <= 2
-    assert run.stdout == ""
+def test_what_is_wrong_is_said_in_a_line(
+    here: Here, arguments: tuple[str, ...], complaint: str
+) -> None:
+    code, out, err = here(*arguments)
+    assert (code, out) == (1, "")
+    assert complaint in err
+    assert err.startswith("openenv: ")
+    assert len(err.splitlines()) <= 2
 
 
 def test_debug_shows_the_traceback() -> None:
@@ -315,3 +346,34 @@ async def test_ctrl_c_ends_the_demo_and_its_server(tmp_path: Path) -> None:
     assert log.decode().startswith("openenv: stopped")
     with pytest.raises(package.ConnectError):
         await package.GenericEnvClient(url).connect()
+
+
+async def test_a_server_of_the_demo_that_does_not_start_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StartupTimeout, match="what it said is above"):
+        async with demo._serving("no/such/folder"):
+            pass
+    monkeypatch.setattr(demo, "STARTUP_TIMEOUT_S", 0.001)
+    with pytest.raises(StartupTimeout, match="did not start within"):
+        async with demo._serving(str(ROOT / "envs/echo_env")):
+            pass
+
+
+# ---- what servers say of actions
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (Response("gone", 404), "answers 404, so actions cannot be drawn: give a --policy"),
+        (Response("{"), "holds no schema of actions"),
+        (Response("[]"), "holds no schema of actions"),
+        (Response('{"observation": {}}'), "holds no schema of actions"),
+    ],
+)
+async def test_a_server_without_a_schema_needs_a_policy(body: Response, complaint: str) -> None:
+    async with serving(Starlette(routes=[Route("/schema", lambda _: body)])) as url:
+        run = await asyncio.to_thread(openenv, "collect", url)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert complaint in run.stderr

@@ -92,3 +92,12 @@ async def test_an_error_without_words_is_still_named() -> None:
     async with acting(fail) as act:
         with pytest.raises(PolicyFailed, match="AssertionError"):
             await act(1)
+
+
+async def test_a_timeout_of_the_policy_s_own_is_told_as_such() -> None:
+    async def give_up(_: Any) -> Any:
+        raise TimeoutError("the model did not answer")
+
+    async with acting(give_up, timeout_s=60.0) as act:
+        with pytest.raises(PolicyFailed, match="the model did not answer"):
+            await act(1)

@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,19 +86,24 @@ async def _serving(target: str) -> "AsyncIterator[str]":
         # Ctrl-C is for this process, which then ends that one.
         start_new_session=True,
     )
-    assert server.stdout is not None
     try:
-        async with asyncio.timeout(STARTUP_TIMEOUT_S):
-            line = (await server.stdout.readline()).decode()
-        url = re.search(r"http://\S+", line)
-        if url is None:
-            raise StartupTimeout("the server of the demo did not start; what it said is above")
-        yield url.group()
-    except TimeoutError as error:
-        raise StartupTimeout(
-            f"the server of the demo did not start within {STARTUP_TIMEOUT_S:.0f} s"
-        ) from error
+        yield await _announced_url(server)
     finally:
         if server.returncode is None:
             server.terminate()
         await server.wait()
+
+
+async def _announced_url(server: Process) -> str:
+    assert server.stdout is not None
+    try:
+        async with asyncio.timeout(STARTUP_TIMEOUT_S):
+            line = (await server.stdout.readline()).decode()
+    except TimeoutError as error:
+        raise StartupTimeout(
+            f"the server of the demo did not start within {STARTUP_TIMEOUT_S:.0f} s"
+        ) from error
+    url = re.search(r"http://\S+", line)
+    if url is None:
+        raise StartupTimeout("the server of the demo did not start; what it said is above")
+    return url.group()
