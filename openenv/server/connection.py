@@ -169,9 +169,13 @@ async def _converse(link: SessionLink, channel: FrameChannel) -> None:
     writer = asyncio.get_running_loop().create_task(link.write(), name="openenv-writer")
     try:
         await link.flush()
-        while not link.is_ended:
+        while True:
             data = await channel.receive()
             if link.channel is not channel:
+                return
+            if link.is_ended:
+                # A refused client has asked all the same: by now it reads why it was refused.
+                await channel.aclose(CLOSE_NORMAL)
                 return
             link.handle(data)
             await link.flush()

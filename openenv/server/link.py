@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 
 MAX_REMEMBERED = 1024
+REFUSAL_LINGER_S = 5.0
 
 
 class SessionLink:
@@ -73,6 +74,8 @@ class SessionLink:
         self._writable = asyncio.Event()
         self._expires_at_s: float | None = None
         self._ack_handle: asyncio.TimerHandle | None = None
+        self._goodbye_handle: asyncio.TimerHandle | None = None
+        self._is_refused = False
 
     @property
     def is_live(self) -> bool:
@@ -104,7 +107,7 @@ class SessionLink:
         if self.channel is not channel:
             return
         self.channel = None
-        self._stop_ack_timer()
+        self._stop_timers()
         if not self.is_native:
             self.end("its socket closed")
         elif not self.is_ended:
@@ -116,7 +119,7 @@ class SessionLink:
         if self.is_ended:
             return
         self.is_ended = True
-        self._stop_ack_timer()
+        self._stop_timers()
         if self.is_native:
             self.protocol.end()
             self.registry.remove_link(self)
@@ -167,7 +170,7 @@ class SessionLink:
     def refuse(self, request_id: int, error: OpenEnvError) -> None:
         """Tell a legacy client, whose socket is its session, that it gets none."""
         self.reply(error_frame(request_id, error))
-        self.is_ended = True
+        self.is_ended = self._is_refused = True
 
     def session_ended(self, session: Session, reason: str) -> None:
         """Forget a session of this link, and tell the client unless it has closed it itself."""
@@ -184,6 +187,7 @@ class SessionLink:
         else:
             # A legacy socket lives as long as its session.
             self.is_ended = True
+            self._is_refused = not session.was_opened
             self._schedule_flush()
 
     def session_taken_over(self, session: Session) -> None:
@@ -248,7 +252,7 @@ class SessionLink:
         finally:
             self._is_flushing = False
         if self.is_ended and self.channel is not None:
-            await self.channel.aclose(CLOSE_NORMAL)
+            await self._say_goodbye(self.channel)
 
     async def write(self) -> None:
         """Flush whenever something became ready outside of `handle`; runs as long as its socket."""
@@ -269,6 +273,20 @@ class SessionLink:
                 await channel.send(message)
             except ChannelClosed:
                 return
+
+    async def _say_goodbye(self, channel: FrameChannel) -> None:
+        """Close the socket of an ended link, at once or when a refused client had time to read why.
+
+        Published clients read nothing before their first request: a socket that is closed by then
+        shows them a lost connection instead of the refusal.
+        """
+        if not self._is_refused:
+            await channel.aclose(CLOSE_NORMAL)
+        elif self._goodbye_handle is None:
+            loop = asyncio.get_running_loop()
+            self._goodbye_handle = loop.call_later(
+                REFUSAL_LINGER_S, self.registry.spawn, channel.aclose, CLOSE_NORMAL
+            )
 
     def _is_full(self) -> bool:
         return self.is_native and self.protocol.link.is_full
@@ -298,10 +316,11 @@ class SessionLink:
             if message is not None:
                 self.registry.spawn(self._send_all, [message])
 
-    def _stop_ack_timer(self) -> None:
-        if self._ack_handle is not None:
-            self._ack_handle.cancel()
-            self._ack_handle = None
+    def _stop_timers(self) -> None:
+        for handle in (self._ack_handle, self._goodbye_handle):
+            if handle is not None:
+                handle.cancel()
+        self._ack_handle = self._goodbye_handle = None
 
 
 async def fence(channel: FrameChannel) -> None:

@@ -85,6 +85,11 @@ class Session:
         """Whether a request runs."""
         return self._running is not None
 
+    @property
+    def was_opened(self) -> bool:
+        """Whether there was an environment."""
+        return self._runner.environment is not None
+
     def submit(self, frame: Any, origin: Origin) -> None:
         """Run a request now, or after those before it.
 
