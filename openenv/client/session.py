@@ -8,7 +8,6 @@ has reset.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from openenv.errors import (
@@ -80,9 +79,15 @@ class RemoteSession:
         if number is not None and self.connection.is_open:
             self.connection.forget_session(number)
             close = Close(self.connection.next_id(), number)
-            # It is just as well if the server has ended it in the same moment.
-            with suppress(SessionExpired):
+            try:
                 await self.ask(close, self.patience_s)
+            except SessionExpired:
+                # The server has ended it in the same moment, which is just as well.
+                return
+            except OpenEnvError:
+                # A connection that is lost meanwhile has taken the session with it.
+                if self.connection.is_open:
+                    raise
 
     def session_closed(self, reason: str) -> None:
         """Take the news that the server has ended the session, or that it is lost."""
