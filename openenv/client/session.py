@@ -132,9 +132,9 @@ class RemoteSession:
             self._note(error)
             raise
         if type(reply) is Error:
-            error = from_wire(reply.code, reply.message, reply.details)
-            self._note(error)
-            raise error
+            failure = from_wire(reply.code, reply.message, reply.details)
+            self._note(failure)
+            raise failure
         if type(frame) is Reset:
             self._needs_reset = False
         return reply

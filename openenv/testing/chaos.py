@@ -20,7 +20,7 @@ class CuttingProxy:
     """Forwards to 127.0.0.1:`port`. Use `cutting_proxy`, which starts and stops it."""
 
     def __init__(self, port: int, budget: Callable[[], tuple[int, int]]) -> None:
-        self._target_port = port
+        self.target_port = port
         self._budget = budget
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -44,7 +44,7 @@ class CuttingProxy:
         assert task is not None
         self._tasks.add(task)
         up_bytes, down_bytes = self._budget()
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
         self._writers.update((writer, far_writer))
         try:
             async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""Sockets are cut at every place; no step is lost, none runs twice, and callers notice only time."""
+"""Sockets are cut at every place: no step is lost, none runs twice, callers notice only time."""
 
 import asyncio
 import random
@@ -75,15 +75,16 @@ async def test_a_link_whose_grace_is_over_is_lost_and_says_so() -> None:
 
 
 async def test_a_server_that_was_replaced_ends_the_sessions_and_serves_new_ones() -> None:
-    async with serving(create_app(Counter)) as old, serving(create_app(Counter)) as new:
-        async with (
-            cutting_proxy(port_of(old)) as proxy,
-            CounterEnv(f"http://127.0.0.1:{proxy.port}") as env,
-        ):
-            await env.reset(seed=5)
-            proxy._target_port = port_of(new)
-            proxy.cut()
-            async with asyncio.timeout(10):
-                with pytest.raises((ConnectionLost, SessionExpired)):
-                    await env.step(Add(1))
-                assert (await env.reset(seed=1)).observation.total == 1
+    async with (
+        serving(create_app(Counter)) as old,
+        serving(create_app(Counter)) as new,
+        cutting_proxy(port_of(old)) as proxy,
+        CounterEnv(f"http://127.0.0.1:{proxy.port}") as env,
+        asyncio.timeout(10),
+    ):
+        await env.reset(seed=5)
+        proxy.target_port = port_of(new)
+        proxy.cut()
+        with pytest.raises((ConnectionLost, SessionExpired)):
+            await env.step(Add(1))
+        assert (await env.reset(seed=1)).observation.total == 1

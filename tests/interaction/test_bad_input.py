@@ -1,4 +1,4 @@
-"""Whatever clients send and environments do: a typed error in time, and nobody else is disturbed."""
+"""Whatever clients send and environments do: a typed error in time, and no other is disturbed."""
 
 import asyncio
 import math

@@ -78,10 +78,10 @@ async def test_a_stream_that_fails_has_shown_what_came_before(environment: type)
     async with world("websocket", environment) as one, asyncio.timeout(10):
         env = await one.client()
         await env.reset()
-        seen = []
+        seen: list[int] = []
         with pytest.raises(EnvironmentFault):
             async for result in env.stream({"to": 5, "fail_at": 4}):
-                seen.append(result.observation["n"])
+                seen += [result.observation["n"]]
         # The value before the failure may have been the last: it was not sent as a partial one.
         assert seen == [1, 2]
         assert (await env.step({"to": 1})).done

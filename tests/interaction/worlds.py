@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openenv.app import create_app
 from openenv.channel import memory_pair
 from openenv.client.connection import Connection
-from openenv.client.env import EnvClient
 from openenv.client.generic import GenericEnvClient
 from openenv.client.http_connection import HttpConnection
 from openenv.client.websocket import Dialed, dial
@@ -16,6 +15,9 @@ from openenv.protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL_JSON, SUBPROT
 from openenv.server.connection import serve_channel
 from openenv.server.registry import SessionRegistry
 from tests.serving import serving
+
+if TYPE_CHECKING:
+    from openenv.client.env import EnvClient
 
 NATIVE = ("memory", "websocket", "json", "asgi")
 WEBSOCKET = (*NATIVE, "legacy")
