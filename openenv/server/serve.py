@@ -196,7 +196,11 @@ def _tcp_listener(host: str, port: int) -> socket.socket:
         raise ConfigurationError(f"port is {port}, but must be from 0 to {MAX_PORT}")
     try:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        # Connections inherit it. Without, an HTTP reply of two writes waits 40 ms for an
+        # acknowledgement on asyncio's own event loop.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         why = error.strerror or str(error)
         if error.errno == errno.EADDRINUSE:
