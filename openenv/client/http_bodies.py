@@ -89,7 +89,7 @@ def error_of(response: httpx.Response) -> OpenEnvError:
     """Return what a refusal means: by its code, or, if it has none of ours, by its status."""
     content = _read(response)
     code = content.get("code")
-    if code in TABLE:
+    if isinstance(code, str) and code in TABLE:
         details = content.get("details")
         return from_wire(
             code, str(content.get("message")), details if isinstance(details, dict) else None
