@@ -1,0 +1,97 @@
+"""Every fenced block of every document is executed, compared or parsed; one that is not fails.
+
+How, is said in reader.py, and so is what is only checked instead, with the reasons.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from tests.docs.reader import Reader, exists, reading
+from tests.docs.test_links import ROOT, documents
+
+# Pages start processes one after another.
+pytestmark = pytest.mark.timeout(180)
+
+LAYOUT = "docs/contributing.md"
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    with reading(tmp_path) as reader:
+        yield reader
+
+
+@pytest.mark.parametrize("document", documents())
+def test_every_block_does_what_its_page_says(document: str, reader: Reader) -> None:
+    reader.follow(ROOT / document)
+
+
+@pytest.mark.parametrize("document", documents())
+def test_every_file_that_a_page_names_exists(document: str) -> None:
+    tokens = MarkdownIt().parse((ROOT / document).read_text(encoding="utf-8"))
+    inline = [child for token in tokens for child in token.children or ()]
+    names = [child.content for child in inline if child.type == "code_inline"]
+    paths = [name for name in names if re.fullmatch(r"\w+/[\w/]*\.py", name)]
+    assert not [path for path in paths if not exists(path)]
+
+
+def test_every_module_has_its_line_in_the_layout() -> None:
+    layout = (ROOT / LAYOUT).read_text(encoding="utf-8")
+    modules = [path.relative_to(ROOT / "openenv") for path in (ROOT / "openenv").rglob("*.py")]
+    unnamed = [
+        str(path)
+        for path in modules
+        if not path.name.startswith("__") and path.parts[0] != "core" and str(path) not in layout
+    ]
+    assert not unnamed, f"say in {LAYOUT} what they are for"
+
+
+# ---- what this file would find
+
+
+BROKEN = {
+    "python that raises": "```python\nprint(1 / 0)\n```\n",
+    "a program that fails": "```bash\nfalse\n```\n",
+    "another output": "```python\nprint(1)\n```\n```text\n2\n```\n",
+    "another shape": "```python\nprint('one 1')\n```\n```text shape\ntwo 2\n```\n",
+    "output of nothing": "```text\nhello\n```\n",
+    "an unknown language": "```cobol\nSTOP RUN.\n```\n",
+    "a fence without a language": "```\nhello\n```\n",
+    "an indented block": "# Title\n\n    print(1)\n",
+    "broken JSON": "```json\n{,}\n```\n",
+    "a target that make lacks": "```bash\nmake coffee\n```\n",
+    "an extra that does not exist": '```bash\npip install -e ".[coffee]"\n```\n',
+    "a server that cannot start": "```bash\nopenenv serve coffee:Machine\n```\n",
+    "a drawing of what is not there": "```mermaid\nflowchart LR\n  a[coffee/machine.py]\n```\n",
+    "a layout of what is not there": "```text layout\ncoffee/  a machine\n```\n",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_a_broken_block_is_found(text: str, reader: Reader) -> None:
+    page = reader.folder / "page.md"
+    page.write_text(text, encoding="utf-8")
+    with pytest.raises(
+        (AssertionError, ArithmeticError, ValueError, subprocess.CalledProcessError)
+    ):
+        reader.follow(page)
+
+
+def test_a_page_that_holds_true_is_followed_to_its_end(reader: Reader) -> None:
+    page = reader.folder / "page.md"
+    page.write_text(
+        "```python file=one.py\nONE = 1\nprint('http://127.0.0.1:8000')\n```\n"
+        "```bash\npython one.py  # twice\npython -c 'import one; print(one.ONE)'\n```\n"
+        "```text\nhttp://127.0.0.1:8000\nhttp://127.0.0.1:8000\n1\n```\n"
+        "```python\nimport dataclasses\n@dataclasses.dataclass\nclass Two:\n    two: 'int'\n```\n"
+        "```python\nprint(Two(2))\n```\n"
+        "```text shape\nTwo(two=37)\n```\n",
+        encoding="utf-8",
+    )
+    reader.follow(page)
+    assert reader.printed is None
