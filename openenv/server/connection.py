@@ -129,10 +129,14 @@ async def _greet(registry: SessionRegistry, channel: FrameChannel, wire: Wire) -
         link = _begin(registry, wire)
     old = link.attach(channel)
     greeting = link.protocol.attach(hello)
-    if old is not None:
-        await fence(old)
-    for message in greeting:
-        await channel.send(message)
+    try:
+        if old is not None:
+            await fence(old)
+        await link.greet(channel, greeting)
+    except BaseException:
+        # Lost before its client knows of it; without this the link would never expire.
+        link.detach(channel)
+        raise
     return link
 
 

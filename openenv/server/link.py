@@ -69,12 +69,14 @@ class SessionLink:
         "Why sessions were ended by the server, for requests that crossed the news."
         self._outbox: list[Any] = []
         self._is_flushing = False
+        self._is_greeting = False
         self._is_handling = False
         self._is_wake_scheduled = False
         self._writable = asyncio.Event()
         self._expires_at_s: float | None = None
         self._ack_handle: asyncio.TimerHandle | None = None
         self._goodbye_handle: asyncio.TimerHandle | None = None
+        self._is_acknowledgement_due = False
         self._is_refused = False
 
     @property
@@ -94,19 +96,31 @@ class SessionLink:
     # ---- sockets
 
     def attach(self, channel: FrameChannel) -> FrameChannel | None:
-        """Use this channel from now on.
+        """Use this channel from now on; of a native link only `greet` may write before it is done.
 
         Return the one it takes over from, which the caller must close.
         """
         old, self.channel = self.channel, channel
+        self._is_greeting = self.is_native
         self._expires_at_s = None
         return old
+
+    async def greet(self, channel: FrameChannel, messages: list[Data]) -> None:
+        """Send the hello and what the client lacks, before anything that becomes ready meanwhile.
+
+        Raises ChannelClosed.
+        """
+        for message in messages:
+            await channel.send(message)
+        if self.channel is channel:
+            self._is_greeting = False
 
     def detach(self, channel: FrameChannel) -> None:
         """The channel is lost: wait for the client to come back; a legacy one cannot."""
         if self.channel is not channel:
             return
         self.channel = None
+        self._is_greeting = False
         self._stop_timers()
         if not self.is_native:
             self.end("its socket closed")
@@ -242,13 +256,17 @@ class SessionLink:
 
         One sender at a time keeps the order.
         """
-        if self._is_flushing:
+        if self._is_flushing or self._is_greeting:
             return
         self._is_flushing = True
         try:
             while self._outbox and self.channel is not None and not self._is_full():
                 frames, self._outbox = self._outbox, []
                 await self._send_all(self.protocol.send(frames))
+        except asyncio.CancelledError:
+            # The writer of a lost socket; that of the newer one goes on.
+            self._writable.set()
+            raise
         finally:
             self._is_flushing = False
         if self.is_ended and self.channel is not None:
@@ -263,11 +281,11 @@ class SessionLink:
             await self.flush()
 
     async def _send_all(self, messages: list[Data]) -> None:
+        channel = self.channel
         for message in messages:
-            # The channel may be lost or replaced between two messages: the link keeps what the
-            # client lacks.
-            channel = self.channel
-            if channel is None:
+            # When the channel is lost or replaced between two messages, the link has kept the rest,
+            # and the greeting on the newer one sends it.
+            if channel is None or channel is not self.channel or self._is_greeting:
                 return
             try:
                 await channel.send(message)
@@ -284,9 +302,11 @@ class SessionLink:
             await channel.aclose(CLOSE_NORMAL)
         elif self._goodbye_handle is None:
             loop = asyncio.get_running_loop()
-            self._goodbye_handle = loop.call_later(
-                REFUSAL_LINGER_S, self.registry.spawn, channel.aclose, CLOSE_NORMAL
-            )
+            self._goodbye_handle = loop.call_later(REFUSAL_LINGER_S, self._stop_lingering)
+
+    def _stop_lingering(self) -> None:
+        self._is_refused = False
+        self._schedule_flush()
 
     def _is_full(self) -> bool:
         return self.is_native and self.protocol.link.is_full
@@ -309,12 +329,11 @@ class SessionLink:
             self.end("its client stayed away and its replies overflowed")
 
     def _acknowledge(self) -> None:
-        """Acknowledge what no reply has acknowledged since."""
+        """Let the writer acknowledge what no reply has acknowledged since."""
         self._ack_handle = None
-        if self.channel is not None and not self.is_ended and not self._is_flushing:
-            message = self.protocol.acknowledgement()
-            if message is not None:
-                self.registry.spawn(self._send_all, [message])
+        if self.protocol.link.owes_acknowledgement:
+            self._is_acknowledgement_due = True
+            self._schedule_flush()
 
     def _stop_timers(self) -> None:
         for handle in (self._ack_handle, self._goodbye_handle):

@@ -31,8 +31,6 @@ from openenv.server.session import Session
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from anyio.abc import TaskGroup
-
     from openenv.server.calls import EnvironmentCalls
     from openenv.server.link import SessionLink
 
@@ -71,7 +69,8 @@ class SessionRegistry:
         self._waiting: deque[Session] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bridge: LoopBridge | None = None
-        self._group: TaskGroup | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._spawned: set[asyncio.Task[Any]] = set()
         self._host: asyncio.Task[None] | None = None
         self._stop: asyncio.Event | None = None
         self._started = asyncio.Event()
@@ -134,9 +133,14 @@ class SessionRegistry:
         )
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
-        """Run something in the registry's task group."""
+        """Run something in the registry's task group; also from callbacks of the event loop.
+
+        asyncio's group, because anyio's takes new tasks from within tasks only.
+        """
         assert self._group is not None
-        self._group.start_soon(function, *arguments)
+        task = self._group.create_task(function(*arguments))
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
 
     # ---- sessions
 
@@ -310,10 +314,11 @@ class SessionRegistry:
         assert self._stop is not None
         assert self._loop is not None
         self.now_s = self._loop.time()
-        async with anyio.create_task_group() as self._group:
+        async with asyncio.TaskGroup() as self._group:
             self._started.set()
             await self._stop.wait()
-            self._group.cancel_scope.cancel()
+            for task in self._spawned:
+                task.cancel()
 
 
 async def _wait_until(is_so: Callable[[], bool], limit_s: float) -> None:
