@@ -317,6 +317,9 @@ class Connection:
         except (TimeoutError, ChannelClosed) as error:
             await channel.aclose()
             raise ConnectError(f"the server did not say hello: {error}") from error
+        except RemoteProtocolError as error:
+            await channel.aclose(CLOSE_PROTOCOL_ERROR, str(error))
+            raise
         return True
 
     async def _recover(self, closed: ChannelClosed) -> bool:
@@ -353,6 +356,9 @@ class Connection:
                 resumed = await self._greet(dialed.channel, protocol)
             except ConnectError:
                 continue
+            except RemoteProtocolError as error:
+                self._lose(error)
+                return False
             if not resumed:
                 self._lose_sessions(self._lost_link("the server no longer knows this connection"))
             self._channel = dialed.channel
