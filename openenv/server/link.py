@@ -263,6 +263,11 @@ class SessionLink:
             while self._outbox and self.channel is not None and not self._is_full():
                 frames, self._outbox = self._outbox, []
                 await self._send_all(self.protocol.send(frames))
+            if self._is_acknowledgement_due and self.channel is not None:
+                self._is_acknowledgement_due = False
+                # None, if a reply has just carried it.
+                message = self.protocol.acknowledgement()
+                await self._send_all([] if message is None else [message])
         except asyncio.CancelledError:
             # The writer of a lost socket; that of the newer one goes on.
             self._writable.set()
