@@ -178,7 +178,8 @@ async def _converse(link: SessionLink, channel: FrameChannel) -> None:
             if link.channel is not channel:
                 return
             if link.is_ended:
-                # A refused client has asked all the same: by now it reads why it was refused.
+                # A refused client has asked all the same: now it reads why it was refused.
+                await link.flush()
                 await channel.aclose(CLOSE_NORMAL)
                 return
             link.handle(data)
