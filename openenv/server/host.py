@@ -1,6 +1,6 @@
-"""From what users give (a class, a factory, an instance.
+"""From what users give (a class, a factory or an instance, and settings) to a registry.
 
-One of several settings) to a registry that serves it.
+Contradictions are found here, before anything is served.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def _config(
 def _factory(env: Any) -> tuple[Factory, Any, bool]:
     """Return (factory, class or first instance, whether one instance is shared)."""
     if inspect.isclass(env):
+        _check_arguments(env)
         return env, env, False
     if hasattr(env, "reset") and hasattr(env, "step"):
         return lambda: env, env, True
@@ -79,3 +80,17 @@ def _factory(env: Any) -> tuple[Factory, Any, bool]:
     first = env()
     spare = [first]
     return lambda: spare.pop() if spare else env(), first, False
+
+
+def _check_arguments(cls: Any) -> None:
+    """Raise ConfigurationError for a class that cannot be called without arguments."""
+    try:
+        inspect.signature(cls).bind()
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{cls.__name__} cannot be made without arguments ({error}): "
+            f"give functools.partial({cls.__name__}, ...) in its place"
+        ) from None
+    except ValueError:
+        # A signature that cannot be read; the first session will tell.
+        return

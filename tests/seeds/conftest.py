@@ -1,0 +1,51 @@
+"""The samples of the documents that openenv began with, each run as it is written there.
+
+samples/ holds their text, word for word, named after the document. What a sample cannot do without,
+an import for instance, a test adds before or after it, and says so. What only containers can show
+is not here.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SAMPLES = Path(__file__).parent / "samples"
+
+Load = Callable[[str, str], ModuleType]
+
+
+def sample(name: str) -> str:
+    """Return the text of a sample."""
+    return (SAMPLES / name).read_text(encoding="utf-8")
+
+
+def before(text: str, end: str) -> str:
+    """Return what of a sample comes before a line that needs a container."""
+    start, found, _ = text.partition(end)
+    assert found
+    return start
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Iterator[Load]:
+    """Write a source to the file of a dotted name, import it, and return the module."""
+    path_before = list(sys.path)
+    sys.path.insert(0, str(tmp_path))
+
+    def load(name: str, source: str) -> ModuleType:
+        path = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
+
+    yield load
+    sys.path[:] = path_before
+    for name, module in list(sys.modules.items()):
+        paths = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+        if any(str(path).startswith(str(tmp_path)) for path in paths):
+            del sys.modules[name]
