@@ -1,0 +1,160 @@
+"""EnvironmentContract: what servers and clients rely on in any environment, as tests of yours.
+
+Needs no test library; pytest collects subclasses whose names begin with Test. How an environment is
+called is inprocess.py's affair: what it raises, the test raises.
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from openenv.codec import plain
+from openenv.protocol.frames import Reset
+from openenv.protocol.wire import JSON, MSGPACK
+from openenv.testing.inprocess import Instance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from openenv.arrays import Encoding
+
+
+class EnvironmentContract:
+    """The checks, each on instances of its own.
+
+    Subclass it, and say how to make the environment and what to do in it.
+    """
+
+    action_cls: Any = None
+    observation_cls: Any = None
+    state_cls: Any = None
+    "The payload classes, as create_app takes them; None asks the environment's class."
+    seed = 7
+    steps = 3
+    "How many steps an episode takes here, if it does not end before."
+
+    def make_environment(self) -> Any:
+        """Return a new environment."""
+        raise NotImplementedError(f"{type(self).__name__} must define make_environment()")
+
+    def make_action(self, observation: Any) -> Any:
+        """Return an action that may follow this observation."""
+        raise NotImplementedError(f"{type(self).__name__} must define make_action()")
+
+    def test_reset_and_step_return_observations(self) -> None:
+        """Of the class that the environment names."""
+        with self._instance() as one:
+            cls = one.calls.observation.cls
+            due: Any = cls if isinstance(cls, type) and cls is not Any else object
+            for method, observation in self._play(one):
+                what = type(observation).__name__
+                assert observation is not None, f"{method} returns an observation, not None"
+                assert isinstance(observation, due), f"{method} returns {due.__name__}, not {what}"
+
+    def test_rewards_are_numbers_or_none(self) -> None:
+        """Whatever learns from them can add them up."""
+        with self._instance() as one:
+            for method, observation in self._play(one):
+                reward = _field(observation, "reward")
+                is_number = reward is None or isinstance(reward, Real)
+                assert is_number, f"the reward of {method} is a number or None, not {reward!r}"
+
+    def test_done_and_truncated_are_true_or_false(self) -> None:
+        """An episode has ended, or it has not."""
+        with self._instance() as one:
+            for method, observation in self._play(one):
+                for name in ("done", "truncated"):
+                    value = _field(observation, name, False)
+                    is_bool = isinstance(value, bool)
+                    assert is_bool, f"{name} of {method} is True or False, not {value!r}"
+
+    def test_the_same_seed_begins_the_same_episode(self) -> None:
+        """After another episode, and in another instance."""
+        with self._instance() as one:
+            first, *_ = [one.payload(observation) for _, observation in self._play(one)]
+            assert one.payload(one.reset(self.seed)) == first, (
+                "a seed begins the same episode again"
+            )
+        with self._instance() as other:
+            elsewhere = other.payload(other.reset(self.seed))
+        assert elsewhere == first, "a seed begins the same episode in every instance"
+
+    def test_the_state_counts_steps(self) -> None:
+        """Its step_count grows with each of them."""
+        with self._instance() as one:
+            counts = [_step_count(one) for _ in self._play(one)]
+        assert counts == sorted(set(counts)), f"step_count grows with each step, not like {counts}"
+
+    def test_close_is_harmless(self) -> None:
+        """Before the first reset, and in the middle of an episode."""
+        with self._instance() as one:
+            one.close()
+        with self._instance() as one:
+            one.reset()
+            one.close()
+
+    def test_instances_share_no_episode(self) -> None:
+        """What happens in one does not show in another, if there may be another."""
+        with self._instance() as one:
+            *_, before = [_step_count(one) for _ in self._play(one)]
+            if one.calls.is_concurrent:
+                with self._instance() as other:
+                    *_, _ = self._play(other)
+                    other.reset()
+            assert _step_count(one) == before, "an episode does not show in another instance"
+
+    def test_payload_classes_have_json_schemas(self) -> None:
+        """Actions, observations and states are objects of named fields."""
+        with self._instance() as one:
+            for name in ("action", "observation", "state"):
+                schema = getattr(one.calls, name).json_schema()
+                assert schema.get("type") == "object", f"the {name} has named fields: {schema}"
+
+    def test_payloads_survive_the_wire(self) -> None:
+        """Whoever receives one has what was sent."""
+        with self._instance() as one:
+            calls, observation = one.calls, one.reset(self.seed)
+            action = calls.action.convert(plain(self.make_action(observation)))
+            result, state = calls.result(Reset(1, 1), observation), one.state
+
+            def receive(raw: Any, encoding: Encoding) -> Any:
+                received = calls.observation.restore(raw, encoding, result)
+                return calls.result(Reset(1, 1), received).observation
+
+            trips: tuple[tuple[str, Any, Callable[..., Any]], ...] = (
+                ("action", action, calls.action.decode),
+                ("observation", result.observation, receive),
+                ("state", state, calls.state.decode),
+            )
+            for wire in (MSGPACK, JSON):
+                for name, sent, decode in trips:
+                    raw = wire.encode(plain(sent))
+                    received = wire.encode(plain(decode(raw, wire.encoding)))
+                    assert received == raw, f"the {name} arrives in {wire.encoding} as it was sent"
+
+    def _instance(self) -> Instance:
+        classes = self.action_cls, self.observation_cls, self.state_cls
+        return Instance(self.make_environment, *classes)
+
+    def _play(self, one: Instance) -> Iterator[tuple[str, Any]]:
+        """Yield what reset and the steps of an episode return."""
+        observation = one.reset(self.seed)
+        yield "reset", observation
+        while one.step_count < self.steps and not (
+            _field(observation, "done") or _field(observation, "truncated")
+        ):
+            observation = one.step(self.make_action(observation))
+            yield "step", observation
+
+
+def _field(payload: Any, name: str, default: Any = None) -> Any:
+    return (
+        payload.get(name, default) if isinstance(payload, dict) else getattr(payload, name, default)
+    )
+
+
+def _step_count(one: Instance) -> int:
+    count = _field(one.state, "step_count")
+    assert isinstance(count, int), f"the state has a step_count, a whole number, not {count!r}"
+    return count

@@ -1,0 +1,90 @@
+"""Instance: one environment, called as a session calls it, but from blocking code.
+
+No server, queue or wire: what the environment raises, the caller gets. server/session.py has the
+real thing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any, Self
+
+from openenv.codec import plain
+from openenv.protocol.frames import Reset
+from openenv.protocol.wire import MSGPACK
+from openenv.server.calls import EnvironmentCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Instance:
+    """Made by `make`, on an event loop of its own; closed, with the loop, by `with`.
+
+    The payload classes are those of create_app: action, observation, state.
+    """
+
+    def __init__(self, make: Callable[[], Any], *payload_classes: Any) -> None:
+        self._runner = asyncio.Runner()
+        self._is_closed = False
+        self.episode_id: str | None = None
+        self.step_count = 0
+        try:
+            self.environment = self._run(make)
+            self.calls = EnvironmentCalls(make, self.environment, *payload_classes)
+        except BaseException:
+            self._runner.close()
+            raise
+        if self.calls.counts_episodes:
+            self.environment._episode = self
+
+    def reset(self, seed: int | None = None) -> Any:
+        """Begin an episode."""
+        arguments = self.calls.reset_arguments(Reset(1, 1, seed), lenient=False)
+        self.step_count = 0
+        return self._run(self.calls.reset, self.environment, arguments)
+
+    def step(self, action: Any) -> Any:
+        """Apply an action, which may be plain data; of a step that streams, the last value."""
+        action = self.calls.action.convert(plain(action))
+        observation = self._run(self.calls.step, self.environment, action, None)
+        self.step_count += 1
+        return observation
+
+    @property
+    def state(self) -> Any:
+        """The episode's state."""
+        return self._run(self.calls.read_state, self.environment)
+
+    def payload(self, observation: Any) -> Any:
+        """Return the bytes of an observation, without what travels beside it."""
+        return MSGPACK.encode(self.calls.result(Reset(1, 1), observation).observation)
+
+    def close(self) -> None:
+        """Close the environment, the first time."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._run(self.calls.close, self.environment)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        with self._runner:
+            self.close()
+
+    def _run(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        return self._runner.run(_outcome(call, *arguments))
+
+
+async def _outcome(call: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a call comes to."""
+    value = call(*arguments)
+    if inspect.isasyncgen(value):
+        return [one async for one in value][-1]
+    if inspect.isawaitable(value):
+        value = await value
+    return list(value)[-1] if inspect.isgenerator(value) else value

@@ -1,0 +1,28 @@
+"""Every environment of this checkout keeps the contract."""
+
+from pathlib import Path
+
+import pytest
+
+import envs
+from envs.echo_env import EchoAction, EchoObservation
+from envs.echo_env.server.environment import EchoEnvironment
+from openenv.testing.contract import EnvironmentContract
+
+
+class TestEchoEnv(EnvironmentContract):
+    def make_environment(self) -> EchoEnvironment:
+        return EchoEnvironment()
+
+    def make_action(self, observation: EchoObservation) -> EchoAction:
+        return EchoAction(message=f"after {observation.echoed_message}")
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(Path(envs.__path__[0]).glob("*_env")), ids=lambda f: f.name
+)
+def test_an_environment_of_this_checkout_is_held_to_the_contract(folder: Path) -> None:
+    held = {
+        cls.__name__.removeprefix("Test").lower() for cls in EnvironmentContract.__subclasses__()
+    }
+    assert folder.name.replace("_", "") in held
