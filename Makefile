@@ -25,7 +25,6 @@ demo: $(RUN)
 
 test: $(DEV)
 	$(BIN)/python -m pytest --cov
-	$(BIN)/python -m pytest tests/protocol --cov=openenv.protocol --cov-fail-under=100 -q
 
 check: $(DEV)
 	$(BIN)/ruff format --check

@@ -151,12 +151,17 @@ class Pool:
         for index, env in enumerate(envs):
             by_connection.setdefault(env._session.connection, []).append(index)
         groups = list(by_connection.items())
-        answers = await asyncio.gather(
-            *(
-                connection.request_many([frames[i] for i in indices], timeout_s)
-                for connection, indices in groups
+        try:
+            answers = await asyncio.gather(
+                *(
+                    connection.request_many([frames[i] for i in indices], timeout_s)
+                    for connection, indices in groups
+                )
             )
-        )
+        except asyncio.CancelledError:
+            for env in envs:
+                env._session.require_reset()
+            raise
         results: list[Any] = [None] * len(envs)
         failed: OpenEnvError | None = None
         for (_, indices), replies in zip(groups, answers, strict=True):

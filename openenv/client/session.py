@@ -124,8 +124,7 @@ class RemoteSession:
         try:
             reply = await connection.request(frame, patience_s)
         except asyncio.CancelledError:
-            # Whether the request still ran cannot be known.
-            self._needs_reset = True
+            self.require_reset()
             connection.give_up(frame)
             raise
         except OpenEnvError as error:
@@ -154,6 +153,10 @@ class RemoteSession:
             self._note(reply)
         elif type(reply) is Result:
             self._needs_reset = False
+
+    def require_reset(self) -> None:
+        """Refuse steps until the next reset: whether a request still ran cannot be known."""
+        self._needs_reset = True
 
     def patience_for(self, timeout_s: float | None) -> float:
         """Return how long to wait for the reply to a request with this deadline."""

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 
 MAX_REMEMBERED = 1024
+MAX_OUTBOX_FRAMES = 100_000
+"A client that asks on and on, but acknowledges nothing, is not served beyond this."
 REFUSAL_LINGER_S = 5.0
 
 
@@ -149,6 +151,8 @@ class SessionLink:
     def handle(self, data: Data) -> None:
         """Take one message. Raises RemoteProtocolError when the link cannot go on."""
         frames = self.protocol.receive(data)
+        if len(self._outbox) > MAX_OUTBOX_FRAMES:
+            raise RemoteProtocolError("too many replies wait for the client to acknowledge others")
         sessions = self._sessions
         self._is_handling = True
         try:

@@ -173,18 +173,13 @@ class Session:
                 self._queue.remove(item)  # type: ignore[union-attr]
                 origin.reply(error_frame(request_id, RequestCancelled("cancelled before it ran")))
                 return
-        if (
-            self._running is not None
-            and self._running[0].id == request_id
-            and self._running[1] is origin
-        ):
-            frame = self._running[0]
-            if type(frame) in (Step, Reset):
-                # The session goes on only from a known point: whether the call has acted is
-                # anybody's guess.
-                self.needs_reset = True
-            if not isinstance(self._runner, ThreadRunner) and self._runner.can_abandon:
-                self._give_up(RequestCancelled("cancelled while it ran: reset the session"))
+        if self._running is None or self._running[0].id != request_id:
+            return
+        frame, asker = self._running
+        if asker is origin and not self.has_slot:
+            self.refuse_slot()
+        elif asker is origin and type(frame) in (Step, Reset):
+            self._cancel_running()
 
     def expire_deadline(self) -> None:
         """The running call, or the wait for a slot, has taken too long."""
@@ -280,6 +275,16 @@ class Session:
         limits = [limit for limit in (own_s, timeout_s) if limit is not None]
         if limits and self._runner.can_abandon and type(frame) in (Step, Reset, GetState):
             self.registry.set_deadline(self, min(limits))
+
+    def _cancel_running(self) -> None:
+        # Whether the call has acted is unknown: the session goes on from a known point only.
+        self.needs_reset = True
+        if not isinstance(self._runner, ThreadRunner):
+            if self._runner.can_abandon:
+                self._give_up(RequestCancelled("cancelled while it ran: reset the session"))
+        elif not self.registry.has_deadline(self):
+            # A thread cannot be interrupted. What waits behind the call does not wait for ever.
+            self.registry.set_deadline(self, self.registry.config.close_timeout_s)
 
     def _give_up(self, error: OpenEnvError) -> None:
         """Answer the running request with an error and leave its call behind."""

@@ -10,6 +10,7 @@ from openenv.channel import memory_pair
 from openenv.client.connection import Connection
 from openenv.client.generic import GenericEnvClient
 from openenv.client.http_connection import HttpConnection
+from openenv.client.pool import Pool
 from openenv.client.websocket import Dialed, dial
 from openenv.protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from openenv.server.connection import serve_channel
@@ -68,6 +69,10 @@ class World:
         await client.connect()
         self._stack.push_async_callback(client.close)
         return client
+
+    def pool(self) -> Pool:
+        """A pool of this server's sessions; the caller closes it."""
+        return Pool(self.url)
 
     async def _dial_memory(self) -> Dialed:
         ours, theirs = memory_pair()

@@ -35,7 +35,7 @@ async def test_what_comes_during_a_call_waits_for_the_next() -> None:
 
     async with acting(slow, batched=True) as act, asyncio.timeout(5):
         first = asyncio.create_task(act(1))
-        while not batches:  # noqa: ASYNC110 - the call tells nobody that it has begun
+        while not batches:
             await asyncio.sleep(0)
         others = [asyncio.create_task(act(number)) for number in (2, 3)]
         await asyncio.sleep(0)

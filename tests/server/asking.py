@@ -47,5 +47,5 @@ def add(amount: Any, **more: Any) -> dict[str, Any]:
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for what nothing announces."""
     async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - the server has no event for it
+        while not is_so():
             await asyncio.sleep(0.005)
