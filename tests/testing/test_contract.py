@@ -131,6 +131,7 @@ class HasNoCount(Counter):
 
 class ClosesWhatItHasNot(Counter):
     def close(self) -> None:
+        super().close()
         self.connection.close()  # type: ignore[attr-defined]
 
 
@@ -196,6 +197,7 @@ def test_a_breach_is_called_by_its_sentence(
 ) -> None:
     with pytest.raises(AssertionError, match=sentence):
         getattr(contract(environment), f"test_{check}")()
+    assert Counter.living == 0
 
 
 def test_what_an_environment_raises_comes_out_as_it_is() -> None:
