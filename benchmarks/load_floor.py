@@ -1,7 +1,7 @@
 """Puts load on serve_floor: a message of a step's size, there and back, one socket per session.
 
 `python -m benchmarks.load_floor tcp|websocket` announces {"versions"}, then answers the requests
-that peers/programs/closed_loop.py describes. Knows no openenv.
+that benchmarks/peers/programs/closed_loop.py describes. Knows no openenv.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import uvloop
 from websockets.asyncio.client import connect
 
-from peers.programs.closed_loop import MESSAGE, Lane, answer_requests
-from peers.programs.listening import announce, versions
+from benchmarks.peers.programs.closed_loop import MESSAGE, Lane, answer_requests
+from benchmarks.peers.programs.listening import announce, versions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,7 +1,7 @@
 """Puts load on an echo server with our own public client, in one of the ways to use it.
 
 `python -m benchmarks.load_ours WAY` announces {"versions"}, then answers the requests that
-peers/programs/closed_loop.py describes. Every way plays the same steps; they differ in how
+closed_loop.py of the peers describes. Every way plays the same steps; they differ in how
 sessions reach the server, and in how many steps one call carries.
 """
 
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import uvloop
 
 import openenv
+from benchmarks.peers.programs.closed_loop import MESSAGE, Lane, answer_requests
+from benchmarks.peers.programs.listening import announce, versions
 from envs.echo_env import EchoAction, EchoEnv
-from peers.programs.closed_loop import MESSAGE, Lane, answer_requests
-from peers.programs.listening import announce, versions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

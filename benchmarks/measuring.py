@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
+from benchmarks.peers.program import running
 from benchmarks.rows import Row
-from peers.program import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from peers.installation import NEWEST, RENAMED_FROM, Release, python_of
+from benchmarks.peers.installation import NEWEST, RENAMED_FROM, Release, python_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,11 @@ class Part:
         """Return the command line; installs the release if it is not there yet."""
         if self.release is None:
             return [sys.executable, "-m", self.program, *self.arguments]
-        return [str(python_of(self.release)), f"peers/programs/{self.program}", *self.arguments]
+        return [
+            str(python_of(self.release)),
+            f"benchmarks/peers/programs/{self.program}",
+            *self.arguments,
+        ]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import uvloop
 
-from peers.programs.listening import announce_server, serve
+from benchmarks.peers.programs.listening import announce_server, serve
 
 
 class Echo(asyncio.Protocol):

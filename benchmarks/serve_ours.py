@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from benchmarks.peers.programs.listening import announce, versions
 from envs.echo_env import EchoAction, EchoObservation
 from envs.echo_env.server.environment import EchoEnvironment
 from openenv.app import create_app
 from openenv.server.serve import serve
-from peers.programs.listening import announce, versions
 
 _SESSIONS = 65_536
 

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from benchmarks.machine import facts
 from benchmarks.measuring import Cores, Plan, measure, summarize
+from benchmarks.peers.installation import PeerInstallError
+from benchmarks.peers.program import ProgramError
 from benchmarks.report import table, write
 from benchmarks.rows import BASELINE, MORE_ROWS, QUICK_ROWS, ROWS, Row
-from peers.installation import PeerInstallError
-from peers.program import ProgramError
 
 
 def main() -> int:

@@ -242,6 +242,9 @@ class EnvironmentCalls:
                 continue
             if accepts.takes(name):
                 arguments[name] = value
+            elif name == "episode_id" and self.counts_episodes:
+                # The session keeps it for the state.
+                continue
             elif name not in self._warned:
                 self._warned.add(name)
                 logger.warning(

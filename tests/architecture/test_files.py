@@ -24,7 +24,9 @@ def tracked(*patterns: str) -> list[str]:
 
 
 SOURCES = [
-    path for path in tracked("openenv/*.py", "envs/*.py", "peers/*.py") if "/templates/" not in path
+    path
+    for path in tracked("openenv/*.py", "envs/*.py", "benchmarks/peers/*.py")
+    if "/templates/" not in path
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from peers.programs.closed_loop import Lane, answer_requests
+from benchmarks.peers.programs.closed_loop import Lane, answer_requests
 
 
 class Steps:

@@ -2,10 +2,10 @@
 
 import argparse
 
+from benchmarks.peers.programs.listening import serve
 from envs.echo_env import EchoAction, EchoObservation
 from envs.echo_env.server.environment import EchoEnvironment
 from openenv.app import create_app
-from peers.programs.listening import serve
 
 
 class FaultyEchoEnvironment(EchoEnvironment):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from peers.installation import FIRST, NEWEST, RENAMED_FROM, python_of
-from peers.program import running
+from benchmarks.peers.installation import FIRST, NEWEST, RENAMED_FROM, python_of
+from benchmarks.peers.program import running
 
 # The first run installs the releases.
 pytestmark = pytest.mark.timeout(900)
@@ -17,7 +17,7 @@ _ANSWER_S = 30.0
 
 
 def _player(release: Any, program: str) -> Iterator[Play]:
-    with running([python_of(release), f"peers/programs/{program}"]) as player:
+    with running([python_of(release), f"benchmarks/peers/programs/{program}"]) as player:
         yield lambda scenario, url: player.ask({"scenario": scenario, "url": url}, _ANSWER_S)
 
 

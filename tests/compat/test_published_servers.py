@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 import openenv
+from benchmarks.peers.installation import FIRST, NEWEST, RENAMED_FROM, python_of
+from benchmarks.peers.program import running
 from envs.echo_env import EchoAction, EchoEnv
 from openenv.errors import (
     ConfigurationError,
@@ -18,8 +20,6 @@ from openenv.errors import (
     SessionExpired,
 )
 from openenv.testing.chaos import cutting_proxy
-from peers.installation import FIRST, NEWEST, RENAMED_FROM, python_of
-from peers.program import running
 
 # The first run installs the releases.
 pytestmark = pytest.mark.timeout(900)
@@ -30,14 +30,14 @@ _WITHIN_S = 20.0
 
 @pytest.fixture(scope="module", params=[RENAMED_FROM, NEWEST], ids=str)
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    program = [python_of(request.param), "peers/programs/serve_echo.py"]
+    program = [python_of(request.param), "benchmarks/peers/programs/serve_echo.py"]
     with running([*program, "--faulty", "--sessions", str(_SLOTS)]) as server:
         yield server.announcement["url"]
 
 
 @pytest.fixture(scope="module")
 def url_of_first() -> Iterator[str]:
-    with running([python_of(FIRST), "peers/programs/serve_first_echo.py"]) as server:
+    with running([python_of(FIRST), "benchmarks/peers/programs/serve_first_echo.py"]) as server:
         yield server.announcement["url"]
 
 

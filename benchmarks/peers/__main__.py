@@ -1,10 +1,10 @@
-"""`python -m peers`: install every published release now, so that later runs need not wait."""
+"""`python -m benchmarks.peers`: install every published release now; later runs need not wait."""
 
 from __future__ import annotations
 
 import sys
 
-from peers.installation import RELEASES, PeerInstallError, python_of
+from benchmarks.peers.installation import RELEASES, PeerInstallError, python_of
 
 
 def main() -> int:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from peers import installation
-from peers.installation import PeerInstallError, Release, python_of
+from benchmarks.peers import installation
+from benchmarks.peers.installation import PeerInstallError, Release, python_of
 
 _RELEASE = Release("some-release", "1.2.3")
 

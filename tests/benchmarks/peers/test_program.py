@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from peers.program import ProgramError, running
+from benchmarks.peers.program import ProgramError, running
 
 _ANNOUNCES = "print('{\"ready\": true}', flush=True)"
 _ECHOES = f"import sys\n{_ANNOUNCES}\nfor line in sys.stdin: print(line.strip(), flush=True)"

@@ -1,7 +1,7 @@
 """Makes a virtual environment for a published release, once, when it is first asked for.
 
 Owns the folder `.peers/` of the checkout, which git ignores. Knows nothing of what the release
-is asked to do: that is peers/programs. Run `python -m peers` to make all of them beforehand.
+is asked to do: that is programs/. `python -m benchmarks.peers` makes all of them beforehand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HOME = Path(__file__).resolve().parent.parent / ".peers"
+HOME = Path(__file__).resolve().parents[2] / ".peers"
 
 # Every release gets the fast loop and parser, so that no row of a benchmark lacks what ours has.
 _COMPANIONS = ("uvloop", "httptools")
