@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.measuring import Measurement, Plan, Summary
 
 RESULTS = Path(__file__).parent / "results"
+MARK_BEGIN, MARK_END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 
 def table(summaries: Sequence[Summary], title: str, order: Iterable[str]) -> Table:
@@ -49,6 +50,27 @@ def _cells(summary: Summary) -> list[str]:
         f"{summary.server_cpu_us:.2f}",
         f"{summary.client_cpu_us:.2f}",
     ]
+
+
+def publish(page: Path, summaries: Sequence[Summary], caption: str, order: Iterable[str]) -> None:
+    """Put a table between the page's benchmark marks: a row per row, a column per number."""
+    numbers = sorted({summary.sessions for summary in summaries})
+    found = {(summary.row, summary.sessions): summary for summary in summaries}
+    lines = [
+        "| steps/s (times the published release) | "
+        + " | ".join(f"{number} session{'s' * (number > 1)}" for number in numbers)
+        + " |",
+        "|---|" + "---:|" * len(numbers),
+    ]
+    for name in order:
+        cells = [_cells(found[name, number]) for number in numbers if (name, number) in found]
+        if cells:
+            shown = " | ".join(f"{rate} ({ratio})" for _, _, rate, ratio, *_ in cells)
+            lines.append(f"| {name} | {shown} |")
+    before, rest = page.read_text().split(MARK_BEGIN)
+    _, after = rest.split(MARK_END)
+    table_text = "\n".join([MARK_BEGIN, *lines, "", caption, MARK_END])
+    page.write_text(before + table_text + after)
 
 
 def write(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Console
 
@@ -15,13 +17,16 @@ from benchmarks.machine import facts
 from benchmarks.measuring import Cores, Plan, measure, summarize
 from benchmarks.peers.installation import PeerInstallError
 from benchmarks.peers.program import ProgramError
-from benchmarks.report import table, write
+from benchmarks.report import publish, table, write
 from benchmarks.rows import BASELINE, MORE_ROWS, QUICK_ROWS, ROWS, Row
+
+README = Path(__file__).parent.parent / "README.md"
 
 
 def main() -> int:
     """Measure, print the table, write the file; return the exit code."""
-    plan = _plan(_parser().parse_args())
+    options = _parser().parse_args()
+    plan = _plan(options)
     cores = Cores.available()
     machine = facts()
     console, told = Console(width=120), Console(stderr=True)
@@ -38,7 +43,12 @@ def main() -> int:
         f"client on core {cores.client}; medians of {plan.rounds} windows of {plan.window_s:g} s; "
         f"ratio to {BASELINE.name}"
     )
-    console.print(table(summaries, title, [row.name for row in plan.rows]))
+    names = [row.name for row in plan.rows]
+    console.print(table(summaries, title, names))
+    if options.readme:
+        moment = f"{datetime.now(UTC):%Y-%m-%d}"
+        disturbed = f"{measurement.disturbed} of {len(measurement.samples)} windows disturbed"
+        publish(README, summaries, f"{title}. Measured on {moment}; {disturbed}.", names)
     console.print(f"written to {path}", soft_wrap=True)
     console.print(
         f"{measurement.disturbed} of {len(measurement.samples)} windows lost more than a tenth of "
@@ -58,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     known = "; ".join(row.name for row in (*ROWS, *MORE_ROWS))
     parser.add_argument(
         "--row", action="append", metavar="TEXT", help=f"only rows whose name has TEXT: {known}"
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="put the table into README.md, in place of the old"
     )
     return parser
 
