@@ -92,7 +92,8 @@ class Peer:
         self.peer_max_message_bytes = MAX_MESSAGE_BYTES
         "The largest message that the peer takes; its hello says so."
         self._decoder = decoder
-        self._mean_frame_bytes = 128.0
+        self.mean_frame_bytes = 128.0
+        "How large a frame that was sent is, on a moving average."
 
     def receive(self, data: Data) -> Sequence[Any]:
         """Return the frames of a message, in order.
@@ -121,7 +122,7 @@ class Peer:
         if self.state is LinkState.ENDED:
             raise LocalProtocolError("the link has ended")
         messages: list[Data] = []
-        size = max(1, int(_CHUNK_BYTES / self._mean_frame_bytes))
+        size = max(1, int(_CHUNK_BYTES / self.mean_frame_bytes))
         for start in range(0, len(frames), size):
             self._add_message(
                 messages, frames[start : start + size] if len(frames) > size else frames
@@ -167,7 +168,7 @@ class Peer:
                 self._add_refusal(messages, frames[0], _unencodable(frames[0], error))
             return
         count, size, limit = len(frames), size_bytes(data), self.peer_max_message_bytes
-        self._mean_frame_bytes += (size / count - self._mean_frame_bytes) / 8
+        self.mean_frame_bytes += (size / count - self.mean_frame_bytes) / 8
         if count > 1 and size > min(COALESCE_BYTES, limit):
             self._add_halves(messages, frames)
         elif size > limit:

@@ -105,6 +105,10 @@ async def serve_channel(
         # A client that closes normally will not come back; everything else may be an accident.
         if link is not None and closed.code == CLOSE_NORMAL and link.channel is channel:
             link.end("its client closed the connection")
+    except asyncio.CancelledError:
+        if link is None or link.channel is channel:
+            raise
+        # Fenced: the link goes on elsewhere, and this socket is of no use to anybody.
     except RemoteProtocolError as error:
         logger.info("a connection is closed: %s", error)
         if link is not None and link.channel is channel:
@@ -131,7 +135,7 @@ async def _greet(registry: SessionRegistry, channel: FrameChannel, wire: Wire) -
     greeting = link.protocol.attach(hello)
     try:
         if old is not None:
-            await fence(old)
+            registry.spawn(fence, *old)
         await link.greet(channel, greeting)
     except BaseException:
         # Lost before its client knows of it; without this the link would never expire.
@@ -184,6 +188,7 @@ async def _converse(link: SessionLink, channel: FrameChannel) -> None:
                 return
             link.handle(data)
             await link.flush()
+            await link.until_flushed(channel)
     finally:
         writer.cancel()
         await asyncio.wait([writer])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from openenv.channel import ChannelClosed, FrameChannel
 from openenv.errors import (
     OpenEnvError,
@@ -43,9 +45,8 @@ if TYPE_CHECKING:
 
 
 MAX_REMEMBERED = 1024
-MAX_OUTBOX_FRAMES = 100_000
-"A client that asks on and on, but acknowledges nothing, is not served beyond this."
 REFUSAL_LINGER_S = 5.0
+FENCE_S = 1.0
 
 
 class SessionLink:
@@ -64,13 +65,16 @@ class SessionLink:
         self.encoding: Encoding = protocol.encoding
         self.token: str = getattr(protocol, "token", "")
         self.channel: FrameChannel | None = None
+        self._reader: asyncio.Task[Any] | None = None
         self.is_ended = False
         self._sessions: dict[int, Session] = {}
         self._numbers: dict[Session, int] = {}
         self._ended: dict[int, str] = {}
         "Why sessions were ended by the server, for requests that crossed the news."
         self._outbox: list[Any] = []
-        self._is_flushing = False
+        self._flushing: FrameChannel | None = None
+        "The channel that is being written to."
+        self._flushed = asyncio.Event()
         self._is_greeting = False
         self._is_handling = False
         self._is_wake_scheduled = False
@@ -89,7 +93,7 @@ class SessionLink:
     @property
     def has_unsent(self) -> bool:
         """Whether replies are on their way to an attached socket."""
-        return self.channel is not None and (bool(self._outbox) or self._is_flushing)
+        return self.channel is not None and (bool(self._outbox) or self._flushing is self.channel)
 
     def is_expired(self, now_s: float) -> bool:
         """Whether the client has stayed away for longer than its grace."""
@@ -97,15 +101,19 @@ class SessionLink:
 
     # ---- sockets
 
-    def attach(self, channel: FrameChannel) -> FrameChannel | None:
+    def attach(self, channel: FrameChannel) -> tuple[FrameChannel, asyncio.Task[Any]] | None:
         """Use this channel from now on; of a native link only `greet` may write before it is done.
 
-        Return the one it takes over from, which the caller must close.
+        The calling task is the one that reads it. Return the channel that it takes over from, and
+        who reads that one: the caller must `fence` them.
         """
-        old, self.channel = self.channel, channel
+        reader = asyncio.current_task()
+        assert reader is not None
+        old = None if self.channel is None else (self.channel, self._reader)
+        self.channel, self._reader = channel, reader
         self._is_greeting = self.is_native
         self._expires_at_s = None
-        return old
+        return old  # type: ignore[return-value]  # a channel has a reader
 
     async def greet(self, channel: FrameChannel, messages: list[Data]) -> None:
         """Send the hello and what the client lacks, before anything that becomes ready meanwhile.
@@ -151,7 +159,7 @@ class SessionLink:
     def handle(self, data: Data) -> None:
         """Take one message. Raises RemoteProtocolError when the link cannot go on."""
         frames = self.protocol.receive(data)
-        if len(self._outbox) > MAX_OUTBOX_FRAMES:
+        if self._is_full() and self._outbox_bytes() > self.protocol.link.buffer_bytes:
             raise RemoteProtocolError("too many replies wait for the client to acknowledge others")
         sessions = self._sessions
         self._is_handling = True
@@ -258,28 +266,30 @@ class SessionLink:
     async def flush(self) -> None:
         """Send what is ready: everything in as few messages as its size allows.
 
-        One sender at a time keeps the order.
+        One sender at a time keeps the order. A channel that is taken over in between gets nothing
+        more: what was numbered for it is in the greeting on the newer one.
         """
-        if self._is_flushing or self._is_greeting:
+        channel = self.channel
+        if channel is None or self._is_greeting or self._flushing is channel:
             return
-        self._is_flushing = True
+        self._flushing = channel
+        self._flushed.clear()
         try:
-            while self._outbox and self.channel is not None and not self._is_full():
-                frames, self._outbox = self._outbox, []
-                await self._send_all(self.protocol.send(frames))
-            if self._is_acknowledgement_due and self.channel is not None:
-                self._is_acknowledgement_due = False
-                # None, if a reply has just carried it.
-                message = self.protocol.acknowledgement()
-                await self._send_all([] if message is None else [message])
-        except asyncio.CancelledError:
-            # The writer of a lost socket; that of the newer one goes on.
-            self._writable.set()
-            raise
+            await self._send_ready(channel)
+        except ChannelClosed:
+            # The reader notices too, and detaches.
+            return
         finally:
-            self._is_flushing = False
-        if self.is_ended and self.channel is not None:
-            await self._say_goodbye(self.channel)
+            if self._flushing is channel:
+                self._flushing = None
+                self._flushed.set()
+        if self.is_ended and self.channel is channel:
+            await self._say_goodbye(channel)
+
+    async def until_flushed(self, channel: FrameChannel) -> None:
+        """Wait while somebody else writes to the channel: who reads no replies is not read."""
+        while self._flushing is channel:
+            await self._flushed.wait()
 
     async def write(self) -> None:
         """Flush whenever something became ready outside of `handle`; runs as long as its socket."""
@@ -289,17 +299,22 @@ class SessionLink:
             self._is_wake_scheduled = False
             await self.flush()
 
-    async def _send_all(self, messages: list[Data]) -> None:
-        channel = self.channel
-        for message in messages:
-            # When the channel is lost or replaced between two messages, the link has kept the rest,
-            # and the greeting on the newer one sends it.
-            if channel is None or channel is not self.channel or self._is_greeting:
-                return
-            try:
+    async def _send_ready(self, channel: FrameChannel) -> None:
+        while self._outbox and self._may_write(channel) and not self._is_full():
+            frames, self._outbox = self._outbox, []
+            for message in self.protocol.send(frames):
+                if not self._may_write(channel):
+                    return
                 await channel.send(message)
-            except ChannelClosed:
-                return
+        if self._is_acknowledgement_due and self._may_write(channel):
+            self._is_acknowledgement_due = False
+            message = self.protocol.acknowledgement()
+            # None, if a reply has just carried it.
+            if message is not None:
+                await channel.send(message)
+
+    def _may_write(self, channel: FrameChannel) -> bool:
+        return self.channel is channel and not self._is_greeting
 
     async def _say_goodbye(self, channel: FrameChannel) -> None:
         """Close the socket of an ended link, at once or when a refused client had time to read why.
@@ -319,6 +334,10 @@ class SessionLink:
 
     def _is_full(self) -> bool:
         return self.is_native and self.protocol.link.is_full
+
+    def _outbox_bytes(self) -> float:
+        """Estimate what waits to be encoded."""
+        return len(self._outbox) * float(self.protocol.mean_frame_bytes)
 
     def _schedule_flush(self) -> None:
         if self.channel is not None:
@@ -351,6 +370,11 @@ class SessionLink:
         self._ack_handle = self._goodbye_handle = None
 
 
-async def fence(channel: FrameChannel) -> None:
-    """Close a channel whose link has been taken over by a newer one."""
-    await channel.aclose(CLOSE_FENCED, "the link continues on a newer socket")
+async def fence(channel: FrameChannel, reader: asyncio.Task[Any]) -> None:
+    """Close a channel whose link has been taken over by a newer one, and end who reads it.
+
+    The old socket may be dead without anybody knowing, and block whoever writes to it.
+    """
+    with anyio.move_on_after(FENCE_S):
+        await channel.aclose(CLOSE_FENCED, "the link continues on a newer socket")
+    reader.cancel()

@@ -138,7 +138,7 @@ class SessionRegistry:
         asyncio's group, because anyio's takes new tasks from within tasks only.
         """
         assert self._group is not None
-        task = self._group.create_task(function(*arguments))
+        task = self._group.create_task(_guarded(function, *arguments))
         self._spawned.add(task)
         task.add_done_callback(self._spawned.discard)
 
@@ -148,9 +148,9 @@ class SessionRegistry:
         """Make a session; its `open` must follow. Raises ServerClosing."""
         if self.is_draining:
             raise ServerClosing("the server is shutting down and takes no new sessions")
+        self._arm_sweep()
         session = Session(self, self.new_token(), label)
         self.sessions[session.token] = session
-        self._arm_sweep()
         return session
 
     def find(self, token: str) -> Session:
@@ -185,16 +185,19 @@ class SessionRegistry:
         while self._waiting and self.active < self.max_sessions:
             waiting = self._waiting.popleft()
             self.deadlines.pop(waiting, None)
-            self.take_slot(waiting)
+            self._give_slot(waiting)
             waiting.take_slot()
 
     def take_slot(self, session: Session) -> bool:
         """Give a session a slot, if there is one and nobody waits for it."""
-        if self.active >= self.max_sessions or (self._waiting and session not in self._waiting):
+        if self.active >= self.max_sessions or self._waiting:
             return False
+        self._give_slot(session)
+        return True
+
+    def _give_slot(self, session: Session) -> None:
         self.active += 1
         session.has_slot = True
-        return True
 
     def wait_for_slot(self, session: Session, wait_s: float) -> None:
         """Put a session into the queue for slots."""
@@ -212,12 +215,15 @@ class SessionRegistry:
             return Runner(self.calls, session)
         if execution == "await":
             return TaskRunner(self.calls, session)
+        return ThreadRunner(self.calls, session, self._make_thread)
+
+    def _make_thread(self) -> EnvironmentThread:
         assert self._bridge is not None
         if not self.calls.shares_thread:
-            return ThreadRunner(self.calls, session, EnvironmentThread(self._bridge))
-        if self._shared_thread is None or self._shared_thread.is_abandoned:
+            return EnvironmentThread(self._bridge)
+        if self._shared_thread is None or self._shared_thread.is_hung:
             self._shared_thread = EnvironmentThread(self._bridge, is_shared=True)
-        return ThreadRunner(self.calls, session, self._shared_thread)
+        return self._shared_thread
 
     def new_token(self) -> str:
         """Return a name that cannot be guessed."""
@@ -261,13 +267,15 @@ class SessionRegistry:
         self.deadlines[session] = self._loop.time() + timeout_s
         self._arm_sweep()
 
+    def bring_deadline_forward(self, session: Session, timeout_s: float) -> None:
+        """Set a deadline, unless an earlier one is set."""
+        assert self._loop is not None
+        if self.deadlines.get(session, math.inf) > self._loop.time() + timeout_s:
+            self.set_deadline(session, timeout_s)
+
     def clear_deadline(self, session: Session) -> None:
         """Forget a session's deadline."""
         self.deadlines.pop(session, None)
-
-    def has_deadline(self, session: Session) -> bool:
-        """Whether a deadline is set."""
-        return session in self.deadlines
 
     def _end_all(self, reason: str, patience_s: float | None = None) -> None:
         # First those that wait for a slot: or else they would get those of the others.
@@ -276,6 +284,8 @@ class SessionRegistry:
 
     def _arm_sweep(self) -> None:
         if self._sweep_handle is None and self._loop is not None:
+            # While nothing was there to look at, the clock stood still.
+            self.now_s = self._loop.time()
             self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
@@ -319,6 +329,14 @@ class SessionRegistry:
             await self._stop.wait()
             for task in self._spawned:
                 task.cancel()
+
+
+async def _guarded(function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
+    """Let no task end the group, and with it every session of the server."""
+    try:
+        await function(*arguments)
+    except Exception:
+        logger.exception("a task of the server failed; the others go on")
 
 
 async def _wait_until(is_so: Callable[[], bool], limit_s: float) -> None:

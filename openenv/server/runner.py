@@ -6,6 +6,7 @@ one request at a time and is told when it has settled. What a call looks like is
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import threading
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
-from openenv.errors import OpenEnvError, to_wire
+from openenv.errors import OpenEnvError, RequestCancelled, SessionCreationError, to_wire
 from openenv.protocol.frames import (
     Close,
     Closed,
@@ -30,7 +31,6 @@ from openenv.protocol.frames import (
 )
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from openenv.arrays import Encoding
@@ -67,8 +67,10 @@ class Runner:
 
     __slots__ = ("calls", "environment", "session")
 
-    can_abandon = False
-    "Whether a call that hangs can be left behind."
+    @property
+    def can_abandon(self) -> bool:
+        """Whether a running call can be left behind, with its environment."""
+        return False
 
     def __init__(self, calls: EnvironmentCalls, session: Session) -> None:
         self.calls = calls
@@ -79,8 +81,15 @@ class Runner:
         """Run a request; the session's `settle` gets the reply, here before this returns."""
         self.session.settle(self, frame, origin, self.perform(frame, origin))
 
+    def interrupt(self) -> bool:
+        """Ask the running call to end early; False if it cannot be. It settles in either case."""
+        return False
+
     def abandon(self) -> None:
-        """Leave the running call behind; its reply, if it ever comes, is dropped."""
+        """Leave the running call behind; its environment is closed should the call ever end."""
+
+    def release(self) -> None:
+        """Free what the runner holds, once its environment is closed."""
 
     def perform(self, frame: Any, origin: Origin) -> Any:
         """Run a request to its reply frame, without ever waiting for the event loop.
@@ -96,24 +105,15 @@ class Runner:
             return end.value
         except OpenEnvError as error:
             return error_frame(frame.id, error)
-        # The session's boundary: whatever an environment raises, its client is told.
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - logged by calls.fault
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        # The session's boundary: whatever an environment raises, its client is told. That may be a
+        # bare BaseException: the panics of extension modules are.
+        except BaseException as error:  # noqa: BLE001 - logged by calls.fault
             return error_frame(frame.id, self.calls.fault(error))
         return error_frame(
             frame.id, OpenEnvError("a synchronous environment waited for the event loop")
         )
-
-    async def perform_async(self, frame: Any, origin: Origin) -> Any:
-        """Run a request of an environment with async methods to its reply frame.
-
-        Raises nothing but cancellation.
-        """
-        try:
-            return await self._perform(frame, origin)
-        except OpenEnvError as error:
-            return error_frame(frame.id, error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary, as above
-            return error_frame(frame.id, self.calls.fault(error))
 
     def emit(self, origin: Origin, frame: Partial) -> None:
         """Send an intermediate observation."""
@@ -187,73 +187,112 @@ def _nothing() -> None:
 class TaskRunner(Runner):
     """Calls an environment with async methods, in a task that lives only while requests wait."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_is_abandoned", "_scope")
 
-    can_abandon = True
+    @property
+    def can_abandon(self) -> bool:
+        """Only a shared instance cannot: there is no other to go on with."""
+        return not self.calls.is_shared
 
     def __init__(self, calls: EnvironmentCalls, session: Session) -> None:
         super().__init__(calls, session)
-        self._scope: anyio.CancelScope | None = None
+        self._scope = anyio.CancelScope()
+        self._is_abandoned = False
 
     def start(self, frame: Any, origin: Origin) -> None:
         """Run a request in a task of the registry's group."""
-        self.session.registry.spawn(self._run, frame, origin)
+        self._scope = anyio.CancelScope()
+        self.session.registry.spawn(self._run, frame, origin, self._scope)
+
+    def interrupt(self) -> bool:
+        """Cancel the running call; it settles when it has unwound."""
+        self._scope.cancel()
+        return True
 
     def abandon(self) -> None:
-        """Cancel the running call."""
-        if self._scope is not None:
-            self._scope.cancel()
+        """Leave a call behind that does not end although it was cancelled."""
+        self._is_abandoned = True
+        self._scope.cancel()
 
-    async def _run(self, frame: Any, origin: Origin) -> None:
-        with anyio.CancelScope() as self._scope:
-            reply = await self.perform_async(frame, origin)
-        cancelled, self._scope = self._scope.cancelled_caught, None
-        if not cancelled:
+    async def _run(self, frame: Any, origin: Origin, scope: anyio.CancelScope) -> None:
+        reply: Any = error_frame(frame.id, RequestCancelled("cancelled while it ran"))
+        with scope:
+            reply = await self._perform_async(frame, origin, scope)
+        if not self._is_abandoned:
             self.session.settle(self, frame, origin, reply)
+        elif self.environment is not None and type(frame) is not Close:
+            await self._perform_async(Close(0, 0), origin, scope)
+
+    async def _perform_async(self, frame: Any, origin: Origin, scope: anyio.CancelScope) -> Any:
+        """Run a request to its reply frame. Raises nothing but the scope's cancellation."""
+        try:
+            return await self._perform(frame, origin)
+        except OpenEnvError as error:
+            return error_frame(frame.id, error)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # the boundary, as above
+            if isinstance(error, asyncio.CancelledError) and scope.cancel_called:
+                raise
+            return error_frame(frame.id, self.calls.fault(error))
 
 
 class ThreadRunner(Runner):
     """Calls an environment on one thread from construction to close: some libraries demand it."""
 
-    __slots__ = ("_is_abandoned", "_thread")
+    __slots__ = ("_is_abandoned", "_make_thread", "_thread")
 
-    can_abandon = True
+    @property
+    def can_abandon(self) -> bool:
+        """Only a shared instance cannot: there is no other to go on with."""
+        return not self.calls.is_shared
 
     def __init__(
-        self, calls: EnvironmentCalls, session: Session, thread: EnvironmentThread
+        self,
+        calls: EnvironmentCalls,
+        session: Session,
+        make_thread: Callable[[], EnvironmentThread],
     ) -> None:
         super().__init__(calls, session)
-        self._thread = thread
+        self._make_thread = make_thread
+        self._thread: EnvironmentThread | None = None
         self._is_abandoned = False
 
     def start(self, frame: Any, origin: Origin) -> None:
-        """Queue a request for the thread."""
+        """Queue a request for the thread, which begins with the first one."""
+        if self._thread is None:
+            try:
+                self._thread = self._make_thread()
+            except RuntimeError as error:  # the system has no more threads
+                refusal = SessionCreationError(str(error))
+                self.session.settle(self, frame, origin, error_frame(frame.id, refusal))
+                return
         self._thread.submit(self, frame, origin)
 
     def abandon(self) -> None:
-        """Leave the thread to the call that hangs in it.
-
-        Should it return, it closes its environment and ends.
-        """
+        """Leave the thread to the call that hangs in it."""
         self._is_abandoned = True
-        self._thread.abandon()
+        if self._thread is not None:
+            self._thread.abandon(self)
 
     def emit(self, origin: Origin, frame: Partial) -> None:
         """Send an intermediate observation, from the thread."""
+        assert self._thread is not None
         self._thread.bridge.post(origin.reply, frame)
 
     def run(self, frame: Any, origin: Origin) -> None:
         """Perform a request; runs on the thread."""
-        reply = self.perform(frame, origin)
-        if self._is_abandoned:
-            if self.environment is not None and type(frame) is not Close:
-                self.perform(Close(0, 0), origin)
+        assert self._thread is not None
+        if self._is_abandoned and self.environment is None:
             return
-        self._thread.bridge.post(self.session.settle, self, frame, origin, reply)
+        reply = self.perform(frame, origin)
+        if not self._is_abandoned:
+            self._thread.bridge.post(self.session.settle, self, frame, origin, reply)
 
     def release(self) -> None:
         """Let the thread end when its environment is closed."""
-        self._thread.release()
+        if self._thread is not None and not self._is_abandoned:
+            self._thread.release()
 
 
 class EnvironmentThread:
@@ -262,8 +301,8 @@ class EnvironmentThread:
     def __init__(self, bridge: LoopBridge, *, is_shared: bool = False) -> None:
         self.bridge = bridge
         self.is_shared = is_shared
-        self.is_abandoned = False
-        self._queue: SimpleQueue[tuple[ThreadRunner, Any, Origin] | None] = SimpleQueue()
+        self.is_hung = False
+        self._queue: SimpleQueue[tuple[ThreadRunner, Any, Any] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="openenv-environment", daemon=True)
         self._thread.start()
 
@@ -271,17 +310,21 @@ class EnvironmentThread:
         """Queue a request."""
         self._queue.put((runner, frame, origin))
 
-    def abandon(self) -> None:
-        """Count the thread as hung until it comes back; it ends then."""
-        if not self.is_abandoned:
-            self.is_abandoned = True
+    def abandon(self, runner: ThreadRunner) -> None:
+        """Count the thread as hung until it comes back; then it closes the runner's environment.
+
+        It ends after that, unless other runners share it.
+        """
+        if not self.is_hung:
+            self.is_hung = True
             self.bridge.hung_threads += 1
-            self._queue.put(None)
+        self._queue.put((runner, Close(0, 0), None))
+        self.release()
 
     def release(self) -> None:
-        """End the thread, unless others use it."""
+        """End the thread after what is queued, unless others use it."""
         if not self.is_shared:
-            self._queue.put(None)
+            self.stop()
 
     def stop(self) -> None:
         """End the thread after what is queued."""
@@ -290,9 +333,15 @@ class EnvironmentThread:
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
             runner, frame, origin = item
+            if self.is_hung:
+                self.bridge.post(self._come_back)
             runner.run(frame, origin)
-        if self.is_abandoned:
-            self.bridge.post(self.bridge.thread_came_back)
+
+    def _come_back(self) -> None:
+        """The call that hung has ended after all; on the event loop."""
+        if self.is_hung:
+            self.is_hung = False
+            self.bridge.hung_threads -= 1
 
 
 class LoopBridge:
@@ -316,10 +365,6 @@ class LoopBridge:
                 self._loop.call_soon_threadsafe(self._run)
             except RuntimeError:
                 logger.debug("the event loop is closed: a late result is dropped")
-
-    def thread_came_back(self) -> None:
-        """A hung thread has ended after all."""
-        self.hung_threads -= 1
 
     def _run(self) -> None:
         self._is_scheduled = False

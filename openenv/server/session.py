@@ -19,8 +19,8 @@ from openenv.errors import (
     StepTimeout,
     TooManyRequests,
 )
-from openenv.protocol.frames import Close, Closed, Error, GetState, Open, Reset, Result, Step
-from openenv.server.runner import Origin, Runner, ThreadRunner, error_frame
+from openenv.protocol.frames import Close, Closed, Error, Open, Reset, Result, Step
+from openenv.server.runner import Origin, Runner, error_frame
 
 if TYPE_CHECKING:
     from openenv.server.registry import SessionRegistry
@@ -38,6 +38,7 @@ class Session:
         "_runner",
         "_running",
         "_steps_inline",
+        "_verdict",
         "created_at_s",
         "episode_id",
         "has_slot",
@@ -77,6 +78,8 @@ class Session:
         self._running: Request | None = None
         self._queue: deque[Request] | None = None
         self._is_advancing = False
+        self._verdict: OpenEnvError | None = None
+        "What the caller of the running request is told, which has been interrupted."
         self._ending: str | None = None
         "Why the session is being closed by the server."
 
@@ -138,14 +141,17 @@ class Session:
             environment._episode = self
 
     def settle(self, runner: Runner, frame: Any, origin: Origin, reply: Any) -> None:
-        """Take a runner's reply.
+        """Take a runner's reply; on the event loop.
 
-        On the event loop. What an abandoned runner says comes too late and is dropped.
+        What an abandoned runner says comes too late and is dropped.
         """
         if runner is not self._runner or self.is_ended:
             return
         kind = type(frame)
-        if type(reply) is Result:
+        verdict, self._verdict = self._verdict, None
+        if verdict is not None:
+            reply = error_frame(frame.id, verdict)
+        elif type(reply) is Result:
             if kind is Step:
                 self.step_count += 1
             else:
@@ -159,6 +165,13 @@ class Session:
         if type(reply) is Closed:
             reply.reason = self._ending or reply.reason
         origin.reply(reply)
+        self._go_on(kind, origin, reply)
+
+    def _go_on(self, kind: type, origin: Origin, reply: Any) -> None:
+        """Do what comes after a reply."""
+        if self.is_ended or self._running is not None:
+            # The reply was one too many for a link that nobody reads, and has ended it.
+            return
         if kind is Close or (kind is Open and type(reply) is Error):
             self._finish(self._ending or _why(kind, origin is self.holder))
         elif self._ending is not None:
@@ -167,9 +180,12 @@ class Session:
             self._advance()
 
     def cancel(self, request_id: int, origin: Origin) -> None:
-        """Give up a request: a queued one never runs, a running one is left behind if it can be."""
+        """Give up a request: a queued one never runs, a running one is ended early if it can be.
+
+        But who wanted to close a session never wants it back.
+        """
         for item in self._queue or ():
-            if item[0].id == request_id and item[1] is origin:
+            if item[0].id == request_id and item[1] is origin and type(item[0]) is not Close:
                 self._queue.remove(item)  # type: ignore[union-attr]
                 origin.reply(error_frame(request_id, RequestCancelled("cancelled before it ran")))
                 return
@@ -179,7 +195,11 @@ class Session:
         if asker is origin and not self.has_slot:
             self.refuse_slot()
         elif asker is origin and type(frame) in (Step, Reset):
-            self._cancel_running()
+            # Whether the call has acted is unknown: the session goes on from a known point only.
+            self.needs_reset = True
+            if not self._interrupt(RequestCancelled("cancelled while it ran: reset the session")):
+                # What waits behind the call does not wait for ever.
+                self._limit(self.registry.config.close_timeout_s)
 
     def expire_deadline(self) -> None:
         """The running call, or the wait for a slot, has taken too long."""
@@ -188,25 +208,21 @@ class Session:
         frame = self._running[0]
         if not self.has_slot:
             self.refuse_slot()
-        elif type(frame) is Close or (
-            self._ending is not None and isinstance(self._runner, ThreadRunner)
-        ):
-            self._abandon_and_finish()
+        elif type(frame) is Close:
+            self._leave_behind_and_finish()
         elif self._ending is not None:
-            self._cut_short()
-        elif self._runner.can_abandon:
-            limits = [
-                limit
-                for limit in (getattr(frame, "timeout_s", None), self.registry.step_timeout_s)
-                if limit
-            ]
-            self._give_up(StepTimeout(timeout_s=min(limits, default=None)))
+            if not self._interrupt(SessionExpired(self._ending)):
+                self._leave_behind_and_finish()
+        else:
+            limit_s = self._limit_s(frame)
+            error: OpenEnvError = RequestCancelled("given up: what came after it waited too long")
+            self._give_up(error if limit_s is None else StepTimeout(timeout_s=limit_s))
 
     def end(self, reason: str, patience_s: float | None = None) -> None:
         """End the session from outside.
 
         Queued requests are refused, then close. The running one gets `patience_s`, or, without, a
-        moment if it cannot be cancelled.
+        moment if it cannot be interrupted.
         """
         if self.is_ended or self._ending is not None:
             return
@@ -216,18 +232,20 @@ class Session:
             self._close()
         elif not self.has_slot:
             self.refuse_slot(ServerClosing(reason) if self.registry.is_draining else None)
-        elif patience_s is not None or isinstance(self._runner, ThreadRunner):
-            self.registry.set_deadline(self, patience_s or self.registry.config.close_timeout_s)
-        else:
-            self._cut_short()
+        elif type(self._running[0]) is Close:
+            self._limit(self.registry.config.close_timeout_s)
+        elif patience_s is not None:
+            self.registry.set_deadline(self, patience_s)
+        elif not self._interrupt(SessionExpired(reason)):
+            self._limit(self.registry.config.close_timeout_s)
 
     def _begin(self, frame: Any, origin: Origin) -> None:
         if self.needs_reset and self._refuses(frame, origin):
             return
         self._running = (frame, origin)
-        timeout_s = self.registry.step_timeout_s
-        if timeout_s is not None or (type(frame) is Step and frame.timeout_s is not None):
-            self._set_deadline(frame, timeout_s)
+        limit_s = self._limit_s(frame)
+        if limit_s is not None and self._runner.can_abandon:
+            self.registry.set_deadline(self, limit_s)
         self._runner.start(frame, origin)
 
     def _advance(self) -> None:
@@ -253,8 +271,8 @@ class Session:
             )
         else:
             self._queue.append((frame, origin))
-            if type(frame) is Close and not self.registry.has_deadline(self):
-                self.registry.set_deadline(self, self.registry.config.close_timeout_s)
+            if type(frame) is Close:
+                self._limit(self.registry.config.close_timeout_s)
 
     def _refuses(self, frame: Any, origin: Origin) -> bool:
         """Whether the request needs a reset first; then its origin has been told."""
@@ -270,53 +288,51 @@ class Session:
         self.step_count = 0
         self.episode_id = frame.episode_id or self.registry.new_token()
 
-    def _set_deadline(self, frame: Any, timeout_s: float | None) -> None:
-        own_s = frame.timeout_s if type(frame) is Step else None
-        limits = [limit for limit in (own_s, timeout_s) if limit is not None]
-        if limits and self._runner.can_abandon and type(frame) in (Step, Reset, GetState):
-            self.registry.set_deadline(self, min(limits))
+    def _limit_s(self, frame: Any) -> float | None:
+        """Return how long a request may take."""
+        if type(frame) is Close:
+            return self.registry.config.close_timeout_s
+        server_s = self.registry.step_timeout_s
+        if type(frame) is not Step or frame.timeout_s is None:
+            return server_s
+        own_s: float = frame.timeout_s
+        return own_s if server_s is None else min(own_s, server_s)
 
-    def _cancel_running(self) -> None:
-        # Whether the call has acted is unknown: the session goes on from a known point only.
+    def _limit(self, timeout_s: float) -> None:
+        if self._runner.can_abandon:
+            self.registry.bring_deadline_forward(self, timeout_s)
+
+    def _interrupt(self, verdict: OpenEnvError) -> bool:
+        """End the running call early; when it has unwound, its caller gets the verdict.
+
+        False if that cannot be done, or was tried before.
+        """
+        if self._verdict is not None or not self._runner.interrupt():
+            return False
+        self._verdict = verdict
         self.needs_reset = True
-        if not isinstance(self._runner, ThreadRunner):
-            if self._runner.can_abandon:
-                self._give_up(RequestCancelled("cancelled while it ran: reset the session"))
-        elif not self.registry.has_deadline(self):
-            # A thread cannot be interrupted. What waits behind the call does not wait for ever.
-            self.registry.set_deadline(self, self.registry.config.close_timeout_s)
+        self.registry.set_deadline(self, self.registry.config.close_timeout_s)
+        return True
 
     def _give_up(self, error: OpenEnvError) -> None:
-        """Answer the running request with an error and leave its call behind."""
-        assert self._running is not None
-        (frame, origin), self._running = self._running, None
-        self.registry.clear_deadline(self)
+        """Interrupt the running call; or leave it behind, and go on with a new environment."""
+        if self._interrupt(error):
+            return
+        frame, origin = self._leave_behind()
+        self._runner = self.registry.make_runner(self)
         self.needs_reset = True
-        if isinstance(self._runner, ThreadRunner):
-            # The old instance belongs to the thread that hangs: the next reset begins with a new
-            # one.
-            self._runner.abandon()
-            self._runner = self.registry.make_runner(self)
-        else:
-            self._runner.abandon()
         origin.reply(error_frame(frame.id, error))
         self._advance()
 
-    def _close(self) -> None:
-        frame = Close(0, 0)
-        self._running = (frame, _NOBODY)
-        self.registry.set_deadline(self, self.registry.config.close_timeout_s)
-        self._runner.start(frame, _NOBODY)
-
-    def _cut_short(self) -> None:
-        """Cancel the running request of a session that ends, and close."""
-        self._give_up(SessionExpired(self._ending))
-        self._close()
-
-    def _abandon_and_finish(self) -> None:
+    def _leave_behind(self) -> Request:
         assert self._running is not None
-        (frame, origin), self._running = self._running, None
+        request, self._running, self._verdict = self._running, None, None
+        self.registry.clear_deadline(self)
         self._runner.abandon()
+        return request
+
+    def _leave_behind_and_finish(self) -> None:
+        frame, origin = self._leave_behind()
         reason = self._ending or "closed; a call that hung was abandoned"
         origin.reply(
             Closed(frame.id, frame.session, reason)
@@ -324,6 +340,12 @@ class Session:
             else error_frame(frame.id, SessionExpired(reason))
         )
         self._finish(reason)
+
+    def _close(self) -> None:
+        frame = Close(0, 0)
+        self._running = (frame, _NOBODY)
+        self._limit(self.registry.config.close_timeout_s)
+        self._runner.start(frame, _NOBODY)
 
     def _refuse_queue(self, error: OpenEnvError) -> None:
         queue, self._queue = self._queue, None
@@ -333,8 +355,7 @@ class Session:
     def _finish(self, reason: str) -> None:
         self.is_ended = True
         self._refuse_queue(SessionExpired(reason))
-        if isinstance(self._runner, ThreadRunner):
-            self._runner.release()
+        self._runner.release()
         self.registry.remove(self, reason)
 
 
