@@ -7,10 +7,15 @@ that held a task group across its `yield` would be torn down in another task.
 import asyncio
 import inspect
 import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and their children too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The sync client's event loop: one daemon thread per process, kept until exit.
 _KEPT_THREADS = {"openenv-portal"}
