@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from openenv.channel import ChannelClosed, FrameChannel
+from openenv.client.reconnecting import FATAL_CLOSE_CODES, Attempts, lost_link
 from openenv.client.requests import Requests, SessionListener
 from openenv.client.websocket import Dialed, dial
 from openenv.errors import (
@@ -28,7 +28,6 @@ from openenv.errors import (
 from openenv.protocol.client import ClientProtocol
 from openenv.protocol.frames import (
     ACK_DELAY_S,
-    CLOSE_FENCED,
     CLOSE_PROTOCOL_ERROR,
     MAX_MESSAGE_BYTES,
 )
@@ -37,8 +36,6 @@ from openenv.protocol.wire import WIRES
 
 logger = logging.getLogger("openenv.client")
 
-BACKOFF_BASE_S = 0.05
-BACKOFF_CAP_S = 2.0
 
 Dial = Callable[[], Awaitable[Dialed]]
 
@@ -67,6 +64,9 @@ class Connection:
         self._lost: OpenEnvError | None = None
         self._is_closing = False
         self._opening: asyncio.Lock | None = None
+        self._owes_acknowledgement = False
+        self._discarding: asyncio.Future[None] | None = None
+        self._attempts = Attempts()
 
     @classmethod
     def to(
@@ -127,10 +127,15 @@ class Connection:
             self._requests = Requests(loop, self.push)
             self._is_closing = False
             await self._begin(await self._dial())
+            if self._is_closing:
+                await self._channel.aclose()  # type: ignore[union-attr]  # `_begin` has set it
+                raise ConnectionLost("the connection was closed while it was being opened")
             self._tasks = [
                 loop.create_task(self._run(), name="openenv-reader"),
                 loop.create_task(self._write(), name="openenv-writer"),
             ]
+            for task in self._tasks:
+                task.add_done_callback(self._task_ended)
 
     async def aclose(self) -> None:
         """Send what is ready, close the socket; what is still pending gets ConnectionLost."""
@@ -222,7 +227,7 @@ class Connection:
         """Send what became ready in each turn of the event loop as one message."""
         assert self._loop is not None
         while True:
-            if not self._outbox or self._channel is None:
+            if self._channel is None or not (self._outbox or self._owes_acknowledgement):
                 self._writer_wake = self._loop.create_future()
                 await self._writer_wake
                 self._writer_wake = None
@@ -235,6 +240,10 @@ class Connection:
         local = self._protocol.take_local_replies()
         if local and self._requests is not None:
             self._requests.take(local)
+        if self._owes_acknowledgement and not messages:
+            message = self._protocol.acknowledgement()
+            messages = [] if message is None else [message]
+        self._owes_acknowledgement = False
         for message in messages:
             channel = self._channel
             if channel is None:
@@ -273,16 +282,13 @@ class Connection:
 
     def _acknowledge(self) -> None:
         self._ack_handle = None
-        message = self._protocol.acknowledgement() if self._channel is not None else None
-        if message is not None and self._loop is not None:
-            self._ack_task = self._loop.create_task(self._send_quietly(message))
+        self._owes_acknowledgement = True
+        self._wake_writer()
 
-    async def _send_quietly(self, message: Any) -> None:
-        if self._channel is not None:
-            try:
-                await self._channel.send(message)
-            except ChannelClosed:
-                return
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """Let nobody wait for a reader or writer that has failed."""
+        if not task.cancelled() and task.exception() is not None and self._lost is None:
+            self._lose(ConnectionLost(f"the connection failed: {task.exception()!r}"))
 
     # ---- sockets come and go
 
@@ -320,6 +326,10 @@ class Connection:
         except RemoteProtocolError as error:
             await channel.aclose(CLOSE_PROTOCOL_ERROR, str(error))
             raise
+        except asyncio.CancelledError:
+            # Whoever cancels does not want to wait for a closing handshake.
+            self._discarding = asyncio.ensure_future(channel.aclose())
+            raise
         return True
 
     async def _recover(self, closed: ChannelClosed) -> bool:
@@ -328,12 +338,11 @@ class Connection:
         True if the link, or at least a new one, goes on.
         """
         self._channel = None
-        if (
-            self._is_closing
-            or not self._protocol.resumable
-            or closed.code in (CLOSE_FENCED, CLOSE_PROTOCOL_ERROR)
-        ):
-            lost = ConnectionLost(f"the server closed the connection ({closed})")
+        if self._is_closing or not self._protocol.resumable or closed.code in FATAL_CLOSE_CODES:
+            lost = ConnectionLost(
+                f"the server closed the connection ({closed})"
+                + FATAL_CLOSE_CODES.get(closed.code, "")
+            )
             farewell = self._requests.farewell if self._requests is not None else None
             self._lose(farewell or lost)
             return False
@@ -341,13 +350,9 @@ class Connection:
         protocol.detach()
         logger.info("the socket was lost (%s): reconnecting", closed)
         assert self._loop is not None
-        deadline_s, attempt = self._loop.time() + protocol.server.grace_s, 0
-        while (left_s := deadline_s - self._loop.time()) > 0:
-            # Full jitter, so that the clients of a server that went away do not come back in step.
-            await asyncio.sleep(
-                min(left_s, random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2**attempt)))
-            )
-            attempt += 1
+        link = protocol.link
+        self._attempts.begin(link, protocol.server.grace_s)
+        while await self._attempts.wait():
             try:
                 dialed = await self._dial()
                 if dialed.subprotocol != protocol.wire.subprotocol:
@@ -360,18 +365,13 @@ class Connection:
                 self._lose(error)
                 return False
             if not resumed:
-                self._lose_sessions(self._lost_link("the server no longer knows this connection"))
+                self._lose_sessions(lost_link("the server no longer knows this connection", link))
             self._channel = dialed.channel
             self._wake_writer()
             return True
-        self._lose(self._lost_link(f"no server answered within {protocol.server.grace_s:.0f} s"))
+        why = f"no server was of use within {protocol.server.grace_s:.0f} s"
+        self._lose(lost_link(why, link))
         return False
-
-    def _lost_link(self, why: str) -> ConnectionLost:
-        link = self._protocol.link
-        return ConnectionLost(
-            f"the connection was lost, and its sessions with it: {why}", link.sent, link.received
-        )
 
     def _lose(self, error: OpenEnvError) -> None:
         self._lost = error

@@ -65,11 +65,19 @@ class Pool:
             else Connection(dial, connect_timeout_s=connect_timeout_s)
             for _ in range(connections)
         ]
+        self._is_multiplexed = True
         self._clients: set[EnvClient[Any, Any, Any]] = set()
 
     async def __aenter__(self) -> Self:
         """Connect. Raises ConnectError."""
-        await self._connections[0].open()
+        first, *others = self._connections
+        await first.open()
+        self._is_multiplexed = first.is_multiplexed
+        if self._is_multiplexed:
+            await asyncio.gather(*(connection.open() for connection in others))
+        else:
+            # The socket of a legacy server is a session, and takes a slot.
+            await first.aclose()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -89,12 +97,12 @@ class Pool:
         """Open a session, waiting for a slot; return its client, a generic one without a class."""
         cls: Any = client_cls or GenericEnvClient
         client: ClientT = cls(base_url=self.url, wait_s=wait_s, label=label, **self._client_options)
-        connection = min(self._connections, key=lambda candidate: candidate.session_count)
-        await connection.open()
-        if connection.is_multiplexed:
+        if self._is_multiplexed:
+            connection = min(self._connections, key=lambda candidate: candidate.session_count)
+            # Opens it again if it was lost for good.
+            await connection.open()
             client._share(connection)
         else:
-            # A legacy server has one session per socket.
             self._clients.add(client)
         await client._session.open(wait_s)
         return client

@@ -124,15 +124,16 @@ class RemoteSession:
         try:
             reply = await connection.request(frame, patience_s)
         except asyncio.CancelledError:
-            self.require_reset()
+            if type(frame) in (Step, Reset):
+                self.require_reset()
             connection.give_up(frame)
             raise
         except OpenEnvError as error:
-            self._note(error)
+            self._note(error, frame)
             raise
         if type(reply) is Error:
             failure = from_wire(reply.code, reply.message, reply.details)
-            self._note(failure)
+            self._note(failure, frame)
             raise failure
         if type(frame) is Reset:
             self._needs_reset = False
@@ -144,7 +145,7 @@ class RemoteSession:
             async for reply in self.connection.stream(frame, self.patience_for(frame.timeout_s)):
                 yield reply
         except OpenEnvError as error:
-            self._note(error)
+            self._note(error, frame)
             raise
 
     def take_outcome(self, reply: Any) -> None:
@@ -162,8 +163,11 @@ class RemoteSession:
         """Return how long to wait for the reply to a request with this deadline."""
         return self.patience_s if timeout_s is None else timeout_s + TIMEOUT_MARGIN_S
 
-    def _note(self, error: OpenEnvError) -> None:
-        if isinstance(error, RequestTimeout | StepTimeout | RequestCancelled):
+    def _note(self, error: OpenEnvError, frame: Any = None) -> None:
+        # Asking for the state changes nothing, whatever became of the question.
+        if type(frame) is not GetState and isinstance(
+            error, RequestTimeout | StepTimeout | RequestCancelled
+        ):
             self._needs_reset = True
 
     def _require_number(self) -> int:

@@ -65,7 +65,10 @@ class WebSocketChannel(ClientConnection):
             self.protocol.send_text(data.encode())  # type: ignore[union-attr]
         self.send_data()
         if self.paused:
-            await self.drain()
+            try:
+                await self.drain()
+            except OSError as error:
+                raise ChannelClosed(1006, str(error)) from error
 
     async def receive(self) -> Data:
         """Return the next message."""

@@ -83,6 +83,7 @@ class World:
 @asynccontextmanager
 async def world(transport: str, environment: Any, **options: Any) -> AsyncIterator[World]:
     """Serve an environment; afterwards every client is closed and the server has ended."""
+    sockets = {name: options.pop(name) for name in ("ws_max_size",) if name in options}
     app = create_app(environment, **options)
     registry: SessionRegistry = app.state.registry
     async with AsyncExitStack() as stack:
@@ -92,8 +93,9 @@ async def world(transport: str, environment: Any, **options: Any) -> AsyncIterat
             url = ""
         else:
             # Any ASGI server's WebSocket, and the one that `serve` uses.
-            socket = {"ws": "websockets-sansio"} if transport == "asgi" else {}
-            url = await stack.enter_async_context(serving(app, **socket))
+            if transport == "asgi":
+                sockets["ws"] = "websockets-sansio"
+            url = await stack.enter_async_context(serving(app, **sockets))
         one = World(transport, registry, url)
         async with one._stack:
             yield one
