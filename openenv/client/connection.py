@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from functools import partial
 from typing import Any
 
-from openenv.channel import ChannelClosed, FrameChannel
+from openenv.channel import ChannelClosed, Data, DirectChannel, FrameChannel
+from openenv.client.outbox import Outbox
 from openenv.client.reconnecting import FATAL_CLOSE_CODES, Attempts, lost_link
 from openenv.client.requests import Requests, SessionListener
 from openenv.client.websocket import Dialed, dial
@@ -27,7 +28,6 @@ from openenv.errors import (
 )
 from openenv.protocol.client import ClientProtocol
 from openenv.protocol.frames import (
-    ACK_DELAY_S,
     CLOSE_PROTOCOL_ERROR,
     MAX_MESSAGE_BYTES,
 )
@@ -57,14 +57,11 @@ class Connection:
         self._protocol: Any = None
         self._channel: FrameChannel | None = None
         self._requests: Requests | None = None
-        self._outbox: list[Any] = []
-        self._writer_wake: asyncio.Future[None] | None = None
+        self._outbox: Outbox | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._ack_handle: asyncio.TimerHandle | None = None
         self._lost: OpenEnvError | None = None
         self._is_closing = False
         self._opening: asyncio.Lock | None = None
-        self._owes_acknowledgement = False
         self._discarding: asyncio.Future[None] | None = None
         self._attempts = Attempts()
 
@@ -124,7 +121,8 @@ class Connection:
                 return
             await self._stop_tasks()
             self._lost = None
-            self._requests = Requests(loop, self.push)
+            outbox = self._outbox = Outbox(loop, self._take_replies)
+            self._requests = Requests(loop, outbox.push)
             self._is_closing = False
             await self._begin(await self._dial())
             if self._is_closing:
@@ -132,7 +130,7 @@ class Connection:
                 raise ConnectionLost("the connection was closed while it was being opened")
             self._tasks = [
                 loop.create_task(self._run(), name="openenv-reader"),
-                loop.create_task(self._write(), name="openenv-writer"),
+                loop.create_task(outbox.run(), name="openenv-writer"),
             ]
             for task in self._tasks:
                 task.add_done_callback(self._task_ended)
@@ -142,8 +140,8 @@ class Connection:
         if self._loop is None or self._is_closing:
             return
         self._is_closing = True
-        if self._channel is not None and self.is_open:
-            await self._flush()
+        if self._outbox is not None and self.is_open:
+            await self._outbox.flush()
         if self._channel is not None:
             await self._channel.aclose()
         await self._stop_tasks()
@@ -192,12 +190,9 @@ class Connection:
         return self._open_requests().follow(frame, timeout_s)
 
     def push(self, frame: Any) -> None:
-        """Put a frame into the next message.
-
-        Every frame of this turn of the event loop shares it.
-        """
-        self._outbox.append(frame)
-        self._wake_writer()
+        """Send a frame that has no reply."""
+        if self._outbox is not None:
+            self._outbox.push(frame)
 
     def _open_requests(self) -> Requests:
         """Return where to ask. Raises what happened to the connection, ConfigurationError."""
@@ -216,45 +211,6 @@ class Connection:
                 "make a client per loop, or use its .sync() form"
             )
 
-    # ---- writing
-
-    def _wake_writer(self) -> None:
-        wake = self._writer_wake
-        if wake is not None and not wake.done():
-            wake.set_result(None)
-
-    async def _write(self) -> None:
-        """Send what became ready in each turn of the event loop as one message."""
-        assert self._loop is not None
-        while True:
-            if self._channel is None or not (self._outbox or self._owes_acknowledgement):
-                self._writer_wake = self._loop.create_future()
-                await self._writer_wake
-                self._writer_wake = None
-            if self._channel is not None:
-                await self._flush()
-
-    async def _flush(self) -> None:
-        frames, self._outbox = self._outbox, []
-        messages = self._protocol.send(frames)
-        local = self._protocol.take_local_replies()
-        if local and self._requests is not None:
-            self._requests.take(local)
-        if self._owes_acknowledgement and not messages:
-            message = self._protocol.acknowledgement()
-            messages = [] if message is None else [message]
-        self._owes_acknowledgement = False
-        for message in messages:
-            channel = self._channel
-            if channel is None:
-                return
-            try:
-                await channel.send(message)
-            except ChannelClosed:
-                # The reader notices too and brings a new socket; the link sends again what this one
-                # lost.
-                return
-
     # ---- reading
 
     async def _run(self) -> None:
@@ -266,24 +222,28 @@ class Connection:
                 if not await self._recover(closed):
                     return
             except RemoteProtocolError as error:
-                channel, self._channel = self._channel, None
+                channel = self._channel
+                self._use(None)
                 self._lose(error)
                 await channel.aclose(CLOSE_PROTOCOL_ERROR, str(error))
                 return
 
     async def _read(self, channel: FrameChannel) -> None:
-        protocol, requests = self._protocol, self._requests
-        assert self._loop is not None
-        assert requests is not None
+        if isinstance(channel, DirectChannel):
+            channel.listen(self._take_message)
         while True:
-            requests.take(protocol.receive(await channel.receive()))
-            if self._ack_handle is None and protocol.resumable:
-                self._ack_handle = self._loop.call_later(ACK_DELAY_S, self._acknowledge)
+            self._take_message(await channel.receive())
 
-    def _acknowledge(self) -> None:
-        self._ack_handle = None
-        self._owes_acknowledgement = True
-        self._wake_writer()
+    def _take_message(self, data: Data) -> bool:
+        protocol = self._protocol
+        self._requests.take(protocol.receive(data))  # type: ignore[union-attr]  # `open` made them
+        if protocol.resumable:
+            self._outbox.acknowledge_later()  # type: ignore[union-attr]
+        return True
+
+    def _take_replies(self, replies: list[Any]) -> None:
+        if self._requests is not None:
+            self._requests.take(replies)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         """Let nobody wait for a reader or writer that has failed."""
@@ -301,7 +261,17 @@ class Connection:
             protocol = ClientProtocol(WIRES[subprotocol], max_message_bytes=self._max_message_bytes)
             await self._greet(channel, protocol)
             self._protocol = protocol
+        self._use(channel)
+
+    def _use(self, channel: FrameChannel | None) -> None:
+        """Read from and write to this channel from now on; None: until there is another."""
         self._channel = channel
+        if self._outbox is None:
+            return
+        if channel is None:
+            self._outbox.detach()
+        else:
+            self._outbox.attach(self._protocol, channel)
 
     async def _greet(self, channel: FrameChannel, protocol: ClientProtocol) -> bool:
         """Exchange hellos and send what the server lacks.
@@ -337,7 +307,7 @@ class Connection:
 
         True if the link, or at least a new one, goes on.
         """
-        self._channel = None
+        self._use(None)
         if self._is_closing or not self._protocol.resumable or closed.code in FATAL_CLOSE_CODES:
             lost = ConnectionLost(
                 f"the server closed the connection ({closed})"
@@ -366,8 +336,7 @@ class Connection:
                 return False
             if not resumed:
                 self._lose_sessions(lost_link("the server no longer knows this connection", link))
-            self._channel = dialed.channel
-            self._wake_writer()
+            self._use(dialed.channel)
             return True
         why = f"no server was of use within {protocol.server.grace_s:.0f} s"
         self._lose(lost_link(why, link))
@@ -378,15 +347,15 @@ class Connection:
         self._lose_sessions(error)
         if self._requests is not None:
             self._requests.stop()
-        if self._ack_handle is not None:
-            self._ack_handle.cancel()
-            self._ack_handle = None
+        if self._outbox is not None:
+            self._outbox.stop()
 
     def _lose_sessions(self, error: OpenEnvError) -> None:
         """Tell everybody that the link is gone; nothing is sent again on a new one."""
         if self._requests is not None:
             self._requests.lose_all(error)
-        self._outbox = []
+        if self._outbox is not None:
+            self._outbox.clear()
 
     async def _stop_tasks(self) -> None:
         tasks, self._tasks = self._tasks, []

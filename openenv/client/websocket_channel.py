@@ -6,6 +6,7 @@ because that takes as long as everything else of the client together. Knows noth
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -14,13 +15,16 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
-from openenv.channel import ChannelClosed, Data, Inbox
+from openenv.channel import ChannelClosed, Inbox
 from openenv.errors import ConfigurationError, ConnectError
+from openenv.framing import FrameCutter, client_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from websockets.protocol import Event
+
+    from openenv.channel import Data, Listener
 
 MAX_UNREAD = 16
 "Messages that may wait for their reader before no more are read from the socket."
@@ -30,14 +34,42 @@ class WebSocketChannel(ClientConnection):
     """A WebSocket whose whole messages take a short way.
 
     websockets keeps the protocol: handshake, limits, pings, closing. Messages go straight to the
-    one task that reads, and are written without a context manager for each: half the cost.
+    one task that reads, and are written without a context manager for each.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._inbox = Inbox()
+        self._handshake = b""
+        self._cutter: FrameCutter | None = None
         self._fragments: list[Any] = []
         self._is_text = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was read."""
+        if self._cutter is None:
+            self._read_handshake(data)
+        elif self.protocol.state is State.OPEN:
+            self._cutter.feed(data)
+        else:
+            self._cutter.finish(data)
+
+    def _read_handshake(self, data: bytes) -> None:
+        """Feed the response up to the end of its headers: from there on frames are counted."""
+        self._handshake += data
+        headers, blank_line, rest = self._handshake.partition(b"\r\n\r\n")
+        if not blank_line:
+            return
+        self._handshake = b""
+        self._cutter = FrameCutter(
+            self._take,
+            super().data_received,
+            is_server=False,
+            max_bytes=self.protocol.max_message_size or sys.maxsize,
+        )
+        super().data_received(headers + blank_line)
+        if rest:
+            self.data_received(rest)
 
     def process_event(self, event: Event) -> None:
         """Take in the frames of messages; everything else is websockets' affair."""
@@ -55,15 +87,25 @@ class WebSocketChannel(ClientConnection):
         super().connection_lost(exc)
         self._inbox.close(self._why_closed())
 
-    async def send(self, data: Data) -> None:  # type: ignore[override]  # whole messages only
-        """Send one message."""
+    def listen(self, listener: Listener) -> None:
+        """Offer each message to the listener first."""
+        self._inbox.listener = listener
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the server keeps up."""
+        return not self.paused
+
+    def write(self, data: Data) -> None:
+        """Send one message without waiting."""
         if self.protocol.state is not State.OPEN:
             raise self._why_closed()
-        if type(data) is bytes:
-            self.protocol.send_binary(data)
-        else:
-            self.protocol.send_text(data.encode())  # type: ignore[union-attr]
-        self.send_data()
+        for piece in client_frames(data):
+            self.transport.write(piece)
+
+    async def send(self, data: Data) -> None:  # type: ignore[override]  # whole messages only
+        """Send one message."""
+        self.write(data)
         if self.paused:
             try:
                 await self.drain()

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from openenv.channel import ChannelClosed, Data, FrameChannel
+import anyio
+
+from openenv.channel import ChannelClosed, Data, DirectChannel, FrameChannel
 from openenv.errors import OpenEnvError, RemoteProtocolError
-from openenv.protocol.frames import CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR
+from openenv.protocol.frames import CLOSE_FENCED, CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR
 from openenv.protocol.legacy import LegacyServerProtocol
 from openenv.protocol.server import ServerProtocol, read_hello
 from openenv.protocol.wire import WIRES, Wire, choose_subprotocol
-from openenv.server.link import SessionLink, fence
+from openenv.server.link import SessionLink
 
 if TYPE_CHECKING:
     from openenv.server.registry import SessionRegistry
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("openenv.server")
 
 HELLO_TIMEOUT_S = 10.0
+FENCE_S = 1.0
 
 CLAIM_EXTENSION = "openenv.claim"
 "The ASGI extension of a server that can give us its socket directly: websocket.py."
@@ -135,7 +139,7 @@ async def _greet(registry: SessionRegistry, channel: FrameChannel, wire: Wire) -
     greeting = link.protocol.attach(hello)
     try:
         if old is not None:
-            registry.spawn(fence, *old)
+            registry.spawn(_fence, *old)
         await link.greet(channel, greeting)
     except BaseException:
         # Lost before its client knows of it; without this the link would never expire.
@@ -173,10 +177,15 @@ def _begin_legacy(registry: SessionRegistry, channel: FrameChannel) -> SessionLi
 
 
 async def _converse(link: SessionLink, channel: FrameChannel) -> None:
-    """Read, handle and answer, until the channel is lost or another one has taken the link over."""
+    """Read, handle and answer, until the channel is lost or another one has taken the link over.
+
+    What a direct channel's messages ask for is mostly answered before they would get here.
+    """
     writer = asyncio.get_running_loop().create_task(link.write(), name="openenv-writer")
     try:
         await link.flush()
+        if isinstance(channel, DirectChannel):
+            channel.listen(partial(link.answer, channel))
         while True:
             data = await channel.receive()
             if link.channel is not channel:
@@ -192,3 +201,13 @@ async def _converse(link: SessionLink, channel: FrameChannel) -> None:
     finally:
         writer.cancel()
         await asyncio.wait([writer])
+
+
+async def _fence(channel: FrameChannel, reader: asyncio.Task[Any]) -> None:
+    """Close a channel whose link has been taken over by a newer one, and end who reads it.
+
+    The old socket may be dead without anybody knowing, and block whoever writes to it.
+    """
+    with anyio.move_on_after(FENCE_S):
+        await channel.aclose(CLOSE_FENCED, "the link continues on a newer socket")
+    reader.cancel()

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
-from openenv.channel import ChannelClosed, FrameChannel
+from openenv.channel import ChannelClosed, DirectChannel, FrameChannel
 from openenv.errors import (
     OpenEnvError,
     RemoteProtocolError,
@@ -21,7 +19,6 @@ from openenv.errors import (
 )
 from openenv.protocol.frames import (
     ACK_DELAY_S,
-    CLOSE_FENCED,
     CLOSE_NORMAL,
     UNSUPPORTED_FRAMES,
     Cancel,
@@ -46,7 +43,6 @@ if TYPE_CHECKING:
 
 MAX_REMEMBERED = 1024
 REFUSAL_LINGER_S = 5.0
-FENCE_S = 1.0
 
 
 class SessionLink:
@@ -65,6 +61,8 @@ class SessionLink:
         self.encoding: Encoding = protocol.encoding
         self.token: str = getattr(protocol, "token", "")
         self.channel: FrameChannel | None = None
+        self._direct: DirectChannel | None = None
+        "The same channel, if it can be written to without a task."
         self._reader: asyncio.Task[Any] | None = None
         self.is_ended = False
         self._sessions: dict[int, Session] = {}
@@ -111,6 +109,7 @@ class SessionLink:
         assert reader is not None
         old = None if self.channel is None else (self.channel, self._reader)
         self.channel, self._reader = channel, reader
+        self._direct = channel if isinstance(channel, DirectChannel) else None
         self._is_greeting = self.is_native
         self._expires_at_s = None
         return old  # type: ignore[return-value]  # a channel has a reader
@@ -129,8 +128,8 @@ class SessionLink:
         """The channel is lost: wait for the client to come back; a legacy one cannot."""
         if self.channel is not channel:
             return
-        self.channel = None
-        self._is_greeting = False
+        self.channel = self._direct = None
+        self._is_greeting = self._is_wake_scheduled = False
         self._stop_timers()
         if not self.is_native:
             self.end("its socket closed")
@@ -159,8 +158,8 @@ class SessionLink:
     def handle(self, data: Data) -> None:
         """Take one message. Raises RemoteProtocolError when the link cannot go on."""
         frames = self.protocol.receive(data)
-        if self._is_full() and self._outbox_bytes() > self.protocol.link.buffer_bytes:
-            raise RemoteProtocolError("too many replies wait for the client to acknowledge others")
+        if self._is_full():
+            self._check_backlog()
         sessions = self._sessions
         self._is_handling = True
         try:
@@ -175,6 +174,22 @@ class SessionLink:
             self._is_handling = False
         if self._ack_handle is None and self.is_native and self.channel is not None:
             self._ack_handle = asyncio.get_running_loop().call_later(ACK_DELAY_S, self._acknowledge)
+
+    def answer(self, channel: DirectChannel, data: Data) -> bool:
+        """Handle a message and send what is ready, in this turn of the event loop.
+
+        False, and nothing done, if it has to wait for the socket or is not for this link any more.
+        """
+        if (
+            self.channel is not channel
+            or self.is_ended
+            or self._flushing is channel
+            or not channel.is_writable
+        ):
+            return False
+        self.handle(data)
+        self._flush_now()
+        return True
 
     def open(self, frame: Open) -> None:
         """Give the client a session: a new one, or the one its token names."""
@@ -291,8 +306,26 @@ class SessionLink:
         while self._flushing is channel:
             await self._flushed.wait()
 
+    def _flush_now(self) -> None:
+        """Do what `flush` does if that needs no waiting; else let the writer do it."""
+        self._is_wake_scheduled = False
+        channel = self._direct
+        if self.channel is None or self._is_greeting or self._flushing is self.channel:
+            return
+        if channel is None or self.is_ended or not channel.is_writable:
+            self._is_wake_scheduled = True
+            self._writable.set()
+            return
+        try:
+            while messages := self._ready():
+                for message in messages:
+                    channel.write(message)
+        except ChannelClosed:
+            # The reader notices too, and detaches.
+            return
+
     async def write(self) -> None:
-        """Flush whenever something became ready outside of `handle`; runs as long as its socket."""
+        """Flush what had to wait; runs as long as its socket."""
         while True:
             await self._writable.wait()
             self._writable.clear()
@@ -300,18 +333,23 @@ class SessionLink:
             await self.flush()
 
     async def _send_ready(self, channel: FrameChannel) -> None:
-        while self._outbox and self._may_write(channel) and not self._is_full():
-            frames, self._outbox = self._outbox, []
-            for message in self.protocol.send(frames):
+        while self._may_write(channel) and (messages := self._ready()):
+            for message in messages:
                 if not self._may_write(channel):
                     return
                 await channel.send(message)
-        if self._is_acknowledgement_due and self._may_write(channel):
+
+    def _ready(self) -> list[Data]:
+        """Return the next messages to send, the last of all one that only acknowledges."""
+        if self._outbox and not self._is_full():
+            frames, self._outbox = self._outbox, []
+            return self.protocol.send(frames)  # type: ignore[no-any-return]
+        if self._is_acknowledgement_due:
             self._is_acknowledgement_due = False
             message = self.protocol.acknowledgement()
             # None, if a reply has just carried it.
-            if message is not None:
-                await channel.send(message)
+            return [] if message is None else [message]
+        return []
 
     def _may_write(self, channel: FrameChannel) -> bool:
         return self.channel is channel and not self._is_greeting
@@ -335,14 +373,15 @@ class SessionLink:
     def _is_full(self) -> bool:
         return self.is_native and self.protocol.link.is_full
 
-    def _outbox_bytes(self) -> float:
-        """Estimate what waits to be encoded."""
-        return len(self._outbox) * float(self.protocol.mean_frame_bytes)
+    def _check_backlog(self) -> None:
+        protocol = self.protocol
+        if len(self._outbox) * protocol.mean_frame_bytes > protocol.link.buffer_bytes:
+            raise RemoteProtocolError("too many replies wait for the client to acknowledge others")
 
     def _schedule_flush(self) -> None:
         if self.channel is not None:
             self._is_wake_scheduled = True
-            self._writable.set()
+            asyncio.get_running_loop().call_soon(self._flush_now)
         elif self.is_native and not self.is_ended:
             self._keep()
 
@@ -368,13 +407,3 @@ class SessionLink:
             if handle is not None:
                 handle.cancel()
         self._ack_handle = self._goodbye_handle = None
-
-
-async def fence(channel: FrameChannel, reader: asyncio.Task[Any]) -> None:
-    """Close a channel whose link has been taken over by a newer one, and end who reads it.
-
-    The old socket may be dead without anybody knowing, and block whoever writes to it.
-    """
-    with anyio.move_on_after(FENCE_S):
-        await channel.aclose(CLOSE_FENCED, "the link continues on a newer socket")
-    reader.cancel()

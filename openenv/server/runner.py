@@ -187,7 +187,7 @@ def _nothing() -> None:
 class TaskRunner(Runner):
     """Calls an environment with async methods, in a task that lives only while requests wait."""
 
-    __slots__ = ("_is_abandoned", "_scope")
+    __slots__ = ("_is_abandoned", "_is_interrupted", "_scope")
 
     @property
     def can_abandon(self) -> bool:
@@ -196,27 +196,34 @@ class TaskRunner(Runner):
 
     def __init__(self, calls: EnvironmentCalls, session: Session) -> None:
         super().__init__(calls, session)
-        self._scope = anyio.CancelScope()
+        self._scope: anyio.CancelScope | None = None
+        "Of the running call, from when its task has begun: only there can scopes be made."
+        self._is_interrupted = False
         self._is_abandoned = False
 
     def start(self, frame: Any, origin: Origin) -> None:
         """Run a request in a task of the registry's group."""
-        self._scope = anyio.CancelScope()
-        self.session.registry.spawn(self._run, frame, origin, self._scope)
+        self._scope, self._is_interrupted = None, False
+        self.session.registry.spawn(self._run, frame, origin)
 
     def interrupt(self) -> bool:
         """Cancel the running call; it settles when it has unwound."""
-        self._scope.cancel()
+        self._is_interrupted = True
+        if self._scope is not None:
+            self._scope.cancel()
         return True
 
     def abandon(self) -> None:
         """Leave a call behind that does not end although it was cancelled."""
         self._is_abandoned = True
-        self._scope.cancel()
+        self.interrupt()
 
-    async def _run(self, frame: Any, origin: Origin, scope: anyio.CancelScope) -> None:
+    async def _run(self, frame: Any, origin: Origin) -> None:
         reply: Any = error_frame(frame.id, RequestCancelled("cancelled while it ran"))
-        with scope:
+        with anyio.CancelScope() as scope:
+            self._scope = scope
+            if self._is_interrupted:
+                scope.cancel()
             reply = await self._perform_async(frame, origin, scope)
         if not self._is_abandoned:
             self.session.settle(self, frame, origin, reply)
