@@ -15,13 +15,13 @@ from openenv.client.websocket import http_url
 from openenv.codec import Codec, codec_for, decode_any
 from openenv.errors import ConfigurationError, OpenEnvError, from_wire
 from openenv.models import ActT, ObsT, StateT, StepResult
-from openenv.protocol.frames import Error
+from openenv.protocol.frames import Error, Result
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from openenv.client.sync import SyncEnvClient
-    from openenv.protocol.frames import Partial, Result, StateReply
+    from openenv.protocol.frames import Partial, StateReply
 
 
 class EnvClient(Generic[ActT, ObsT, StateT]):
@@ -142,7 +142,13 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
         """
         session = self._session
         frame = session.step_frame(self._payload(action), timeout_s)
-        return self._result(await session.ask(frame, session.patience_for(timeout_s)))
+        # What `session.ask` does, without a coroutine more for each step.
+        try:
+            reply = await session.connection.request(frame, session.patience_for(timeout_s))
+        except (asyncio.CancelledError, OpenEnvError) as error:
+            session.request_failed(frame, error)
+            raise
+        return self._result(reply if type(reply) is Result else session.accept(frame, reply))
 
     async def stream(
         self, action: ActT, timeout_s: float | None = None

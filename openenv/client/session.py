@@ -120,17 +120,24 @@ class RemoteSession:
 
         Cancelling the call gives the request up; the connection stays usable.
         """
-        connection = self.connection
         try:
-            reply = await connection.request(frame, patience_s)
-        except asyncio.CancelledError:
-            if type(frame) in (Step, Reset):
-                self.require_reset()
-            connection.give_up(frame)
+            reply = await self.connection.request(frame, patience_s)
+        except (asyncio.CancelledError, OpenEnvError) as error:
+            self.request_failed(frame, error)
             raise
-        except OpenEnvError as error:
+        return self.accept(frame, reply)
+
+    def request_failed(self, frame: Any, error: BaseException) -> None:
+        """Learn from what the await of a request's reply has raised."""
+        if isinstance(error, OpenEnvError):
             self._note(error, frame)
-            raise
+            return
+        if type(frame) in (Step, Reset):
+            self.require_reset()
+        self.connection.give_up(frame)
+
+    def accept(self, frame: Any, reply: Any) -> Any:
+        """Return the reply to a request. Raises what it says."""
         if type(reply) is Error:
             failure = from_wire(reply.code, reply.message, reply.details)
             self._note(failure, frame)
