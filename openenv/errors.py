@@ -96,13 +96,13 @@ class TransportError(OpenEnvError):
 
     code = "TRANSPORT_ERROR"
     http_status = 503
-    retryable = True
 
 
 class ConnectError(TransportError, ConnectionError):
     """No connection could be made."""
 
     code = "CONNECT_ERROR"
+    retryable = True
 
 
 class ConnectionLost(TransportError, ConnectionError):

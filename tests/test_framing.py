@@ -98,7 +98,11 @@ def test_every_byte_arrives_once_and_in_order_however_it_is_cut(
         socket.cutter.feed(stream[start : start + size])
         start += size
     socket.cutter.feed(b"")
-    assert _unmasked(socket.taken) == _unmasked([bytearray(stream)]) == _unmasked([bytearray(expected)])
+    assert (
+        _unmasked(socket.taken)
+        == _unmasked([bytearray(stream)])
+        == _unmasked([bytearray(expected)])
+    )
 
 
 def _unmasked(taken: list[Any]) -> list[tuple[int, bytes]]:

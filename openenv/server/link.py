@@ -40,16 +40,12 @@ if TYPE_CHECKING:
     from openenv.server.registry import SessionRegistry
     from openenv.server.session import Session
 
-
 MAX_REMEMBERED = 1024
 REFUSAL_LINGER_S = 5.0
 
 
 class SessionLink:
-    """One per client connection, native or legacy.
-
-    `handle` takes what came in, `flush` sends what is ready.
-    """
+    """One per client connection: `handle` takes what came in, `flush` sends what is ready."""
 
     def __init__(
         self, registry: SessionRegistry, protocol: ServerProtocol | LegacyServerProtocol
@@ -203,10 +199,10 @@ class SessionLink:
         if session is not None:
             self._hold(frame.session, session)
             self.reply(Opened(frame.id, session.token))
-            return
-        session = self.registry.open(frame.label)
-        self._hold(frame.session, session)
-        session.open(frame, self)
+        else:
+            session = self.registry.open(frame.label)
+            self._hold(frame.session, session)
+            session.open(frame, self)
 
     def refuse(self, request_id: int, error: OpenEnvError) -> None:
         """Tell a legacy client, whose socket is its session, that it gets none."""
@@ -290,7 +286,11 @@ class SessionLink:
         self._flushing = channel
         self._flushed.clear()
         try:
-            await self._send_ready(channel)
+            while self.channel is channel and (messages := self._ready()):
+                for message in messages:
+                    if self.channel is not channel:
+                        return
+                    await channel.send(message)
         except ChannelClosed:
             # The reader notices too, and detaches.
             return
@@ -332,13 +332,6 @@ class SessionLink:
             self._is_wake_scheduled = False
             await self.flush()
 
-    async def _send_ready(self, channel: FrameChannel) -> None:
-        while self._may_write(channel) and (messages := self._ready()):
-            for message in messages:
-                if not self._may_write(channel):
-                    return
-                await channel.send(message)
-
     def _ready(self) -> list[Data]:
         """Return the next messages to send, the last of all one that only acknowledges."""
         if self._outbox and not self._is_full():
@@ -346,13 +339,10 @@ class SessionLink:
             return self.protocol.send(frames)  # type: ignore[no-any-return]
         if self._is_acknowledgement_due:
             self._is_acknowledgement_due = False
-            message = self.protocol.acknowledgement()
             # None, if a reply has just carried it.
+            message = self.protocol.acknowledgement()
             return [] if message is None else [message]
         return []
-
-    def _may_write(self, channel: FrameChannel) -> bool:
-        return self.channel is channel and not self._is_greeting
 
     async def _say_goodbye(self, channel: FrameChannel) -> None:
         """Close the socket of an ended link, at once or when a refused client had time to read why.

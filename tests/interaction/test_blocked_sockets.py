@@ -1,0 +1,150 @@
+"""Clients that do not read: their link stays bounded, and a newer socket takes it over at once."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from openenv.channel import ChannelClosed, memory_pair
+from openenv.environment import Environment
+from openenv.models import State
+from openenv.protocol.frames import SUBPROTOCOL_MSGPACK
+from openenv.server.config import ServerConfig
+from openenv.server.connection import serve_channel
+from tests.interaction.worlds import World, world
+
+REPLY_BYTES = 6_000_000
+encode, decode = msgspec.msgpack.encode, msgspec.msgpack.decode
+
+
+class Large(Environment[dict[str, Any], dict[str, Any], State]):
+    """Each step is counted, and is answered with far more than a socket's buffers hold."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    execution = "inline"
+    count = 0
+
+    def reset(self) -> dict[str, Any]:
+        self.count = 0
+        return {}
+
+    def step(self, action: dict[str, Any]) -> dict[str, Any]:
+        self.count += 1
+        return {"count": self.count, "ballast": b"x" * action["bytes"]}
+
+
+class LargeOnThread(Large):
+    execution = "thread"
+
+
+class Raw:
+    """A client in frames, which reads only when it is told to."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.received = 0
+
+    async def greet(self, token: str | None = None, received: int = 0) -> Any:
+        await self.socket.send(encode(["hello", 1, token, received]))
+        hello = decode(await self.socket.recv())
+        self.received = received
+        return hello
+
+    async def send(self, *frames: Any) -> None:
+        await self.socket.send(encode([self.received, frames]))
+
+    async def read(self, count: int) -> list[Any]:
+        """Return that many reply frames."""
+        replies: list[Any] = []
+        while len(replies) < count:
+            _, frames = decode(await self.socket.recv())
+            self.received += bool(frames)
+            replies += frames
+        return replies
+
+
+async def _raw(one: World, stack: AsyncExitStack) -> Raw:
+    socket = await stack.enter_async_context(
+        connect(
+            one.url.replace("http", "ws") + "/ws",
+            subprotocols=[Subprotocol(SUBPROTOCOL_MSGPACK)],
+            compression=None,
+            max_queue=1,
+            max_size=None,
+            ping_interval=None,
+            close_timeout=0.1,
+        )
+    )
+    return Raw(socket)
+
+
+@pytest.mark.parametrize("environment", [Large, LargeOnThread])
+@pytest.mark.parametrize("transport", ["websocket", "asgi"])
+async def test_a_link_is_taken_over_from_a_blocked_socket_without_losing_a_reply(
+    transport: str, environment: type
+) -> None:
+    async with (
+        world(transport, environment) as one,
+        asyncio.timeout(20),
+        AsyncExitStack() as stack,
+    ):
+        old = await _raw(one, stack)
+        token = (await old.greet())[2]
+        await old.send(["open", 1, 1], ["reset", 2, 1])
+        await old.read(2)
+        for number in range(3, 9):
+            await old.send(["step", number, 1, {"bytes": REPLY_BYTES}])
+        link = one.registry.links[token]
+        while not link.has_unsent:
+            await asyncio.sleep(0.001)
+
+        new = await _raw(one, stack)
+        hello = await new.greet(token, old.received)
+        assert hello[3] is True
+        # What was sent on the old socket and had not been read there by the server is sent again,
+        # as a client does.
+        server_has = hello[4]
+        for number in range(3 + server_has - 1, 9):
+            await new.send(["step", number, 1, {"bytes": REPLY_BYTES}])
+        replies = await new.read(6)
+        assert [reply[1] for reply in replies] == list(range(3, 9))
+        assert [reply[2]["count"] for reply in replies] == list(range(1, 7))
+        await new.send(["step", 9, 1, {"bytes": 1}])
+        assert [reply[2]["count"] for reply in await new.read(1)] == [7]
+
+
+async def test_who_never_reads_and_never_acknowledges_is_ended_within_its_bound() -> None:
+    config = ServerConfig(buffer_bytes=1_000_000)
+    async with world("memory", Large, config=config) as one, asyncio.timeout(20):
+        ours, theirs = memory_pair()
+        registry = one.registry
+        serving = asyncio.create_task(serve_channel(registry, theirs, SUBPROTOCOL_MSGPACK))
+        await ours.send(encode(["hello", 1, None, 0]))
+        token = decode(await ours.receive())[2]
+        await ours.send(encode([0, [["open", 1, 1], ["reset", 2, 1]]]))
+        await ours.receive()
+        link = registry.links[token]
+        with pytest.raises(ChannelClosed):
+            for number in range(3, 10_000):
+                await ours.send(encode([0, [["step", number, 1, {"bytes": 50_000}]]]))
+                # Reading without acknowledging: a full link has no other end than this.
+                while len(ours._inbox):
+                    await ours.receive()
+                assert link.protocol.link.kept_bytes < 2_000_000
+        await serving
+        assert token not in registry.links
+        assert registry.active == 0
+
+
+async def test_closing_a_session_twice_is_answered_twice() -> None:
+    async with world("websocket", Large) as one, asyncio.timeout(10), AsyncExitStack() as stack:
+        client = await _raw(one, stack)
+        await client.greet()
+        await client.send(["open", 1, 1], ["reset", 2, 1], ["close", 3, 1], ["close", 4, 1])
+        replies = await client.read(4)
+        assert [(reply[0], reply[1]) for reply in replies[2:]] == [("closed", 3), ("closed", 4)]
+        assert one.registry.active == 0
