@@ -247,7 +247,7 @@ class TaskRunner(Runner):
 class ThreadRunner(Runner):
     """Calls an environment on one thread from construction to close: some libraries demand it."""
 
-    __slots__ = ("_is_abandoned", "_make_thread", "_thread")
+    __slots__ = ("_is_abandoned", "_is_closed", "_make_thread", "_thread")
 
     @property
     def can_abandon(self) -> bool:
@@ -264,6 +264,7 @@ class ThreadRunner(Runner):
         self._make_thread = make_thread
         self._thread: EnvironmentThread | None = None
         self._is_abandoned = False
+        self._is_closed = False
 
     def start(self, frame: Any, origin: Origin) -> None:
         """Queue a request for the thread, which begins with the first one."""
@@ -290,8 +291,10 @@ class ThreadRunner(Runner):
     def run(self, frame: Any, origin: Origin) -> None:
         """Perform a request; runs on the thread."""
         assert self._thread is not None
-        if self._is_abandoned and self.environment is None:
+        if self._is_abandoned and (self.environment is None or self._is_closed):
+            # Nothing was made, or it was the call to close that hung.
             return
+        self._is_closed = type(frame) is Close
         reply = self.perform(frame, origin)
         if not self._is_abandoned:
             self._thread.bridge.post(self.session.settle, self, frame, origin, reply)

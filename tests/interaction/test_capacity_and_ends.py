@@ -104,8 +104,9 @@ class HangsInClose(Counter):
         super().close()
 
 
-async def test_a_close_that_hangs_gives_its_slot_back() -> None:
+async def test_a_close_that_hangs_gives_its_slot_back_and_closes_once() -> None:
     HangsInClose.release.clear()
+    before = Counter.living
     config = ServerConfig(close_timeout_s=0.2, max_concurrent_envs=1)
     async with world("websocket", HangsInClose, config=config) as one, asyncio.timeout(10):
         try:
@@ -117,6 +118,9 @@ async def test_a_close_that_hangs_gives_its_slot_back() -> None:
             await again.reset()
         finally:
             HangsInClose.release.set()
+        while one.registry.hung_threads:
+            await asyncio.sleep(0.001)
+    assert Counter.living == before
 
 
 async def test_a_close_that_was_given_up_while_it_waited_still_closes() -> None:
