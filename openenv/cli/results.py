@@ -18,6 +18,7 @@ def show(collection: Collection) -> None:
     table.add_column(justify="right")
     for name, value in (
         ("episodes", f"{collection.episodes:,}"),
+        *([("  resumed", f"{collection.resumed:,}")] if collection.resumed else ()),
         ("steps", f"{collection.steps:,}"),
         ("seconds", f"{collection.duration_s:,.2f}"),
         ("episodes/s", f"{collection.episodes_per_s:,.0f}"),

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from openenv.errors import ConfigurationError
-from openenv.recording.format import Episode, encode
+from openenv.recording.format import Episode, encode, read
+from openenv.recording.manifest import check, manifest_path, write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from os import PathLike
+
+    from openenv.recording.manifest import Manifest
 
 PART = ".part"
 
@@ -25,24 +29,62 @@ class Recorder:
 
     Leaving the block in peace finishes the file; leaving it with an exception keeps the part.
     Raises ConfigurationError for a path that cannot be written or holds a recording already, unless
-    `overwrite` is set, and OSError when the disk is full: what was written before is kept.
+    `overwrite` or `resume` is set, and OSError when the disk is full: what was written before is
+    kept. With `resume` episodes are added to those that are there (`recorded`), in the recording or
+    in its part; without either it begins.
     """
 
-    def __init__(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: str | PathLike[str], *, overwrite: bool = False, resume: bool = False
+    ) -> None:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + PART)
         self.episodes = 0
+        "How many are in the file."
         self._size_bytes = 0
-        for taken in (self.path, self.part):
-            if taken.exists() and not overwrite:
-                raise ConfigurationError(
-                    f"{taken} exists: choose another file, or allow to overwrite it"
-                )
+        if not (overwrite or resume):
+            self._check_free()
         try:
+            if resume:
+                self._take_over()
             # Unbuffered: what was written survives the death of the process.
-            self._file = self.part.open("wb", buffering=0)
+            self._file = self.part.open("ab" if resume else "wb", buffering=0)
         except OSError as error:
             raise ConfigurationError(f"cannot write {self.part}: {error.strerror}") from error
+
+    @staticmethod
+    def is_begun(path: str | PathLike[str]) -> bool:
+        """Whether there is something to resume."""
+        return Path(path).exists() or Path(f"{path}{PART}").exists()
+
+    def recorded(self) -> Iterator[Episode]:
+        """Yield the episodes that were there before; counts them. Raises PayloadError."""
+        for episode in read(self.part):
+            self.episodes += 1
+            yield episode
+
+    def _check_free(self) -> None:
+        for taken in (self.path, self.part):
+            if taken.exists():
+                raise ConfigurationError(
+                    f"{taken} exists: choose another file, resume it, or allow to overwrite it"
+                )
+
+    def _take_over(self) -> None:
+        """Make what there is the part, without the line that was being written when it ended."""
+        if self.path.exists():
+            if self.part.exists():
+                raise ConfigurationError(
+                    f"{self.path} and {self.part} both exist: move one of them away"
+                )
+            self.path.replace(self.part)
+        if not self.part.exists():
+            return
+        with self.part.open("r+b") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    self._size_bytes += len(line)
+            file.truncate(self._size_bytes)
 
     def write(self, episode: Episode) -> None:
         """Append an episode. Raises PayloadError, OSError."""
@@ -67,8 +109,9 @@ class Recorder:
     def abandon(self) -> None:
         """Close the part and leave it where it is, unless it is empty."""
         self._file.close()
-        if not self.episodes:
+        if not self._size_bytes:
             self.part.unlink(missing_ok=True)
+            manifest_path(self.path).unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -83,4 +126,24 @@ class Recorder:
             return
         self.abandon()
         if self.episodes:
-            error.add_note(f"Episodes that ended before: {self.episodes}, in {self.part}")
+            error.add_note(
+                f"Episodes that ended before: {self.episodes}, in {self.part}; "
+                "resume the run to go on with them"
+            )
+
+
+def open_recorder(
+    path: str | PathLike[str], manifest: Manifest, *, overwrite: bool = False, resume: bool = False
+) -> Recorder:
+    """Return a recorder for a run, which resumes what is there if that is of the same run.
+
+    Raises ConfigurationError.
+    """
+    if overwrite and resume:
+        raise ConfigurationError("a recording is either overwritten or resumed, not both")
+    if resume and Recorder.is_begun(path):
+        check(path, manifest)
+        return Recorder(path, resume=True)
+    recorder = Recorder(path, overwrite=overwrite)
+    write(path, manifest)
+    return recorder

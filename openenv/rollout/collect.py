@@ -27,13 +27,14 @@ from openenv.errors import (
     SessionCapacityError,
 )
 from openenv.recording.format import VERSION, Cause, Episode, Turn, read
-from openenv.recording.recorder import Recorder
+from openenv.recording.manifest import Manifest
+from openenv.recording.recorder import Recorder, open_recorder
 from openenv.rollout.policy import PolicyFailed, acting
 from openenv.rollout.progress import Tally, progress_bar
 from openenv.rollout.source import open_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
     from os import PathLike
 
     from openenv.client.pool import Pool
@@ -65,16 +66,19 @@ class Collection:
     path: Path | None = None
     "The recording; None if the episodes were kept in memory."
     kept: list[Episode] = field(default_factory=list, repr=False)
+    resumed: int = 0
+    "How many of the episodes an earlier run had recorded."
+    resumed_steps: int = 0
 
     @property
     def episodes_per_s(self) -> float:
-        """How many episodes ended per second."""
-        return self.episodes / self.duration_s
+        """How many episodes this run ended per second."""
+        return (self.episodes - self.resumed) / self.duration_s
 
     @property
     def steps_per_s(self) -> float:
-        """How many steps were made per second."""
-        return self.steps / self.duration_s
+        """How many steps this run made per second."""
+        return (self.steps - self.resumed_steps) / self.duration_s
 
     def __iter__(self) -> Iterator[Episode]:
         """Yield the episodes: by number from memory, in the order of their ends from the file."""
@@ -91,6 +95,7 @@ async def collect(
     seed: int | None = None,
     out: str | PathLike[str] | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     client_cls: type[EnvClient[Any, Any, Any]] | None = None,
     batched: bool | None = None,
     progress: bool | None = None,
@@ -106,7 +111,8 @@ async def collect(
     `truncated`, or for `max_turns`. With `seed`, episode i begins with `episode_seed(seed, i)`.
     `timeout_s` bounds each step and each call of an async policy. `client_cls` types observations
     and actions; without it they are dicts. `out` is written by a Recorder, and the episodes are not
-    kept in memory. `progress` None shows a bar on a terminal.
+    kept in memory; `resume` goes on with what a run of the same seed, turns and options has left
+    there, so that each episode is recorded once. `progress` None shows a bar on a terminal.
 
     An episode that the environment, the policy or a timeout ends is recorded as failed, and the
     others go on. Raises ConnectionLost, ConnectError or ServerClosing when the server is gone;
@@ -118,10 +124,15 @@ async def collect(
     async with AsyncExitStack() as stack:
         recorder = None
         if out is not None:
-            recorder = stack.enter_context(Recorder(out, overwrite=overwrite))
+            manifest = Manifest(VERSION, seed, max_turns, terms.reset_options)
+            recorder = stack.enter_context(
+                open_recorder(out, manifest, overwrite=overwrite, resume=resume)
+            )
         pool = await stack.enter_async_context(open_pool(source, connections, timeout_s))
         act = await stack.enter_async_context(acting(policy, batched, timeout_s))
         run = _Run(terms, act, recorder)
+        if recorder is not None and resume:
+            run.skip(recorder.recorded())
         stack.enter_context(progress_bar(progress, run.tally, episodes))
         await run.play_all(pool)
     return run.result()
@@ -173,6 +184,8 @@ class _Run:
         self._kept: list[Episode] = []
         self._id_prefix = secrets.token_hex(4)
         self._next = 0
+        self._recorded: set[int] = set()
+        "Episodes that are not to be played again."
         self._returned: list[int] = []
         "Episodes that were taken but could not begin."
         self._waiting: set[asyncio.Task[Any]] = set()
@@ -192,12 +205,27 @@ class _Run:
             tally.duration_s,
             recorder.path if recorder is not None else None,
             self._kept,
+            len(self._recorded),
+            tally.resumed_steps,
         )
+
+    def skip(self, recorded: Iterable[Episode]) -> None:
+        """Count these episodes as this run's, and do not play them again."""
+        for episode in recorded:
+            self._recorded.add(episode.episode)
+            self.tally.resumed_steps += episode.length
+            self.tally.steps += episode.length
+            self._count(episode)
+        self.tally.resumed_episodes = len(self._recorded)
+        self._pass_recorded()
 
     async def play_all(self, pool: Pool) -> None:
         """Play every episode. Raises what ends the run."""
         self.tally.start()
-        count = min(self._terms.concurrency, self._terms.episodes)
+        count = min(self._terms.concurrency, self._terms.episodes - len(self._recorded))
+        if count <= 0:
+            self.tally.stop()
+            return
         workers = [asyncio.create_task(self._work(pool)) for _ in range(count)]
         try:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -261,17 +289,25 @@ class _Run:
         if self._returned:
             return self._returned.pop()
         index, self._next = self._next, self._next + 1
-        if self._next == self._terms.episodes:
+        self._pass_recorded()
+        if self._next >= self._terms.episodes:
             for worker in self._waiting:
                 worker.cancel()
         return index
 
+    def _pass_recorded(self) -> None:
+        while self._next in self._recorded:
+            self._next += 1
+
     def _finish(self, episode: Episode) -> None:
-        tally = self.tally
         if self._recorder is not None:
             self._recorder.write(episode)
         else:
             self._kept.append(episode)
+        self._count(episode)
+
+    def _count(self, episode: Episode) -> None:
+        tally = self.tally
         tally.episodes += 1
         if episode.error is None:
             tally.total_return += episode.return_

@@ -27,6 +27,9 @@ class Tally:
     episodes: int = 0
     "Finished ones, failed or not."
     steps: int = 0
+    resumed_episodes: int = 0
+    "Those of an earlier run, which are among the episodes."
+    resumed_steps: int = 0
     total_return: float = 0.0
     "Of the episodes that did not fail."
     causes: Counter[str] = field(default_factory=Counter)
@@ -119,8 +122,8 @@ class _Bar:
         tally, duration_s = self._tally, self._tally.duration_s
         # All of it fits into 80 columns.
         rates = (
-            f"{tally.episodes / duration_s:,.0f} episodes/s "
-            f"{tally.steps / duration_s:,.0f} steps/s "
+            f"{(tally.episodes - tally.resumed_episodes) / duration_s:,.0f} episodes/s "
+            f"{(tally.steps - tally.resumed_steps) / duration_s:,.0f} steps/s "
             f"return {tally.mean_return:.3g} failed {tally.failures}"
         )
         self._progress.update(self._task, completed=tally.episodes, rates=rates, refresh=True)

@@ -304,7 +304,7 @@ def test_ctrl_c_keeps_what_has_ended(folder: Path) -> None:
     assert 0 < kept < 1000
     assert run.stderr.splitlines() == [
         "openenv: stopped",
-        f"Episodes that ended before: {kept}, in x.jsonl.part",
+        f"Episodes that ended before: {kept}, in x.jsonl.part; resume the run to go on with them",
     ]
 
 

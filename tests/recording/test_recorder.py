@@ -45,7 +45,9 @@ def test_a_run_that_fails_leaves_its_part_and_says_so(tmp_path: Path) -> None:
         fail_after(1, tmp_path / "episodes.jsonl")
     assert os.listdir(tmp_path) == [part.name]
     assert [one.episode for one in read(part)] == [0]
-    assert caught.value.__notes__ == [f"Episodes that ended before: 1, in {part}"]
+    assert caught.value.__notes__ == [
+        f"Episodes that ended before: 1, in {part}; resume the run to go on with them"
+    ]
 
 
 def test_a_run_that_fails_at_once_leaves_nothing(tmp_path: Path) -> None:

@@ -366,7 +366,9 @@ async def test_a_server_that_is_killed_ends_the_run_and_keeps_what_has_ended(
     kept = list(read(f"{out}.part"))
     assert 0 < len(kept) <= 12
     assert {episode.ended for episode in kept} == {"max_turns"}
-    assert caught.value.__notes__ == [f"Episodes that ended before: {len(kept)}, in {out}.part"]
+    assert caught.value.__notes__ == [
+        f"Episodes that ended before: {len(kept)}, in {out}.part; resume the run to go on with them"
+    ]
 
 
 async def test_a_server_that_shuts_down_ends_the_run() -> None:

@@ -57,6 +57,9 @@ def collect(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The recording, as JSON lines.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a recording.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run of the same options.")
+    ] = False,
     timeout_s: Annotated[
         float | None, typer.Option(min=0.001, help="What a step may take, in seconds.")
     ] = None,
@@ -84,6 +87,7 @@ def collect(
                 seed=seed,
                 out=out,
                 overwrite=overwrite,
+                resume=resume,
                 client_cls=load_object(client) if client else None,
                 batched=batched or None,
                 timeout_s=timeout_s,

@@ -1,0 +1,65 @@
+"""Manifest: what a recording's run was asked for, so that only the same run resumes it.
+
+Lies beside the recording, as `<recording>.manifest`, from the run's first moment. Knows nothing of
+episodes (format.py) and of how they are written (recorder.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from openenv.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+SUFFIX = ".manifest"
+
+
+class Manifest(msgspec.Struct):
+    """What decides what an episode of the run is; how many there are may grow."""
+
+    version: int
+    seed: int | None
+    max_turns: int | None
+    reset_options: dict[str, Any]
+
+
+def manifest_path(recording: str | PathLike[str]) -> Path:
+    """Return where the manifest of a recording lies."""
+    path = Path(recording)
+    return path.with_name(path.name + SUFFIX)
+
+
+def write(recording: str | PathLike[str], manifest: Manifest) -> None:
+    """Write the manifest of a run that begins. Raises ConfigurationError."""
+    path = manifest_path(recording)
+    try:
+        path.write_bytes(msgspec.json.encode(manifest) + b"\n")
+    except (OSError, TypeError) as error:
+        raise ConfigurationError(f"cannot write {path}: {error}") from error
+
+
+def check(recording: str | PathLike[str], manifest: Manifest) -> None:
+    """Raise ConfigurationError unless the recording is of a run like this one."""
+    path = manifest_path(recording)
+    try:
+        before = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"cannot resume {recording}: its manifest cannot be read ({error}); "
+            "choose another file, or overwrite it"
+        ) from error
+    now = msgspec.json.decode(msgspec.json.encode(manifest), type=Manifest)
+    changed = [
+        f"{name} was {getattr(before, name)!r} and is {getattr(now, name)!r}"
+        for name in Manifest.__struct_fields__
+        if getattr(before, name) != getattr(now, name)
+    ]
+    if changed:
+        raise ConfigurationError(
+            f"cannot resume {recording}, which is of another run: {'; '.join(changed)}"
+        )
