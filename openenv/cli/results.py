@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from openenv.rollout.collect import Collection
+    from openenv.rollout.collection import Collection
 
 
 def show(collection: Collection) -> None:

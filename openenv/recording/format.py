@@ -47,6 +47,14 @@ class Turn(msgspec.Struct, omit_defaults=True, gc=False):
     done: bool
     truncated: bool
     metadata: dict[str, Any] = {}
+    prompt_token_ids: list[int] | None = None
+    "What a language model read; this and the next three as the policy's `Completion` has them."
+    completion_token_ids: list[int] | None = None
+    "What it wrote."
+    logprobs: list[float] | None = None
+    "Natural logarithms of the probabilities of what it wrote, token by token."
+    loss_mask: list[int] | None = None
+    "1 for each written token that is to be learned from, else 0."
 
 
 class Cause(msgspec.Struct, omit_defaults=True):
@@ -78,6 +86,8 @@ class Episode(msgspec.Struct, omit_defaults=True):
     "What the last step, or reset if there was none, showed."
     error: Cause | None = None
     "Set if and only if `ended` is failed."
+    attempts: int = 1
+    "How often it was begun; all but the last time its environment failed."
 
 
 _decoder = msgspec.json.Decoder(type=dict[str, Any])

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openenv.client.env import EnvClient
 from openenv.errors import (
+    TABLE,
     ConfigurationError,
     ConnectError,
     ConnectionLost,
@@ -26,18 +27,20 @@ from openenv.errors import (
     ServerClosing,
     SessionCapacityError,
 )
-from openenv.recording.format import VERSION, Cause, Episode, Turn, read
+from openenv.recording.format import VERSION, Cause, Episode, Turn
 from openenv.recording.manifest import Manifest
 from openenv.recording.recorder import Recorder, open_recorder
-from openenv.rollout.policy import PolicyFailed, acting
+from openenv.rollout.collection import Collection
+from openenv.rollout.policy import Completion, PolicyFailed, acting
 from openenv.rollout.progress import Tally, progress_bar
 from openenv.rollout.source import open_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from os import PathLike
 
     from openenv.client.pool import Pool
+    from openenv.models import StepResult
     from openenv.rollout.policy import Policy
 
 logger = logging.getLogger("openenv.rollout")
@@ -48,41 +51,10 @@ POLICY_FAILED = "POLICY_FAILED"
 SERVER_GONE = (ConnectionLost, ConnectError, ServerClosing)
 "Errors that end the run: no episode can be played after them."
 
+FAULTS = frozenset(code for code, cls in TABLE.items() if issubclass(cls, EnvironmentFault))
+"Codes of episodes that another environment may play better."
+
 _MASK = 2**64 - 1
-
-
-@dataclass(frozen=True)
-class Collection:
-    """What a run has done. Iterate over it for the episodes."""
-
-    episodes: int
-    steps: int
-    failures: int
-    causes: dict[str, int]
-    "Error code -> how many episodes failed of it."
-    mean_return: float
-    "Over the episodes that did not fail; NaN if there is none."
-    duration_s: float
-    path: Path | None = None
-    "The recording; None if the episodes were kept in memory."
-    kept: list[Episode] = field(default_factory=list, repr=False)
-    resumed: int = 0
-    "How many of the episodes an earlier run had recorded."
-    resumed_steps: int = 0
-
-    @property
-    def episodes_per_s(self) -> float:
-        """How many episodes this run ended per second."""
-        return (self.episodes - self.resumed) / self.duration_s
-
-    @property
-    def steps_per_s(self) -> float:
-        """How many steps this run made per second."""
-        return (self.steps - self.resumed_steps) / self.duration_s
-
-    def __iter__(self) -> Iterator[Episode]:
-        """Yield the episodes: by number from memory, in the order of their ends from the file."""
-        return iter(self.kept) if self.path is None else read(self.path)
 
 
 async def collect(
@@ -101,6 +73,7 @@ async def collect(
     progress: bool | None = None,
     connections: int = 2,
     timeout_s: float | None = None,
+    retries: int = 0,
     reset_options: Mapping[str, Any] | None = None,
 ) -> Collection:
     """Play episodes, `concurrency` of them at once, and record each when it ends.
@@ -115,12 +88,12 @@ async def collect(
     there, so that each episode is recorded once. `progress` None shows a bar on a terminal.
 
     An episode that the environment, the policy or a timeout ends is recorded as failed, and the
-    others go on. Raises ConnectionLost, ConnectError or ServerClosing when the server is gone;
-    whatever ends the run early, the episodes that ended before are in the recording's part.
+    others go on; what the environment has ended is first begun anew, up to `retries` times. Raises
+    ConnectionLost, ConnectError or ServerClosing when the server is gone; whatever ends the run
+    early, the episodes that ended before are in the recording's part.
     """
-    terms = _Terms(
-        episodes, concurrency, max_turns, seed, timeout_s, client_cls, dict(reset_options or {})
-    )
+    options = dict(reset_options or {})
+    terms = _Terms(episodes, concurrency, max_turns, seed, timeout_s, client_cls, retries, options)
     async with AsyncExitStack() as stack:
         recorder = None
         if out is not None:
@@ -159,6 +132,7 @@ class _Terms:
     seed: int | None
     timeout_s: float | None
     client_cls: type[EnvClient[Any, Any, Any]] | None
+    retries: int
     reset_options: dict[str, Any]
 
     def __post_init__(self) -> None:
@@ -187,7 +161,8 @@ class _Run:
         self._recorded: set[int] = set()
         "Episodes that are not to be played again."
         self._returned: list[int] = []
-        "Episodes that were taken but could not begin."
+        "Episodes that were taken but could not begin, or are to begin again."
+        self._attempts: Counter[int] = Counter()
         self._waiting: set[asyncio.Task[Any]] = set()
         "Workers that have no session yet."
         self._playing = 0
@@ -260,6 +235,8 @@ class _Run:
             while self._has_more:
                 index = self._take()
                 episode = await self._play(client, index)
+                if self._tries_again(episode):
+                    return
                 self._finish(episode)
                 if episode.error is not None and episode.error.code == RequestTimeout.code:
                     # The server may still be at it; another session need not wait for that.
@@ -271,6 +248,20 @@ class _Run:
         finally:
             self._playing -= 1
             await _close(client)
+
+    def _tries_again(self, episode: Episode) -> bool:
+        """Return an episode that its environment has failed to those that are to be played."""
+        self._attempts[episode.episode] += 1
+        episode.attempts = self._attempts[episode.episode]
+        if (
+            episode.error is None
+            or episode.error.code not in FAULTS
+            or episode.attempts > self._terms.retries
+        ):
+            del self._attempts[episode.episode]
+            return False
+        self._returned.append(episode.episode)
+        return True
 
     async def _open(self, pool: Pool) -> EnvClient[Any, Any, Any]:
         worker = asyncio.current_task()
@@ -325,18 +316,10 @@ class _Run:
             episode.final_observation = result.observation
             while not (result.done or result.truncated) and len(turns) != terms.max_turns:
                 observation = result.observation
-                action = await act(observation)
+                answer = await act(observation)
+                action = answer.action if type(answer) is Completion else answer
                 result = await client.step(action, terms.timeout_s)
-                turns.append(
-                    Turn(
-                        observation,
-                        action,
-                        result.reward,
-                        result.done,
-                        result.truncated,
-                        result.metadata,
-                    )
-                )
+                turns.append(_turn(observation, answer, result))
                 self.tally.steps += 1
                 episode.final_observation = result.observation
             ended = "done" if result.done else "truncated" if result.truncated else "max_turns"
@@ -379,7 +362,16 @@ class _Run:
         if self._has_more:
             episode = self._begin(self._take())
             self._fail(episode, error, error.code)
-            self._finish(episode)
+            if not self._tries_again(episode):
+                self._finish(episode)
+
+
+def _turn(observation: Any, answer: Any, result: StepResult[Any]) -> Turn:
+    outcome = (result.reward, result.done, result.truncated, result.metadata)
+    if type(answer) is not Completion:
+        return Turn(observation, answer, *outcome)
+    tokens = (answer.completion_token_ids, answer.logprobs, answer.loss_mask)
+    return Turn(observation, answer.action, *outcome, answer.prompt_token_ids, *tokens)
 
 
 async def _close(client: EnvClient[Any, Any, Any]) -> None:

@@ -8,13 +8,37 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 Policy = Any
-"A callable from observation to action, or from observations to actions; async or not."
+"From observation to action (or `Completion`), or, batched, from list to list; async or not."
+
+
+@dataclass
+class Completion:
+    """An action with the tokens that a language model made it of, for training on the recording.
+
+    Raises ValueError unless `logprobs` and `loss_mask` have a value for each completion token.
+    """
+
+    action: Any
+    prompt_token_ids: list[int] | None = None
+    completion_token_ids: list[int] | None = None
+    logprobs: list[float] | None = None
+    "Natural logarithms."
+    loss_mask: list[int] | None = None
+    "1 for each completion token that is to be learned from, else 0."
+
+    def __post_init__(self) -> None:
+        written = len(self.completion_token_ids or ())
+        for name in ("logprobs", "loss_mask"):
+            values = getattr(self, name)
+            if values is not None and len(values) != written:
+                raise ValueError(f"{len(values)} {name} for {written} completion_token_ids")
 
 
 class PolicyFailed(Exception):

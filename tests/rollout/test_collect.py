@@ -26,7 +26,8 @@ from openenv.errors import (
 )
 from openenv.models import State
 from openenv.recording import read
-from openenv.rollout.collect import Collection, collect, episode_seed
+from openenv.rollout.collect import collect, episode_seed
+from openenv.rollout.collection import Collection
 from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
 from tests.environments import Add, AsyncCounter, Counter, ThreadCounter, Total

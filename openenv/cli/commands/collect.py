@@ -60,6 +60,9 @@ def collect(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run of the same options.")
     ] = False,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often to begin an episode anew whose environment fails.")
+    ] = 0,
     timeout_s: Annotated[
         float | None, typer.Option(min=0.001, help="What a step may take, in seconds.")
     ] = None,
@@ -88,6 +91,7 @@ def collect(
                 out=out,
                 overwrite=overwrite,
                 resume=resume,
+                retries=retries,
                 client_cls=load_object(client) if client else None,
                 batched=batched or None,
                 timeout_s=timeout_s,

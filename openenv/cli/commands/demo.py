@@ -20,7 +20,7 @@ from openenv.rollout.collect import collect
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from openenv.rollout.collect import Collection
+    from openenv.rollout.collection import Collection
 
 OUT = Path("openenv-demo/episodes.jsonl")
 TURNS = 10
