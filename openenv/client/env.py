@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, get_args, get_or
 
 from openenv.client.connection import Connection
 from openenv.client.session import RemoteSession
-from openenv.client.websocket import http_url
+from openenv.client.websocket import http_url, unix_path
 from openenv.codec import Codec, codec_for, decode_any
 from openenv.errors import ConfigurationError, OpenEnvError, from_wire
 from openenv.models import ActT, ObsT, StateT, StepResult
@@ -99,8 +99,8 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
 
     @property
     def base_url(self) -> str:
-        """The server's URL as http(s)."""
-        return http_url(self._base_url)
+        """The server's URL, as http(s) unless it is a Unix domain socket's."""
+        return self._base_url if unix_path(self._base_url) else http_url(self._base_url)
 
     @property
     def session_token(self) -> str | None:

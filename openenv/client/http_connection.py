@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from openenv.client.http_bodies import decode_result, decode_token, encode, error_of
-from openenv.client.websocket import LOOPBACK, http_url
+from openenv.client.websocket import LOOPBACK, http_url, unix_path
 from openenv.errors import (
     ConfigurationError,
     ConnectError,
@@ -107,13 +107,14 @@ class HttpConnection:
         if self._http is not None:
             self._check_loop(loop)
             return
-        self._url = http_url(self._url)
+        base_url, socket_path = http_url(self._url), unix_path(self._url)
         http = httpx.AsyncClient(
-            base_url=self._url,
+            transport=httpx.AsyncHTTPTransport(uds=socket_path) if socket_path else None,
+            base_url=base_url,
             headers=self._headers,
             timeout=httpx.Timeout(None, connect=self._connect_timeout_s),
             # A proxy for the outside must not be asked for servers on this machine.
-            trust_env=urlsplit(self._url).hostname not in LOOPBACK,
+            trust_env=urlsplit(base_url).hostname not in LOOPBACK,
         )
         try:
             async with asyncio.timeout(self._connect_timeout_s):

@@ -27,10 +27,15 @@ class Dialed(NamedTuple):
     subprotocol: str | None
 
 
+def unix_path(url: str) -> str | None:
+    """Return the path of the Unix domain socket that a URL like `unix:/run/openenv.sock` names."""
+    return url.removeprefix("unix:").removeprefix("//") if url.startswith("unix:") else None
+
+
 def http_url(url: str) -> str:
     """Return the base URL of a server as http(s), without a trailing slash.
 
-    Raises ConfigurationError.
+    Behind a Unix domain socket every server is localhost. Raises ConfigurationError.
     """
     scheme, host, path = _split(url)
     return urlunsplit(({"ws": "http", "wss": "https"}[scheme], host, path, "", ""))
@@ -65,11 +70,17 @@ async def dial(
         max_message_bytes=max_message_bytes,
         headers=headers,
         is_local=urlsplit(target).hostname in LOOPBACK,
+        unix_path=unix_path(url),
     )
     return Dialed(channel, subprotocol)
 
 
 def _split(url: str) -> tuple[str, str, str]:
+    path = unix_path(url)
+    if path is not None:
+        if not path:
+            raise ConfigurationError(f"{url!r} names no socket: write it like unix:/run/env.sock")
+        return "ws", "localhost", ""
     parts = urlsplit(url if "://" in url else f"ws://{url}")
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None or not parts.netloc:

@@ -155,11 +155,14 @@ async def open_channel(
     max_message_bytes: int,
     headers: Mapping[str, str] | None,
     is_local: bool,
+    unix_path: str | None = None,
 ) -> tuple[WebSocketChannel, str | None]:
     """Connect to `target`; return the channel and the subprotocol that the server chose.
 
-    Raises ConnectError, ConfigurationError; their texts name `url`.
+    With `unix_path` the socket is that one, and `target` only what is asked of it. Raises
+    ConnectError, ConfigurationError; their texts name `url`.
     """
+    unix: dict[str, Any] = {} if unix_path is None else {"unix": True, "path": unix_path}
     try:
         channel = await connect(
             target,
@@ -172,6 +175,7 @@ async def open_channel(
             additional_headers=headers,
             # A proxy for the outside must not be asked for servers on this machine.
             proxy=None if is_local else True,
+            **unix,
         )
     except (OSError, InvalidHandshake, TimeoutError) as error:
         raise ConnectError(f"no openenv server answers at {url}: {error}") from error

@@ -2,7 +2,9 @@
 
 import json
 import re
+import socket
 import urllib.request
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.error import HTTPError, URLError
@@ -13,7 +15,7 @@ import typer
 from openenv.cli.commands.serve import load_app
 from openenv.cli.results import show
 from openenv.cli.running import Debug, log_to_stderr, reporting, run
-from openenv.client.websocket import http_url
+from openenv.client.websocket import http_url, unix_path
 from openenv.errors import ConfigurationError, ConnectError
 from openenv.rollout.collect import collect as collect_episodes
 from openenv.rollout.sampler import ActionSampler
@@ -21,7 +23,7 @@ from openenv.server.serve import registry_of
 from openenv.server.target import load_object
 
 SCHEMA_TIMEOUT_S = 10.0
-_URL = re.compile(r"\w+://.*|[\w.-]+:\d+")
+_URL = re.compile(r"\w+://.*|unix:.*|[\w.-]+:\d+")
 
 
 def collect(
@@ -111,7 +113,9 @@ def _action_schema(source: Any) -> dict[str, Any]:
     url = f"{http_url(source)}/schema"
     # A proxy for the outside must not be asked for servers on this machine.
     is_local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-    handlers = [urllib.request.ProxyHandler({})] if is_local else []
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})] * is_local
+    if socket_path := unix_path(source):
+        handlers.append(_UnixHandler(socket_path))
     try:
         with urllib.request.build_opener(*handlers).open(url, timeout=SCHEMA_TIMEOUT_S) as reply:
             return json.load(reply)["action"]  # type: ignore[no-any-return]
@@ -125,3 +129,21 @@ def _action_schema(source: Any) -> dict[str, Any]:
         raise ConnectError(f"no openenv server answers at {source}: {why}") from error
     except (ValueError, LookupError, TypeError) as error:
         raise ConfigurationError(f"{url} holds no schema of actions: give a --policy") from error
+
+
+class _UnixHandler(urllib.request.HTTPHandler):
+    """Sends requests to a Unix domain socket, whatever their host."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(self._connect, request)  # type: ignore[arg-type]  # what it calls
+
+    def _connect(self, host: str, timeout: float) -> HTTPConnection:
+        connection = HTTPConnection(host)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(timeout)
+        connection.sock.connect(self._path)
+        return connection
