@@ -70,3 +70,10 @@ async def test_a_socket_that_is_not_there_is_a_connect_error(client: Any, tmp_pa
 async def test_a_url_without_a_path_is_said_to_be_wrong() -> None:
     with pytest.raises(ConfigurationError, match=r"unix:/run"):
         await CounterEnv("unix:").connect()
+
+
+def test_a_command_names_the_socket_that_is_not_there(tmp_path: Path) -> None:
+    run = run_openenv("collect", f"unix:{tmp_path}/none.sock")
+    assert run.returncode == 1
+    [line] = run.stderr.splitlines()
+    assert "none.sock" in line

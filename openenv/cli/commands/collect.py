@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import urllib.request
+from functools import partial
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Annotated, Any
@@ -139,11 +140,15 @@ class _UnixHandler(urllib.request.HTTPHandler):
         self._path = path
 
     def http_open(self, request: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(self._connect, request)  # type: ignore[arg-type]  # what it calls
+        return self.do_open(partial(_UnixConnection, self._path), request)
 
-    def _connect(self, host: str, timeout: float) -> HTTPConnection:
-        connection = HTTPConnection(host)
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(timeout)
-        connection.sock.connect(self._path)
-        return connection
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: str, host: str, timeout: float) -> None:
+        super().__init__(host, timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
