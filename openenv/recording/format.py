@@ -4,15 +4,13 @@ A recording is UTF-8 text, one JSON object (an `Episode`) per line, in the order
 episodes ended. Where a key is absent its value is the default of the field below; readers ignore
 keys that they do not know. Arrays are in their JSON form (`openenv.arrays`); a number that is not
 finite is one of the strings "NaN", "Infinity" and "-Infinity". docs/reference/recording.md has the
-same in prose. recorder.py decides when and where lines are written.
+same in prose. lines.py says how lines lie in a file, recorder.py when they are written.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -22,12 +20,11 @@ from openenv.codec import codec_for
 from openenv.errors import PayloadError
 from openenv.models import Reward
 from openenv.protocol.wire import JSON
+from openenv.recording.lines import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
-
-logger = logging.getLogger("openenv.recording")
 
 VERSION = 1
 
@@ -112,18 +109,11 @@ def read(path: str | PathLike[str]) -> Iterator[Episode]:
     """Yield the episodes of a recording in the order in which they ended.
 
     A last line that was cut is left out, with a warning in the log. Observations and actions are
-    plain data; their arrays are arrays again. Raises PayloadError for a line that is no episode.
+    plain data; their arrays are arrays again. Raises PayloadError for a line that is no episode,
+    and ConfigurationError if the file is compressed and zstandard is missing.
     """
-    with Path(path).open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                logger.warning(
-                    "%s is cut: its last %d bytes are no whole episode and are left out",
-                    path,
-                    len(line),
-                )
-                return
-            yield decode(line, f"{path}:{number}")
+    for number, line in enumerate(read_lines(path), 1):
+        yield decode(line, f"{path}:{number}")
 
 
 def decode(line: bytes, where: str = "the line") -> Episode:

@@ -2,7 +2,8 @@
 
 Lines go to `<path>.part`, each in one piece and handed to the operating system before the next; a
 run that comes to its end renames that to `<path>`. So `<path>` is always a whole run, and what is
-left of one that was killed lies beside it, readable to its last whole line (`format.read`).
+left of one that was killed lies beside it, readable to its last whole line (`format.read`). A path
+that ends in `.zst` is compressed (lines.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from openenv.errors import ConfigurationError
 from openenv.recording.format import Episode, encode, read
+from openenv.recording.lines import is_packed, packer, whole_bytes
 from openenv.recording.manifest import check, manifest_path, write
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Recorder:
         self.episodes = 0
         "How many are in the file."
         self._size_bytes = 0
+        self._pack = packer(path)
         if not (overwrite or resume):
             self._check_free()
         try:
@@ -72,24 +75,26 @@ class Recorder:
 
     def _take_over(self) -> None:
         """Make what there is the part, without the line that was being written when it ended."""
-        if self.path.exists():
-            if self.part.exists():
-                raise ConfigurationError(
-                    f"{self.path} and {self.part} both exist: move one of them away"
-                )
-            self.path.replace(self.part)
-        if not self.part.exists():
+        if self.path.exists() and self.part.exists():
+            raise ConfigurationError(
+                f"{self.path} and {self.part} both exist: move one of them away"
+            )
+        begun = self.path if self.path.exists() else self.part
+        if not begun.exists():
             return
-        with self.part.open("r+b") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    self._size_bytes += len(line)
-            file.truncate(self._size_bytes)
+        if begun.stat().st_size and is_packed(begun) != (self._pack is not bytes):
+            raise ConfigurationError(
+                f"{begun} is not what its name says: compressed if and only if it ends in .zst"
+            )
+        self._size_bytes = whole_bytes(begun)
+        if begun is self.path:
+            begun.replace(self.part)
+        os.truncate(self.part, self._size_bytes)
 
     def write(self, episode: Episode) -> None:
         """Append an episode. Raises PayloadError, OSError."""
-        line = encode(episode)
-        left = memoryview(line)
+        packed = self._pack(encode(episode))
+        left = memoryview(packed)
         try:
             while left:
                 left = left[self._file.write(left) :]
@@ -97,7 +102,7 @@ class Recorder:
             self._file.seek(self._size_bytes)
             self._file.truncate()
             raise
-        self._size_bytes += len(line)
+        self._size_bytes += len(packed)
         self.episodes += 1
 
     def finish(self) -> None:
