@@ -181,9 +181,9 @@ async def _converse(link: SessionLink, channel: FrameChannel) -> None:
 
     What a direct channel's messages ask for is mostly answered before they would get here.
     """
-    writer = asyncio.get_running_loop().create_task(link.write(), name="openenv-writer")
+    writer = asyncio.get_running_loop().create_task(link.write(channel), name="openenv-writer")
     try:
-        await link.flush()
+        await link.flush(channel)
         if isinstance(channel, DirectChannel):
             channel.listen(partial(link.answer, channel))
         while True:
@@ -192,11 +192,11 @@ async def _converse(link: SessionLink, channel: FrameChannel) -> None:
                 return
             if link.is_ended:
                 # A refused client has asked all the same: now it reads why it was refused.
-                await link.flush()
+                await link.flush(channel)
                 await channel.aclose(CLOSE_NORMAL)
                 return
             link.handle(data)
-            await link.flush()
+            await link.flush(channel)
             await link.until_flushed(channel)
     finally:
         writer.cancel()

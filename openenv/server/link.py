@@ -274,14 +274,14 @@ class SessionLink:
         if not self._is_handling and not self._is_wake_scheduled:
             self._schedule_flush()
 
-    async def flush(self) -> None:
+    async def flush(self, channel: FrameChannel) -> None:
         """Send what is ready: everything in as few messages as its size allows.
 
         One sender at a time keeps the order. A channel that is taken over in between gets nothing
-        more: what was numbered for it is in the greeting on the newer one.
+        more: what was numbered for it is in the greeting on the newer one. So whoever serves the
+        older one never writes to the newer: fenced in the middle of that, it would lose messages.
         """
-        channel = self.channel
-        if channel is None or self._is_greeting or self._flushing is channel:
+        if self.channel is not channel or self._is_greeting or self._flushing is channel:
             return
         self._flushing = channel
         self._flushed.clear()
@@ -324,13 +324,15 @@ class SessionLink:
             # The reader notices too, and detaches.
             return
 
-    async def write(self) -> None:
-        """Flush what had to wait; runs as long as its socket."""
+    async def write(self, channel: FrameChannel) -> None:
+        """Flush what had to wait; runs as long as its socket, or until that is taken over."""
         while True:
             await self._writable.wait()
+            if self.channel is not channel:
+                return
             self._writable.clear()
             self._is_wake_scheduled = False
-            await self.flush()
+            await self.flush(channel)
 
     def _ready(self) -> list[Data]:
         """Return the next messages to send, the last of all one that only acknowledges."""

@@ -9,12 +9,13 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from openenv.channel import ChannelClosed, memory_pair
+from openenv.channel import ChannelClosed, MemoryChannel, memory_pair
 from openenv.environment import Environment
 from openenv.models import State
 from openenv.protocol.frames import SUBPROTOCOL_MSGPACK
 from openenv.server.config import ServerConfig
 from openenv.server.connection import serve_channel
+from tests.environments import ThreadCounter
 from tests.interaction.worlds import World, world
 
 REPLY_BYTES = 6_000_000
@@ -115,6 +116,55 @@ async def test_a_link_is_taken_over_from_a_blocked_socket_without_losing_a_reply
         assert [reply[2]["count"] for reply in replies] == list(range(1, 7))
         await new.send(["step", 9, 1, {"bytes": 1}])
         assert [reply[2]["count"] for reply in await new.read(1)] == [7]
+
+
+class Dead(MemoryChannel):
+    """A fake of a socket that is dead without anybody knowing: closing it takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_closed = asyncio.Event()
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        await self.is_closed.wait()
+
+
+async def test_who_serves_a_dead_socket_loses_nothing_of_the_newer_one_when_it_ends() -> None:
+    async with world("memory", ThreadCounter) as one, asyncio.timeout(10):
+        old, dead, new, slow = MemoryChannel(), Dead(), MemoryChannel(), MemoryChannel(bound=1)
+        old.other, dead.other, new.other, slow.other = dead, old, slow, new
+
+        def serve(channel: MemoryChannel) -> asyncio.Task[None]:
+            return asyncio.create_task(serve_channel(one.registry, channel, SUBPROTOCOL_MSGPACK))
+
+        older = serve(dead)
+        await old.send(encode(["hello", 1, None, 0]))
+        token = decode(await old.receive())[2]
+        await old.send(encode([0, [["open", 1, 1], ["reset", 2, 1]]]))
+        link = one.registry.links[token]
+        received, replies = 0, 0
+        while replies < 2:
+            received, replies = received + 1, replies + len(decode(await old.receive())[1])
+
+        newer = serve(slow)
+        await new.send(encode(["hello", 1, token, received]))
+        assert decode(await new.receive())[3] is True
+        # The first reply is one more than the client reads, so that the second has to wait.
+        await new.send(encode([received, [["step", 3, 1, {"amount": 1}]]]))
+        while not len(new._inbox):
+            await asyncio.sleep(0)
+        await new.send(encode([received, [["step", 4, 1, {"amount": 1}]]]))
+        while not link.has_unsent:
+            await asyncio.sleep(0)
+        dead.is_closed.set()
+        await older
+        await new.send(encode([received, [["step", 5, 1, {"amount": 1}]]]))
+        results: list[Any] = []
+        while len(results) < 3:
+            results += decode(await new.receive())[1]
+        assert [(reply[1], reply[2]["total"]) for reply in results] == [(3, 1), (4, 2), (5, 3)]
+        await new.aclose()
+        await newer
 
 
 async def test_who_never_reads_and_never_acknowledges_is_ended_within_its_bound() -> None:
