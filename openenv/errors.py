@@ -44,6 +44,8 @@ class OpenEnvError(Exception):
     retryable: ClassVar[bool] = False
     fields: ClassVar[tuple[str, ...]] = ()
     "Names of the constructor's data, which are also the keys of `details` on the wire."
+    env_ids: tuple[int, ...] = ()
+    "Which sessions of a vector have failed, if a call for many of them has raised this."
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from openenv.client.connection import Dial
+    from openenv.client.vector import VectorClient
 
 ClientT = TypeVar("ClientT", bound=EnvClient[Any, Any, Any])
 
@@ -66,6 +67,8 @@ class Pool:
             for _ in range(connections)
         ]
         self._is_multiplexed = True
+        self.is_open = False
+        "Whether it has been entered, and not been left."
         self._clients: set[EnvClient[Any, Any, Any]] = set()
 
     async def __aenter__(self) -> Self:
@@ -78,10 +81,12 @@ class Pool:
         else:
             # The socket of a legacy server is a session, and takes a slot.
             await first.aclose()
+        self.is_open = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the connections, and with them every session that is still open."""
+        self.is_open = False
         for client in self._clients:
             await client.close()
         for connection in self._connections:
@@ -106,6 +111,28 @@ class Pool:
             self._clients.add(client)
         await client._session.open(wait_s)
         return client
+
+    def vector(
+        self,
+        num_envs: int,
+        client_cls: type[EnvClient[Any, Any, Any]] | None = None,
+        **options: Any,
+    ) -> VectorClient:
+        """Return a vector of that many sessions, which `async with` or its first `reset` opens.
+
+        `autoreset_mode` is one of Gymnasium's, NEXT_STEP by default. `action` says what becomes of
+        the values in an array of actions: the name of the field that they go into, unless the
+        action has only one, or a function that makes an action of one. `stack=False` gives
+        observations as a list. `wait_s` is how long each session queues for a slot, `label` is
+        theirs. Needs numpy.
+        """
+        try:
+            from openenv.client.vector import VectorClient  # noqa: PLC0415 - imports numpy
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"a vector needs {error.name}: pip install 'openenv[tensor]'"
+            ) from error
+        return VectorClient(self, num_envs, client_cls or GenericEnvClient, **options)
 
     async def step_many(
         self,
