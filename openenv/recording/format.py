@@ -52,6 +52,10 @@ class Turn(msgspec.Struct, omit_defaults=True, gc=False):
     "Natural logarithms of the probabilities of what it wrote, token by token."
     loss_mask: list[int] | None = None
     "1 for each written token that is to be learned from, else 0."
+    latency_s: float | None = None
+    "How long the step took, as the client saw it."
+    policy_s: float | None = None
+    "How long the policy took before, the wait for its earlier calls included."
 
 
 class Cause(msgspec.Struct, omit_defaults=True):
@@ -84,7 +88,9 @@ class Episode(msgspec.Struct, omit_defaults=True):
     error: Cause | None = None
     "Set if and only if `ended` is failed."
     attempts: int = 1
-    "How often it was begun; all but the last time its environment failed."
+    "How often it was begun; all but the last time its environment failed or its session was lost."
+    reset_latency_s: float | None = None
+    "How long the last reset took, as the client saw it."
 
 
 _decoder = msgspec.json.Decoder(type=dict[str, Any])

@@ -1,23 +1,23 @@
 """collect: play many episodes at once and keep what happened.
 
-Owns the order of the run: which episode is played in which session, what its seed is, what becomes
-of one that fails. Where sessions come from is source.py's affair, how a policy is called
-policy.py's, what a record holds openenv.recording's.
+Owns the order of the run: which episode is played in which session, what becomes of one that fails,
+and what if the server is gone. How one is played is player.py's affair, where sessions come from
+source.py's, how a policy is called policy.py's, what a record holds openenv.recording's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import random
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openenv.client.env import EnvClient
+from openenv.client.pool import Pool
 from openenv.errors import (
-    TABLE,
     ConfigurationError,
     ConnectError,
     ConnectionLost,
@@ -26,35 +26,36 @@ from openenv.errors import (
     RequestTimeout,
     ServerClosing,
     SessionCapacityError,
+    SessionExpired,
 )
-from openenv.recording.format import VERSION, Cause, Episode, Turn
+from openenv.recording.format import VERSION
 from openenv.recording.manifest import Manifest
 from openenv.recording.recorder import Recorder, open_recorder
 from openenv.rollout.collection import Collection
-from openenv.rollout.policy import Completion, PolicyFailed, acting
+from openenv.rollout.player import POLICY_FAILED, Player, episode_seed
+from openenv.rollout.policy import acting
 from openenv.rollout.progress import Tally, progress_bar
 from openenv.rollout.source import open_pool
+
+__all__ = ["POLICY_FAILED", "collect", "episode_seed"]
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from os import PathLike
 
-    from openenv.client.pool import Pool
-    from openenv.models import StepResult
+    from openenv.recording.format import Episode
     from openenv.rollout.policy import Policy
 
 logger = logging.getLogger("openenv.rollout")
 
-POLICY_FAILED = "POLICY_FAILED"
-"The code of an episode that its policy ended."
-
 SERVER_GONE = (ConnectionLost, ConnectError, ServerClosing)
-"Errors that end the run: no episode can be played after them."
+"Errors that end the run, unless the server comes back."
 
-FAULTS = frozenset(code for code, cls in TABLE.items() if issubclass(cls, EnvironmentFault))
-"Codes of episodes that another environment may play better."
+LOSSES = 5
+"How often an episode may lose its session before it has failed: it may be what ends them."
 
-_MASK = 2**64 - 1
+CAP_S = 1.0
+"The longest between two attempts to reach a server that is gone."
 
 
 async def collect(
@@ -73,6 +74,8 @@ async def collect(
     progress: bool | None = None,
     connections: int = 2,
     timeout_s: float | None = None,
+    policy_timeout_s: float | None = None,
+    server_wait_s: float = 60.0,
     retries: int = 0,
     reset_options: Mapping[str, Any] | None = None,
 ) -> Collection:
@@ -82,18 +85,33 @@ async def collect(
     `policy` turns an observation into an action, or, if `batched`, the list of those that wait into
     a list of actions; it may be async. An episode lasts until the environment says `done` or
     `truncated`, or for `max_turns`. With `seed`, episode i begins with `episode_seed(seed, i)`.
-    `timeout_s` bounds each step and each call of an async policy. `client_cls` types observations
-    and actions; without it they are dicts. `out` is written by a Recorder, and the episodes are not
-    kept in memory; `resume` goes on with what a run of the same seed, turns and options has left
-    there, so that each episode is recorded once. `progress` None shows a bar on a terminal.
+    `timeout_s` bounds each step, `policy_timeout_s` each call of the policy: one that is async is
+    cancelled, any other is then called on a thread, which is left behind. `client_cls` types
+    observations and actions; without it they are dicts. `out` is written by a Recorder, and the
+    episodes are not kept in memory; `resume` goes on with what a run of the same seed, turns and
+    options has left there, so that each episode is recorded once. `progress` None shows a bar on a
+    terminal.
 
     An episode that the environment, the policy or a timeout ends is recorded as failed, and the
-    others go on; what the environment has ended is first begun anew, up to `retries` times. Raises
-    ConnectionLost, ConnectError or ServerClosing when the server is gone; whatever ends the run
-    early, the episodes that ended before are in the recording's part.
+    others go on; what the environment has ended is first begun anew, up to `retries` times. One
+    that loses its session with the server is always begun anew, when the server is back. Raises
+    ConnectionLost, ConnectError or ServerClosing when the server stays away for `server_wait_s`;
+    whatever ends the run early, the episodes that ended before are in the recording's part.
     """
     options = dict(reset_options or {})
-    terms = _Terms(episodes, concurrency, max_turns, seed, timeout_s, client_cls, retries, options)
+    terms = _Terms(
+        episodes=episodes,
+        concurrency=concurrency,
+        max_turns=max_turns,
+        seed=seed,
+        timeout_s=timeout_s,
+        policy_timeout_s=policy_timeout_s,
+        # What lives in this process never comes back.
+        server_wait_s=server_wait_s if isinstance(source, str | Pool) else 0.0,
+        client_cls=client_cls,
+        retries=retries,
+        reset_options=options,
+    )
     async with AsyncExitStack() as stack:
         recorder = None
         if out is not None:
@@ -102,24 +120,13 @@ async def collect(
                 open_recorder(out, manifest, overwrite=overwrite, resume=resume)
             )
         pool = await stack.enter_async_context(open_pool(source, connections, timeout_s))
-        act = await stack.enter_async_context(acting(policy, batched, timeout_s))
+        act = await stack.enter_async_context(acting(policy, batched, policy_timeout_s))
         run = _Run(terms, act, recorder)
         if recorder is not None and resume:
             run.skip(recorder.recorded())
         stack.enter_context(progress_bar(progress, run.tally, episodes))
         await run.play_all(pool)
     return run.result()
-
-
-def episode_seed(seed: int, index: int) -> int:
-    """Return the seed of an episode: from 0 to 2**31 - 1, so that every library takes it.
-
-    The upper 31 bits of output number `index` (from 0) of SplitMix64 seeded with `seed`.
-    """
-    mixed = (seed + (index + 1) * 0x9E3779B97F4A7C15) & _MASK
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
-    return (mixed ^ (mixed >> 31)) >> 33
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,8 @@ class _Terms:
     max_turns: int | None
     seed: int | None
     timeout_s: float | None
+    policy_timeout_s: float | None
+    server_wait_s: float
     client_cls: type[EnvClient[Any, Any, Any]] | None
     retries: int
     reset_options: dict[str, Any]
@@ -140,6 +149,10 @@ class _Terms:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name} must be at least 1, not {value}")
+        for name in ("timeout_s", "policy_timeout_s"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigurationError(f"{name} must be greater than 0, not {value}")
         for name in ("seed", "episode_id"):
             if name in self.reset_options:
                 raise ConfigurationError(f"reset_options holds {name}, which differs by episode")
@@ -153,18 +166,26 @@ class _Run:
     ) -> None:
         self.tally = Tally()
         self._terms = terms
-        self._act = act
+        self._player = Player(
+            act,
+            self.tally,
+            max_turns=terms.max_turns,
+            seed=terms.seed,
+            timeout_s=terms.timeout_s,
+            reset_options=terms.reset_options,
+        )
         self._recorder = recorder
         self._kept: list[Episode] = []
-        self._id_prefix = secrets.token_hex(4)
         self._next = 0
         self._recorded: set[int] = set()
         "Episodes that are not to be played again."
         self._returned: list[int] = []
         "Episodes that were taken but could not begin, or are to begin again."
         self._attempts: Counter[int] = Counter()
+        self._losses: Counter[int] = Counter()
         self._waiting: set[asyncio.Task[Any]] = set()
         "Workers that have no session yet."
+        self._is_server_gone = False
         self._playing = 0
 
     def result(self) -> Collection:
@@ -234,41 +255,58 @@ class _Run:
         try:
             while self._has_more:
                 index = self._take()
-                episode = await self._play(client, index)
-                if self._tries_again(episode):
+                episode, failure = await self._player.play(client, index)
+                if isinstance(failure, SessionCapacityError):
+                    # A server of the published releases refuses only now.
+                    self._returned.append(index)
+                    raise failure
+                if self._tries_again(episode, failure):
                     return
                 self._finish(episode)
-                if episode.error is not None and episode.error.code == RequestTimeout.code:
+                if isinstance(failure, RequestTimeout | SessionExpired | ConnectionLost):
                     # The server may still be at it; another session need not wait for that.
                     return
-        except SessionCapacityError:
-            # A server of the published releases refuses only now.
-            self._returned.append(index)
-            raise
         finally:
             self._playing -= 1
             await _close(client)
 
-    def _tries_again(self, episode: Episode) -> bool:
-        """Return an episode that its environment has failed to those that are to be played."""
-        self._attempts[episode.episode] += 1
-        episode.attempts = self._attempts[episode.episode]
-        if (
-            episode.error is None
-            or episode.error.code not in FAULTS
-            or episode.attempts > self._terms.retries
-        ):
-            del self._attempts[episode.episode]
-            return False
-        self._returned.append(episode.episode)
-        return True
+    def _tries_again(self, episode: Episode, failure: Exception | None) -> bool:
+        """Return an episode that need not be lost to those that are to be played."""
+        index = episode.episode
+        self._attempts[index] += 1
+        episode.attempts = self._attempts[index]
+        if isinstance(failure, (*SERVER_GONE, SessionExpired)):
+            self._losses[index] += 1
+            tries_again = self._losses[index] <= LOSSES
+        else:
+            faults = episode.attempts - self._losses[index]
+            tries_again = isinstance(failure, EnvironmentFault) and faults <= self._terms.retries
+        if tries_again:
+            self._returned.append(index)
+        else:
+            del self._attempts[index], self._losses[index]
+        return tries_again
 
     async def _open(self, pool: Pool) -> EnvClient[Any, Any, Any]:
+        """Open a session, as soon as there is a server. Raises what ends the run."""
         worker = asyncio.current_task()
         assert worker is not None
+        loop = asyncio.get_running_loop()
+        give_up_at_s = loop.time() + self._terms.server_wait_s
         self._waiting.add(worker)
         try:
-            return await pool.session(self._terms.client_cls)
+            while True:
+                try:
+                    client = await pool.session(self._terms.client_cls)
+                    self._is_server_gone = False
+                    return client
+                except SERVER_GONE as error:
+                    if loop.time() >= give_up_at_s:
+                        raise
+                    if not self._is_server_gone:
+                        self._is_server_gone = True
+                        logger.warning("the server is gone (%s): waiting for it", error)
+                    await asyncio.sleep(random.uniform(0, CAP_S))
         finally:
             self._waiting.discard(worker)
 
@@ -295,6 +333,12 @@ class _Run:
             self._recorder.write(episode)
         else:
             self._kept.append(episode)
+        cause = episode.error
+        if cause is not None and cause.code not in self.tally.causes:
+            logger.warning(
+                "episode %d failed (%s, %s): %s; further ones like it are only counted",
+                *(episode.episode, cause.code, cause.type, cause.message),
+            )
         self._count(episode)
 
     def _count(self, episode: Episode) -> None:
@@ -305,73 +349,13 @@ class _Run:
             return
         tally.causes[episode.error.code] += 1
 
-    # ---- episodes
-
-    async def _play(self, client: EnvClient[Any, Any, Any], index: int) -> Episode:
-        terms, act = self._terms, self._act
-        episode = self._begin(index)
-        turns, ended = episode.turns, episode.ended
-        try:
-            result = await client.reset(episode.seed, episode.episode_id, **terms.reset_options)
-            episode.final_observation = result.observation
-            while not (result.done or result.truncated) and len(turns) != terms.max_turns:
-                observation = result.observation
-                answer = await act(observation)
-                action = answer.action if type(answer) is Completion else answer
-                result = await client.step(action, terms.timeout_s)
-                turns.append(_turn(observation, answer, result))
-                self.tally.steps += 1
-                episode.final_observation = result.observation
-            ended = "done" if result.done else "truncated" if result.truncated else "max_turns"
-        except (*SERVER_GONE, SessionCapacityError):
-            raise
-        except OpenEnvError as error:
-            self._fail(episode, error, error.code)
-        except PolicyFailed as error:
-            self._fail(episode, error, POLICY_FAILED)
-        episode.ended = ended
-        episode.length = len(turns)
-        episode.return_ = sum((turn.reward or 0.0 for turn in turns), 0.0)
-        return episode
-
-    def _begin(self, index: int) -> Episode:
-        seed = self._terms.seed
-        return Episode(
-            version=VERSION,
-            episode=index,
-            episode_id=f"{self._id_prefix}-{index}",
-            seed=None if seed is None else episode_seed(seed, index),
-            turns=[],
-            return_=0.0,
-            length=0,
-            ended="failed",
-        )
-
-    def _fail(self, episode: Episode, error: Exception, code: str) -> None:
-        kind = getattr(error, "remote_type", None) or type(error).__name__
-        episode.error = Cause(code, str(error), kind)
-        if code not in self.tally.causes:
-            logger.warning(
-                "episode %d failed (%s, %s): %s; further ones like it are only counted",
-                *(episode.episode, code, kind, error),
-            )
-        logger.debug("episode %d failed", episode.episode, exc_info=error)
-
     def _take_fault(self, error: EnvironmentFault) -> None:
         """Count an episode whose environment could not even be made."""
         if self._has_more:
-            episode = self._begin(self._take())
-            self._fail(episode, error, error.code)
-            if not self._tries_again(episode):
+            episode = self._player.begin(self._take())
+            self._player.fail(episode, error, error.code)
+            if not self._tries_again(episode, error):
                 self._finish(episode)
-
-
-def _turn(observation: Any, answer: Any, result: StepResult[Any]) -> Turn:
-    outcome = (result.reward, result.done, result.truncated, result.metadata)
-    if type(answer) is not Completion:
-        return Turn(observation, answer, *outcome)
-    tokens = (answer.completion_token_ids, answer.logprobs, answer.loss_mask)
-    return Turn(observation, answer.action, *outcome, answer.prompt_token_ids, *tokens)
 
 
 async def _close(client: EnvClient[Any, Any, Any]) -> None:

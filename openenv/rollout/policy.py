@@ -7,9 +7,15 @@ all observations that wait at the moment, and calls of it never overlap.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import inspect
+from collections.abc import Mapping, Set
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from openenv.rollout.policy_thread import PolicyThread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,12 +23,21 @@ if TYPE_CHECKING:
 Policy = Any
 "From observation to action (or `Completion`), or, batched, from list to list; async or not."
 
+TOKENS = {
+    "prompt_token_ids": list[int],
+    "completion_token_ids": list[int],
+    "logprobs": list[float],
+    "loss_mask": list[int],
+}
+"What a Completion may hold beside the action."
+
 
 @dataclass
 class Completion:
     """An action with the tokens that a language model made it of, for training on the recording.
 
-    Raises ValueError unless `logprobs` and `loss_mask` have a value for each completion token.
+    Arrays and tensors become lists. Raises ValueError for what is no list of numbers, and unless
+    `logprobs` and `loss_mask` have a value for each completion token.
     """
 
     action: Any
@@ -34,6 +49,15 @@ class Completion:
     "1 for each completion token that is to be learned from, else 0."
 
     def __post_init__(self) -> None:
+        for name, kind in TOKENS.items():
+            values = getattr(self, name)
+            if values is None:
+                continue
+            listed = values.tolist() if hasattr(values, "tolist") else values
+            try:
+                setattr(self, name, msgspec.convert(listed, kind))
+            except msgspec.ValidationError as error:
+                raise ValueError(f"{name} must be a {kind}: {error}") from error
         written = len(self.completion_token_ids or ())
         for name in ("logprobs", "loss_mask"):
             values = getattr(self, name)
@@ -55,19 +79,29 @@ async def acting(
 ) -> AsyncIterator[Callable[[Any], Awaitable[Any]]]:
     """Yield a coroutine function from observation to action; it raises PolicyFailed.
 
-    `batched` None asks the policy's own attribute of that name. `timeout_s` bounds each call of an
-    async policy; a call that blocks the event loop cannot be ended.
+    `batched` None asks the policy's own attribute of that name. `timeout_s` bounds each call: an
+    async policy is cancelled, any other is called on a thread, which is left behind. A policy that
+    blocks the event loop although it is async cannot be ended.
     """
     if batched is None:
         batched = bool(getattr(policy, "batched", False))
-    if not batched:
-        yield _plain_actor(policy, timeout_s)
-        return
-    batcher = Batcher(policy, timeout_s)
-    try:
+    async with AsyncExitStack() as stack:
+        if timeout_s is not None and not _is_async(policy):
+            thread = PolicyThread(policy, timeout_s)
+            stack.callback(thread.stop)
+            policy, timeout_s = _on_thread(thread, timeout_s), None
+        if not batched:
+            yield _plain_actor(policy, timeout_s)
+            return
+        batcher = Batcher(policy, timeout_s)
+        stack.push_async_callback(batcher.stop)
         yield batcher.act
-    finally:
-        await batcher.stop()
+
+
+def _is_async(policy: Policy) -> bool:
+    return inspect.iscoroutinefunction(policy) or inspect.iscoroutinefunction(
+        getattr(policy, "__call__", None)  # noqa: B004 - of an object whose call is async
+    )
 
 
 def _plain_actor(policy: Policy, timeout_s: float | None) -> Callable[[Any], Awaitable[Any]]:
@@ -81,6 +115,14 @@ def _plain_actor(policy: Policy, timeout_s: float | None) -> Callable[[Any], Awa
         return action
 
     return act
+
+
+def _on_thread(thread: PolicyThread, timeout_s: float) -> Callable[[Any], Awaitable[Any]]:
+    async def call(argument: Any) -> Any:
+        answer = await thread.call(argument)
+        return await _within(answer, timeout_s) if hasattr(answer, "__await__") else answer
+
+    return call
 
 
 async def _within(answer: Awaitable[Any], timeout_s: float | None) -> Any:
@@ -135,10 +177,7 @@ class Batcher:
             actions = self._policy([observation for observation, _ in batch])
             if hasattr(actions, "__await__"):
                 actions = await _within(actions, self._timeout_s)
-            if len(actions) != len(batch):
-                raise ValueError(
-                    f"the policy returned {len(actions)} actions for {len(batch)} observations"
-                )
+            _check_count(actions, len(batch))
             for (_, future), action in zip(batch, actions, strict=True):
                 if not future.done():
                     future.set_result(action)
@@ -148,3 +187,11 @@ class Batcher:
                     failure = PolicyFailed(error)
                     failure.__cause__ = error
                     future.set_exception(failure)
+
+
+def _check_count(actions: Any, count: int) -> None:
+    """Raise unless there is an action for each observation, in their order."""
+    if not hasattr(actions, "__len__") or isinstance(actions, str | bytes | Mapping | Set):
+        raise TypeError(f"a batched policy returns a list of actions, not {type(actions).__name__}")
+    if len(actions) != count:
+        raise ValueError(f"the policy returned {len(actions)} actions for {count} observations")

@@ -66,6 +66,10 @@ def test_an_episode_is_one_line_of_json_with_documented_keys() -> None:
         episode(turns=[Turn({"x": None}, None, None, True, True, {"why": "null"})]),
         episode(turns=[Turn("text", [1, "a"], True, False, False)], return_=1),
         episode(turns=[Turn({}, {}, math.inf, False, False)], return_=-math.inf),
+        episode(
+            turns=[Turn({}, {}, 1.0, False, False, latency_s=0.0012, policy_s=0.5)],
+            reset_latency_s=0.25,
+        ),
     ],
 )
 def test_what_is_encoded_is_decoded(recorded: Episode) -> None:

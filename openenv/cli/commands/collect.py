@@ -58,7 +58,9 @@ def collect(
             metavar="MODULE:CLASS", help="The EnvClient whose types to use. Default: dicts."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The recording, as JSON lines.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The recording, as JSON lines; .zst compresses it.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a recording.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run of the same options.")
@@ -69,6 +71,18 @@ def collect(
     timeout_s: Annotated[
         float | None, typer.Option(min=0.001, help="What a step may take, in seconds.")
     ] = None,
+    policy_timeout_s: Annotated[
+        float | None,
+        typer.Option(
+            "--policy-timeout-s",
+            "--policy-timeout",
+            min=0.001,
+            help="What a policy's call may take.",
+        ),
+    ] = None,
+    server_wait_s: Annotated[
+        float, typer.Option(min=0, help="How long to wait for a server that is gone.")
+    ] = 60.0,
     progress: Annotated[bool | None, typer.Option(help="Default: on a terminal.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -98,6 +112,8 @@ def collect(
                 client_cls=load_object(client) if client else None,
                 batched=batched or None,
                 timeout_s=timeout_s,
+                policy_timeout_s=policy_timeout_s,
+                server_wait_s=server_wait_s,
                 progress=progress,
             )
         )

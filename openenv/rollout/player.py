@@ -1,0 +1,138 @@
+"""Player: one episode in a session that it is given, from reset to its end, and what failed it.
+
+Knows nothing of other episodes: which is played where, and again, is collect.py's affair.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import OpenEnvError
+from openenv.recording.format import VERSION, Cause, Episode, Turn
+from openenv.rollout.policy import Completion, PolicyFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from openenv.client.env import EnvClient
+    from openenv.models import StepResult
+    from openenv.rollout.progress import Tally
+
+logger = logging.getLogger("openenv.rollout")
+
+POLICY_FAILED = "POLICY_FAILED"
+"The code of an episode that its policy ended."
+
+DIGITS = 7
+"Of a second: no time is recorded finer than that."
+
+_MASK = 2**64 - 1
+
+
+def episode_seed(seed: int, index: int) -> int:
+    """Return the seed of an episode: from 0 to 2**31 - 1, so that every library takes it.
+
+    The upper 31 bits of output number `index` (from 0) of SplitMix64 seeded with `seed`.
+    """
+    mixed = (seed + (index + 1) * 0x9E3779B97F4A7C15) & _MASK
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
+    return (mixed ^ (mixed >> 31)) >> 33
+
+
+class Player:
+    """Plays episodes of one run. `act` is a policy as `acting` yields it."""
+
+    def __init__(
+        self,
+        act: Callable[[Any], Awaitable[Any]],
+        tally: Tally,
+        *,
+        max_turns: int | None,
+        seed: int | None,
+        timeout_s: float | None,
+        reset_options: Mapping[str, Any],
+    ) -> None:
+        self._act = act
+        self._tally = tally
+        self._max_turns = max_turns
+        self._seed = seed
+        self._timeout_s = timeout_s
+        self._reset_options = reset_options
+        self._id_prefix = secrets.token_hex(4)
+
+    async def play(
+        self, client: EnvClient[Any, Any, Any], index: int
+    ) -> tuple[Episode, Exception | None]:
+        """Return the episode as far as it came, and what ended it early, if anything did."""
+        episode = self.begin(index)
+        failure: Exception | None = None
+        try:
+            result = await self._take_turns(client, episode)
+            episode.ended = (
+                "done" if result.done else "truncated" if result.truncated else "max_turns"
+            )
+        except OpenEnvError as error:
+            failure = error
+            self.fail(episode, error, error.code)
+        except PolicyFailed as error:
+            failure = error
+            self.fail(episode, error, POLICY_FAILED)
+        episode.length = len(episode.turns)
+        episode.return_ = sum((turn.reward or 0.0 for turn in episode.turns), 0.0)
+        return episode, failure
+
+    async def _take_turns(
+        self, client: EnvClient[Any, Any, Any], episode: Episode
+    ) -> StepResult[Any]:
+        act, turns, max_turns, tally = self._act, episode.turns, self._max_turns, self._tally
+        began_s = perf_counter()
+        result = await client.reset(episode.seed, episode.episode_id, **self._reset_options)
+        now_s = perf_counter()
+        episode.reset_latency_s = round(now_s - began_s, DIGITS)
+        episode.final_observation = result.observation
+        while not (result.done or result.truncated) and len(turns) != max_turns:
+            observation, began_s = result.observation, now_s
+            answer = await act(observation)
+            acted_s = perf_counter()
+            action = answer.action if isinstance(answer, Completion) else answer
+            result = await client.step(action, self._timeout_s)
+            now_s = perf_counter()
+            turns.append(_turn(observation, answer, result, now_s - acted_s, acted_s - began_s))
+            tally.steps += 1
+            episode.final_observation = result.observation
+        return result
+
+    def begin(self, index: int) -> Episode:
+        """Return an episode of which nothing is known yet."""
+        return Episode(
+            version=VERSION,
+            episode=index,
+            episode_id=f"{self._id_prefix}-{index}",
+            seed=None if self._seed is None else episode_seed(self._seed, index),
+            turns=[],
+            return_=0.0,
+            length=0,
+            ended="failed",
+        )
+
+    @staticmethod
+    def fail(episode: Episode, error: Exception, code: str) -> None:
+        """Note why the episode failed."""
+        kind = getattr(error, "remote_type", None) or type(error).__name__
+        episode.error = Cause(code, str(error), kind)
+        logger.debug("episode %d failed", episode.episode, exc_info=error)
+
+
+def _turn(
+    observation: Any, answer: Any, result: StepResult[Any], latency_s: float, policy_s: float
+) -> Turn:
+    outcome = (result.reward, result.done, result.truncated, result.metadata)
+    times = (round(latency_s, DIGITS), round(policy_s, DIGITS))
+    if not isinstance(answer, Completion):
+        return Turn(observation, answer, *outcome, None, None, None, None, *times)
+    tokens = (answer.completion_token_ids, answer.logprobs, answer.loss_mask)
+    return Turn(observation, answer.action, *outcome, answer.prompt_token_ids, *tokens, *times)
