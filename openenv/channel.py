@@ -80,8 +80,13 @@ class Inbox:
         return self._closed
 
     def put(self, data: Data) -> None:
-        """Take in one message: the listener's, unless others wait before it."""
-        if self.listener is not None and not self._messages and self._closed is None:
+        """Take in one message: the listener's, unless others wait before it.
+
+        One that comes after the end is dropped: its number would be that of one that was refused.
+        """
+        if self._closed is not None:
+            return
+        if self.listener is not None and not self._messages:
             try:
                 if self.listener(data):
                     return

@@ -30,6 +30,9 @@ logger = logging.getLogger("openenv.server")
 HELLO_TIMEOUT_S = 10.0
 FENCE_S = 1.0
 
+ENDING_CLOSE_CODES = frozenset((CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR, 1007, 1009))
+"Codes after which no client comes back, whichever side has sent them; docs/reference/protocol.md."
+
 CLAIM_EXTENSION = "openenv.claim"
 "The ASGI extension of a server that can give us its socket directly: websocket.py."
 
@@ -106,9 +109,9 @@ async def serve_channel(
             link = await _greet(registry, channel, WIRES[subprotocol])
         await _converse(link, channel)
     except ChannelClosed as closed:
-        # A client that closes normally will not come back; everything else may be an accident.
-        if link is not None and closed.code == CLOSE_NORMAL and link.channel is channel:
-            link.end("its client closed the connection")
+        # Every other code may be an accident.
+        if link is not None and closed.code in ENDING_CLOSE_CODES and link.channel is channel:
+            link.end(f"its connection was closed: {closed}")
     except asyncio.CancelledError:
         if link is None or link.channel is channel:
             raise

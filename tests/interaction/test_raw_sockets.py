@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 
 from openenv.client.env import EnvClient
@@ -88,6 +89,49 @@ async def test_binary_where_text_is_due_is_refused() -> None:
         await socket.send(b"[0, []]\xff")
         with pytest.raises(ConnectionClosed):
             await socket.recv()
+
+
+def masked(opcode: Opcode, payload: bytes) -> bytes:
+    return Frame(opcode, payload).serialize(mask=True)
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"),
+    [
+        (b"\xc2" + masked(Opcode.BINARY, b"\x92\x01\x90")[1:], 1002),
+        (Frame(Opcode.BINARY, b"\x92\x01\x90").serialize(mask=False), 1002),
+        (masked(Opcode.BINARY, b"no message"), 1002),
+        (masked(Opcode.TEXT, b"\xff"), 1007),
+        (masked(Opcode.BINARY, bytes(5000)), 1009),
+        (masked(Opcode.CLOSE, b"\x03\xe8"), 1000),
+    ],
+    ids=["reserved-bit", "unmasked", "no-message", "not-utf8", "too-large", "close"],
+)
+@pytest.mark.parametrize("is_split", [False, True])
+async def test_what_follows_a_refused_frame_is_not_handled_and_the_link_has_ended(
+    refused: bytes, code: int, is_split: bool
+) -> None:
+    async with beside_a_good_client(ws_max_size=4000) as one, raw(one, SUBPROTOCOL_MSGPACK) as odd:
+        await odd.send(msgspec.msgpack.encode(["hello", 1]))
+        token = msgspec.msgpack.decode(await odd.recv())[2]
+        requests = [["open", 1, 1], ["reset", 2, 1]]
+        await odd.send(msgspec.msgpack.encode([0, requests]))
+        await odd.recv()
+        steps = Counter.steps
+        step = masked(Opcode.BINARY, msgspec.msgpack.encode([1, [["step", 3, 1, {"amount": 1}]]]))
+        if is_split:
+            # What has been read of it when its rest comes ends within its header.
+            pong = await odd.ping()
+            odd.transport.write(refused[:3])
+            await pong
+        odd.transport.write((refused[3:] if is_split else refused) + step)
+        with pytest.raises(ConnectionClosed) as caught:
+            await odd.recv()
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == code
+        assert Counter.steps == steps
+        while token in one.registry.links:
+            await asyncio.sleep(0.001)
 
 
 async def test_a_malformed_frame_is_answered_and_its_neighbours_are_served() -> None:
