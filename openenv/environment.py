@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Literal
 
 from openenv.models import ActT, EnvironmentInfo, Observation, ObsT, State, StateT
 
-Execution = Literal["inline", "thread"]
+Execution = Literal["inline", "thread", "process"]
 
 
 class Environment(Generic[ActT, ObsT, StateT]):
@@ -31,8 +31,10 @@ class Environment(Generic[ActT, ObsT, StateT]):
     execution: ClassVar[Execution] = "thread"
     """Where the synchronous methods run.
 
-    "thread" (one of its own per session; may block) or "inline" (on the event loop: an order of
-    magnitude faster, for environments whose step takes microseconds and never blocks).
+    "thread" (one of its own per session; may block), "inline" (on the event loop: an order of
+    magnitude faster, for environments whose step takes microseconds and never blocks), or "process"
+    (in one of the server's worker processes, which has many sessions and runs one call at a time:
+    for environments that compute).
     """
 
     transform: Any = None

@@ -165,7 +165,7 @@ class Peer:
             if len(frames) > 1:
                 self._add_halves(messages, frames)
             else:
-                self._add_refusal(messages, frames[0], _unencodable(frames[0], error))
+                self._add_refusal(messages, frames[0], unencodable(frames[0], error))
             return
         count, size, limit = len(frames), size_bytes(data), self.peer_max_message_bytes
         self.mean_frame_bytes += (size / count - self.mean_frame_bytes) / 8
@@ -188,7 +188,8 @@ class Peer:
         raise NotImplementedError
 
 
-def _unencodable(frame: Frame, error: Exception) -> OpenEnvError:
+def unencodable(frame: Frame, error: Exception) -> OpenEnvError:
+    """Return what is wrong with a frame whose encoding raised this."""
     if isinstance(error, OpenEnvError):
         return error
     return PayloadError(f"the payload of a {type(frame).__name__} cannot be encoded: {error}")

@@ -71,9 +71,10 @@ class EnvironmentCalls:
         )
         own: str = getattr(cls, "execution", "thread")
         self.execution = "await" if self.is_async else execution or own
-        if self.execution not in ("inline", "thread", "await"):
+        if self.execution not in ("inline", "thread", "process", "await"):
             raise ConfigurationError(
-                f"{self.name}.execution is {self.execution!r}: set it to 'inline' or 'thread'"
+                f"{self.name}.execution is {self.execution!r}: set it to 'inline', 'thread' or "
+                "'process'"
             )
         self.is_plain = not self.is_async and not inspect.isgeneratorfunction(step)
         "Whether step is an ordinary function, for which the runner has a shorter way."
@@ -211,6 +212,11 @@ class EnvironmentCalls:
         if self._info is None and not _overrides(self.cls, "get_metadata"):
             self._info = EnvironmentInfo(name=self.name, description=f"{self.name} environment")
         return self._info
+
+    @info.setter
+    def info(self, info: EnvironmentInfo) -> None:
+        """Remember what an environment in another process has said."""
+        self._info = info
 
     def _read_info(self, environment: Any) -> EnvironmentInfo:
         try:

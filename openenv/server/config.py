@@ -12,7 +12,7 @@ from openenv.protocol.frames import BUFFER_BYTES, GRACE_S, MAX_MESSAGE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT_SESSIONS = {"inline": 16_384, "thread": 64, "await": 16_384}
+DEFAULT_SESSIONS = {"inline": 16_384, "thread": 64, "await": 16_384, "process": 1024}
 "How many sessions a class that allows concurrent ones gets by default, by where it runs."
 
 
@@ -23,7 +23,12 @@ class ServerConfig:
     max_concurrent_envs: int | None = None
     "How many sessions at once; None asks the environment class (DEFAULT_SESSIONS)."
     execution: str | None = None
-    "Where environments run, whatever their class says: inline or thread."
+    "Where environments run, whatever their class says: inline, thread or process."
+    workers: int | None = None
+    """How many processes run environments; None: none, or where they run in processes, as many as
+    there are cores for this one."""
+    worker_grace_s: float = 5.0
+    "How much longer than its limit a call in a worker process may take before that is killed."
     session_timeout_s: float | None = 900.0
     """A session in which nothing runs, and that no live link holds, is ended after this long.
 

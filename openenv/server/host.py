@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from openenv.errors import ConfigurationError
+from openenv.server.blueprint import draw
 from openenv.server.calls import EnvironmentCalls, Factory
 from openenv.server.config import ServerConfig
 from openenv.server.registry import SessionRegistry
@@ -32,20 +33,50 @@ def make_registry(
     Raises ConfigurationError for settings that contradict each other.
     """
     config = _config(config, max_concurrent_envs, concurrency_config)
+    payload_classes = [action_cls, observation_cls, state_cls]
+    execution = execution or config.execution or ("process" if config.workers else None)
+    calls = make_calls(env, *payload_classes, debug=config.debug, execution=execution)
+    if env_name:
+        calls.name = env_name
+    if calls.execution != "process":
+        if config.workers:
+            raise ConfigurationError(
+                f"workers is {config.workers}, but {calls.name} runs {calls.execution}, not in "
+                "processes: leave it out, or set execution to 'process'"
+            )
+        return SessionRegistry(calls, config)
+    if calls.is_shared:
+        raise ConfigurationError(
+            f"one instance of {calls.name} is shared, so it cannot run in worker processes: give "
+            "its class, or set execution to 'thread'"
+        )
+    if not inspect.isclass(env):
+        # A factory has made an instance, to show its class; sessions get others.
+        calls.close(calls.factory())
+    return SessionRegistry(calls, config, draw(env, payload_classes, debug=config.debug))
+
+
+def make_calls(
+    env: Any,
+    action_cls: Any = None,
+    observation_cls: Any = None,
+    state_cls: Any = None,
+    *,
+    debug: bool = False,
+    execution: str | None = None,
+) -> EnvironmentCalls:
+    """Return how to call the environments that these arguments of create_app mean."""
     factory, sample, is_shared = _factory(env)
-    calls = EnvironmentCalls(
+    return EnvironmentCalls(
         factory,
         sample,
         action_cls,
         observation_cls,
         state_cls,
-        debug=config.debug,
-        execution=execution or config.execution,
+        debug=debug,
+        execution=execution,
         is_shared=is_shared,
     )
-    if env_name:
-        calls.name = env_name
-    return SessionRegistry(calls, config)
 
 
 def _config(

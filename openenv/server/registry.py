@@ -25,12 +25,15 @@ from openenv.errors import (
     SessionNotFoundError,
 )
 from openenv.server.config import DEFAULT_SESSIONS, ServerConfig
+from openenv.server.remote import RemoteRunner
 from openenv.server.runner import EnvironmentThread, LoopBridge, Runner, TaskRunner, ThreadRunner
 from openenv.server.session import Session
+from openenv.server.workers import WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from openenv.server.blueprint import Blueprint
     from openenv.server.calls import EnvironmentCalls
     from openenv.server.link import SessionLink
 
@@ -52,11 +55,15 @@ FAREWELL_S = 1.0
 class SessionRegistry:
     """The sessions of one server. Use on one event loop; `start` and `aclose` bound its life."""
 
-    def __init__(self, calls: EnvironmentCalls, config: ServerConfig) -> None:
+    def __init__(
+        self, calls: EnvironmentCalls, config: ServerConfig, blueprint: Blueprint | None = None
+    ) -> None:
         self.calls = calls
         self.config = config
+        self.workers = None if blueprint is None else WorkerPool(self, blueprint, config.workers)
+        "The processes in which environments run, if that is where they run."
         self.step_timeout_s = config.step_timeout_s
-        self.max_sessions = _max_sessions(calls, config)
+        self.max_sessions = _max_sessions(calls, config, self.workers)
         self.sessions: dict[str, Session] = {}
         "By token. Those that wait for a slot are here too."
         self.links: dict[str, SessionLink] = {}
@@ -94,6 +101,12 @@ class SessionRegistry:
             self._bridge = LoopBridge(loop)
             self._host = loop.create_task(self._run_host(), name="openenv-registry")
         await self._started.wait()
+        if self.workers is not None:
+            try:
+                await self.workers.start()
+            except ConfigurationError:
+                await self.aclose()
+                raise
 
     async def aclose(self, reason: str = "the server has shut down") -> None:
         """End every session and link, and wait until their environments are closed."""
@@ -107,6 +120,8 @@ class SessionRegistry:
                 await asyncio.sleep(0.005)
         for link in list(self.links.values()):
             link.end()
+        if self.workers is not None:
+            await self.workers.aclose()
         await self.calls.close_shared()
         self._stop.set()
         await self._host
@@ -215,6 +230,8 @@ class SessionRegistry:
             return Runner(self.calls, session)
         if execution == "await":
             return TaskRunner(self.calls, session)
+        if execution == "process":
+            return RemoteRunner(self.calls, session)
         return ThreadRunner(self.calls, session, self._make_thread)
 
     def _make_thread(self) -> EnvironmentThread:
@@ -244,7 +261,9 @@ class SessionRegistry:
 
     @property
     def hung_threads(self) -> int:
-        """How many threads hang in a call that was given up."""
+        """How many threads, or worker processes, hang in a call that was given up."""
+        if self.workers is not None:
+            return self.workers.blocked
         return 0 if self._bridge is None else self._bridge.hung_threads
 
     @property
@@ -347,8 +366,13 @@ async def _wait_until(is_so: Callable[[], bool], limit_s: float) -> None:
             await asyncio.sleep(POLL_S)
 
 
-def _max_sessions(calls: EnvironmentCalls, config: ServerConfig) -> int:
+def _max_sessions(calls: EnvironmentCalls, config: ServerConfig, workers: WorkerPool | None) -> int:
     asked = config.max_concurrent_envs
+    if workers is not None and not calls.is_concurrent:
+        # One at once in each process is what such a class asks for.
+        if asked is not None and asked > workers.count:
+            raise ConcurrencyConfigurationError(calls.name, asked)
+        return asked or workers.count
     if asked is None:
         return DEFAULT_SESSIONS[calls.execution] if calls.is_concurrent else 1
     if asked > 1 and not calls.is_concurrent:

@@ -136,7 +136,7 @@ def _define_package(folder: Path, target: str) -> str:
         names.insert(0, top.name)
     known = sys.modules.get(names[0])
     if known is None and names[0] not in sys.stdlib_module_names:
-        _import_package(names[0], top, target)
+        import_package(names[0], top, target)
     elif str(top) not in getattr(known, "__path__", ()):
         raise ConfigurationError(
             f"{target} cannot be imported: there is another module named {names[0]}. "
@@ -148,7 +148,8 @@ def _define_package(folder: Path, target: str) -> str:
     return ".".join(names)
 
 
-def _import_package(name: str, folder: Path, target: str) -> None:
+def import_package(name: str, folder: Path, target: str) -> None:
+    """Import a folder as the package of this name. Raises ConfigurationError."""
     init = folder / "__init__.py"
     spec = importlib.util.spec_from_file_location(
         name, init, submodule_search_locations=[str(folder)]

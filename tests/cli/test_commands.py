@@ -108,7 +108,7 @@ def test_the_version_is_the_distribution_s() -> None:
         ("serve",),
         ("serve", "envs/echo_env", "--port", "many"),
         ("serve", "envs/echo_env", "--port", "70000"),
-        ("serve", "envs/echo_env", "--execution", "process"),
+        ("serve", "envs/echo_env", "--execution", "nowhere"),
         ("collect", "envs/echo_env", "--episodes", "0"),
         ("collect", "envs/echo_env", "--unknown"),
     ],

@@ -31,6 +31,7 @@ class Execution(StrEnum):
 
     INLINE = "inline"
     THREAD = "thread"
+    PROCESS = "process"
 
 
 def serve(
@@ -46,6 +47,10 @@ def serve(
     execution: Annotated[
         Execution | None, typer.Option(help="Where environments run, whatever their class says.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many processes run environments; means --execution process."),
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
     tune_gc: Annotated[bool, typer.Option(help="Collect garbage rarely: faster.")] = True,
     debug: Annotated[
@@ -54,7 +59,8 @@ def serve(
 ) -> None:
     """Serve an environment until Ctrl-C or SIGTERM."""
     with reporting(debug):
-        app = load_app(target, max_sessions, execution.value if execution else None, debug=debug)
+        place = execution.value if execution else None
+        app = load_app(target, max_sessions, place, workers, debug=debug)
 
         def announce(url: str) -> None:
             typer.echo(f"serving {_described(registry_of(app), target)} on {url}")
@@ -74,6 +80,7 @@ def load_app(
     target: str,
     max_sessions: int | None = None,
     execution: str | None = None,
+    workers: int | None = None,
     *,
     debug: bool = False,
 ) -> Any:
@@ -86,6 +93,8 @@ def load_app(
         os.environ["OPENENV_MAX_CONCURRENT_ENVS"] = str(max_sessions)
     if execution is not None:
         os.environ["OPENENV_EXECUTION"] = execution
+    if workers is not None:
+        os.environ["OPENENV_WORKERS"] = str(workers)
     if debug:
         os.environ["OPENENV_DEBUG"] = "true"
     app = load_target(target)
@@ -95,6 +104,7 @@ def load_app(
     for option, asked, found in (
         ("--max-sessions", max_sessions, registry and registry.max_sessions),
         ("--execution", execution, registry and registry.calls.execution),
+        ("--workers", workers, registry and registry.workers and registry.workers.count),
     ):
         if asked not in (None, found):
             raise ConfigurationError(f"{option} has no effect: {target} itself says {found}")
@@ -105,4 +115,8 @@ def _described(registry: "SessionRegistry | None", target: str) -> str:
     if registry is None:
         return target
     sessions = "1 session" if registry.max_sessions == 1 else f"{registry.max_sessions:,} sessions"
-    return f"{registry.calls.name} ({sessions}, {registry.calls.execution})"
+    place = registry.calls.execution
+    if registry.workers is not None:
+        count = registry.workers.count
+        place = f"{count} worker process{'es' * (count > 1)}"
+    return f"{registry.calls.name} ({sessions}, {place})"

@@ -1,0 +1,276 @@
+"""WorkerProcess: one worker, as the server sees it: a process, and this end of its socket.
+
+Requests that become ready in one turn of the event loop leave in one write; replies come back in
+the order of the requests. Who gets which worker is the affair of workers.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from openenv.errors import WorkerDied
+from openenv.protocol.frames import Close, Error, Malformed, Partial, Reset, Step
+from openenv.server.worker_frames import (
+    Cutter,
+    Described,
+    Ready,
+    Setup,
+    decode_replies,
+    encode,
+    parts_of,
+)
+
+if TYPE_CHECKING:
+    from openenv.server.remote import RemoteRunner
+    from openenv.server.workers import WorkerPool
+
+logger = logging.getLogger("openenv.server")
+
+FAREWELL_S = 1.0
+"How long a process may take to end after its socket."
+
+_POLL_S = 0.005
+_START = "from openenv.server.worker import main; main()"
+
+
+class WorkerProcess(asyncio.Protocol):
+    """One process and the server's end of its socket. Made by the pool, which runs it."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self._loop = asyncio.get_running_loop()
+        self._runners: dict[int, RemoteRunner] = {}
+        self._last_number = 0
+        self._pending: deque[tuple[RemoteRunner, Any, Any]] = deque()
+        "(runner, frame, origin) of what was asked, in the order in which it is answered."
+        self._outbox: list[Any] = []
+        self._cutter = Cutter()
+        self._transport: Any = None
+        self._lost = asyncio.Event()
+        self._ready_at_s: float | None = None
+        self._is_stopping = False
+        self._verdict = ""
+        "Why the process was killed by us."
+        self.obituary = ""
+        self.lived_s = 0.0
+        "How long it was ready, once it has ended."
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
+        with theirs:
+            self._process = _start(theirs.fileno())
+
+    # ---- life
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        return self._ready_at_s is not None and not self._lost.is_set()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can be given sessions, although it may still be starting."""
+        return not self._lost.is_set() and not self._is_stopping
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether it hangs in a call that was given up."""
+        return bool(self._pending) and self._pending[0][0].is_abandoned
+
+    @property
+    def load(self) -> int:
+        """How many environments it has."""
+        return len(self._runners)
+
+    async def run(self) -> None:
+        """Talk to the process until it has ended, one way or another."""
+        try:
+            await self._loop.create_unix_connection(lambda: self, sock=self._socket)
+            await self._lost.wait()
+            for _ in range(int(FAREWELL_S / _POLL_S)):
+                if self._process.poll() is not None:
+                    break
+                await asyncio.sleep(_POLL_S)
+        finally:
+            self._lost.set()
+            self._kill()
+            code = self._process.wait()
+            if self._transport is not None:
+                self._transport.abort()
+            if self._ready_at_s is not None:
+                self.lived_s = self._loop.time() - self._ready_at_s
+            self.obituary = f"a worker process {self._verdict or _cause(code)}"
+
+    def stop(self) -> None:
+        """End the socket, and so the process; at once if it would not notice."""
+        self._is_stopping = True
+        if self.is_blocked:
+            self._kill()
+        if self._transport is not None:
+            self._transport.close()
+        else:
+            self._kill()
+            self._lost.set()
+
+    def bury(self) -> None:
+        """Tell its sessions that the process has ended."""
+        error = WorkerDied(f"{self.obituary}, and the episode is lost: reset the session")
+        runners, pending = self._runners, list(self._pending)
+        self._runners = {}
+        self._pending.clear()
+        asked = {runner: (frame, origin) for runner, frame, origin in reversed(pending)}
+        first = pending[0][0] if pending else None
+        for runner in runners.values():
+            runner.bury(error, asked.get(runner), has_begun=runner is first)
+
+    def kill(self, verdict: str) -> None:
+        """End the process at once, and say why."""
+        self._verdict = verdict
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._process.poll() is None:
+            # With what its environments have started: it leads a group of its own.
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    # ---- sessions
+
+    def take(self, runner: RemoteRunner) -> None:
+        """Host an environment for this runner."""
+        self._last_number += 1
+        runner.number = self._last_number
+        self._runners[runner.number] = runner
+
+    def forget(self, runner: RemoteRunner) -> None:
+        """Host it no more: its environment is closed."""
+        self._runners.pop(runner.number, None)
+
+    def ask(self, runner: RemoteRunner, frame: Any, origin: Any, request: Any) -> None:
+        """Send a request; the runner's `settle` gets the reply."""
+        registry = runner.session.registry
+        if self._pending and type(frame) in (Step, Reset):
+            # The time in which neighbours have their turn is not the environment's.
+            at_s = registry.deadlines.pop(runner.session, None)
+            runner.left_s = None if at_s is None else at_s - self._loop.time()
+        self._pending.append((runner, frame, origin))
+        self._put(request)
+
+    def abandon(self, runner: RemoteRunner) -> None:
+        """Close the environment after the call that hangs; kill the process if that never ends."""
+        if not any(one is runner and type(frame) is Close for one, frame, _ in self._pending):
+            frame = Close(runner.number, 1)
+            self._pending.append((runner, frame, None))
+            self._put(frame)
+        if self.is_blocked:
+            self._watch()
+
+    def _put(self, request: Any) -> None:
+        if not self._outbox and self.is_ready:
+            self._loop.call_soon(self._flush)
+        self._outbox.append(request)
+
+    def _flush(self) -> None:
+        if not self._outbox or self._transport is None:
+            return
+        requests, self._outbox = self._outbox, []
+        self._transport.writelines(parts_of(encode(requests)))
+
+    def _watch(self) -> None:
+        """Kill the process unless the call that it hangs in ends within the grace."""
+        hanging = self._pending[0]
+        grace_s = self._pool.registry.config.worker_grace_s
+
+        def check() -> None:
+            if self._pending and self._pending[0] is hanging and not self._lost.is_set():
+                self.kill(f"was killed: a call of a session hung {grace_s:g} s too long")
+
+        self._loop.call_later(grace_s, check)
+
+    # ---- asyncio.Protocol
+
+    def connection_made(self, transport: Any) -> None:
+        """Say what is served."""
+        self._transport = transport
+        level = logging.getLogger("openenv").getEffectiveLevel()
+        setup = Setup([path or os.getcwd() for path in sys.path], self._pool.blueprint, level)
+        transport.writelines(parts_of(msgspec.msgpack.encode(setup)))
+
+    def data_received(self, data: bytes) -> None:
+        """Take replies."""
+        for message in self._cutter.feed(data):
+            for frame in decode_replies(message):
+                self._receive(frame)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The process has ended, or is about to."""
+        self._lost.set()
+
+    def _receive(self, frame: Any) -> None:
+        kind = type(frame)
+        if kind is Partial:
+            runner, asked, origin = self._pending[0]
+            if not runner.is_abandoned:
+                runner.show(origin, frame, asked.id)
+        elif kind is Described:
+            self._pool.registry.calls.info = frame.info
+        elif kind is Ready:
+            self._ready_at_s = self._loop.time()
+            self._flush()
+            self._pool.notice()
+        elif kind is Error and not self.is_ready:
+            logger.error("a worker process: %s", frame.message)
+            self._pool.notice(frame.message)
+        elif kind is Malformed:
+            self.kill(f"was killed: it sent what cannot be read: {frame.message}")
+        else:
+            self._settle(frame)
+
+    def _settle(self, reply: Any) -> None:
+        runner, frame, origin = self._pending.popleft()
+        if self._pending:
+            self._begin(self._pending[0][0])
+        if not runner.is_abandoned:
+            runner.settle(frame, origin, reply)
+        elif type(frame) is Close:
+            # The end of an environment that was left behind.
+            self.forget(runner)
+
+    def _begin(self, runner: RemoteRunner) -> None:
+        """The next call runs now."""
+        if runner.is_abandoned:
+            self._watch()
+        elif runner.left_s is not None:
+            left_s, runner.left_s = runner.left_s, None
+            runner.session.registry.bring_deadline_forward(runner.session, left_s)
+
+
+def _start(descriptor: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        # Unbuffered: what environments print is seen when they print it.
+        [sys.executable, "-u", "-c", _START, str(os.getpid()), str(descriptor)],
+        stdin=subprocess.DEVNULL,
+        # What is printed there belongs to people, not to who reads what the server says.
+        stdout=2,
+        pass_fds=(descriptor,),
+        # A group of its own: Ctrl-C is for the server, which lets running calls finish.
+        process_group=0,
+    )
+
+
+def _cause(code: int) -> str:
+    """Return what a process died of."""
+    if code >= 0:
+        return f"exited with status {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
