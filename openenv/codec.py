@@ -1,32 +1,27 @@
 """Payload classes: from a user's class to encoder, decoder and JSON schema, and back.
 
 Owns which classes can be payloads (dataclass, `msgspec.Struct`, TypedDict, dict, pydantic model)
-and how `done`, `truncated`, `reward` and `metadata` are lifted out of an observation and put back.
-Knows nothing of frames. pydantic models are recognised by their own methods, so that pydantic is
-never imported here.
+and how what lifting.py has taken out of an observation is put back. Knows nothing of frames.
+pydantic models are recognised by their own methods, so that pydantic is never imported here.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from openenv import arrays
 from openenv.errors import ConfigurationError, PayloadError
+from openenv.lifting import LIFTED, Columns, column_lifter, field_names, lifter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from openenv.arrays import Encoding
 
-LIFTED = ("reward", "done", "truncated", "metadata")
-"Fields of an observation that travel beside it, in the order in which frames have them."
-
-_PLAIN_REWARDS = frozenset((float, int, bool, type(None)))
 _PATH = re.compile(r" - at `\$(.*)`$")
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -76,7 +71,9 @@ class Codec:
             }
         except (TypeError, NameError) as error:
             raise ConfigurationError(f"{_name(cls)} cannot be a payload class: {error}") from error
-        self._fields = () if wire_type is Any else _field_names(cls)
+        self._column: Any = None
+        "Decodes many payloads at once, in MessagePack; made when it is first needed."
+        self._fields = () if wire_type is Any else field_names(cls)
         self._lifted = frozenset(LIFTED).intersection(self._fields)
         self._can_put_back = (
             not self.is_generic and not self.is_pydantic and _takes_assignment(cls, self._lifted)
@@ -127,6 +124,38 @@ class Codec:
             return None
         return self._decoders[encoding].decode  # type: ignore[no-any-return]
 
+    def decode_column(self, raw: Any, encoding: Encoding) -> list[Any] | None:
+        """Return many instances, at once. None if that cannot be: then `decode` each."""
+        if encoding == "json" or self.is_pydantic or self.is_generic:
+            return None
+        if self._column is None:
+            self._column = msgspec.msgpack.Decoder(
+                list[self.cls],  # type: ignore[name-defined]
+                dec_hook=arrays.dec_hook,
+                ext_hook=arrays.decode_ext,
+            )
+        try:
+            return self._column.decode(raw)  # type: ignore[no-any-return]
+        except (*_UNREADABLE, PayloadError):
+            return None
+
+    def restore_column(self, raw: Any, encoding: Encoding, lifted: Columns) -> list[Any] | None:
+        """Return many observations, at once. None if that cannot be: then `restore` each."""
+        observations = self.decode_column(raw, encoding) if self._can_put_back else None
+        if observations is None or len(observations) != len(lifted.rewards):
+            return None
+        present = self._lifted
+        if "reward" in present:
+            for observation, reward in zip(observations, lifted.rewards, strict=True):
+                if reward is not None:
+                    observation.reward = reward
+        for name, values in zip(LIFTED[1:], lifted[2:], strict=True):
+            if name in present and values is not None and any(values):
+                for observation, value in zip(observations, values, strict=True):
+                    if value:
+                        setattr(observation, name, value)
+        return observations
+
     def lifter(self, observation: Any, build: Callable[..., T]) -> Callable[[int, Any], T]:
         """Return a function that makes a frame of an id and an observation like this one.
 
@@ -134,7 +163,15 @@ class Codec:
         observation is not of the codec's class, or, later, if a reward is no number.
         """
         self._check_type(observation)
-        return _lifter(type(observation), build)
+        return lifter(type(observation), build)
+
+    def column_lifter(self, observation: Any) -> Callable[[Sequence[Any]], Columns]:
+        """Return a function that takes many observations like this one apart, column by column.
+
+        Raises TypeError like `lifter`.
+        """
+        self._check_type(observation)
+        return column_lifter(type(observation))
 
     def restore(self, raw: Any, encoding: Encoding, lifted: LiftedFields) -> Any:
         """Return the observation of the class from its payload and what travelled beside it."""
@@ -281,63 +318,6 @@ def _schema_hook(field_type: Any) -> dict[str, Any]:
         return {"title": _name(field_type)}
 
 
-def _lifter(cls: type, build: Callable[..., T]) -> Callable[[int, Any], T]:
-    """Return a function that lifts observations of exactly this class."""
-    if hasattr(cls, "model_dump"):
-        return lambda number, observation: build(number, *_lift_dict(observation.model_dump()))
-    names = _field_names(cls)
-    if not names:
-        if issubclass(cls, dict):
-            return lambda number, observation: build(number, *_lift_dict(observation))
-        return lambda number, observation: build(number, observation)
-    kept = [name for name in names if name not in LIFTED]
-    has_reward, has_done, has_truncated, has_metadata = (name in names for name in LIFTED)
-    # The payload is a Struct of the kept fields: the cheapest thing that encodes as a map.
-    payload_cls = msgspec.defstruct(cls.__name__, [(name, Any) for name in kept], gc=False)
-    values = _tuple_getter(kept)
-
-    def lift(number: int, observation: Any) -> T:
-        reward = observation.reward if has_reward else None
-        return build(
-            number,
-            payload_cls(*values(observation)),
-            reward if type(reward) in _PLAIN_REWARDS else _plain_reward(reward),
-            bool(observation.done) if has_done else False,
-            bool(observation.truncated) if has_truncated else False,
-            (observation.metadata or None) if has_metadata else None,
-        )
-
-    return lift
-
-
-def _lift_dict(observation: dict[str, Any]) -> tuple[Any, ...]:
-    payload = {name: value for name, value in observation.items() if name not in LIFTED}
-    return (
-        payload,
-        _plain_reward(observation.get("reward")),
-        bool(observation.get("done", False)),
-        bool(observation.get("truncated", False)),
-        observation.get("metadata") or None,
-    )
-
-
-def _tuple_getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
-    if not names:
-        return lambda _: ()
-    if len(names) == 1:
-        get = attrgetter(names[0])
-        return lambda value: (get(value),)
-    return attrgetter(*names)
-
-
-def _field_names(cls: Any) -> tuple[str, ...]:
-    if hasattr(cls, "__struct_fields__"):
-        return tuple(cls.__struct_fields__)
-    if dataclasses.is_dataclass(cls):
-        return tuple(field.name for field in dataclasses.fields(cls))
-    return ()
-
-
 def _takes_assignment(cls: Any, names: frozenset[str]) -> bool:
     """Whether instances can be decoded without the named fields and have them set afterwards."""
     if hasattr(cls, "__struct_config__"):
@@ -352,19 +332,6 @@ def _takes_assignment(cls: Any, names: frozenset[str]) -> bool:
         }
         return not vars(cls)["__dataclass_params__"].frozen and required.isdisjoint(names)
     return False
-
-
-def _plain_reward(reward: Any) -> bool | int | float | None:
-    """Return a numpy or torch scalar as a Python number. Raises TypeError for anything else."""
-    if type(reward) in _PLAIN_REWARDS:
-        return reward  # type: ignore[no-any-return]
-    item = getattr(reward, "item", None)
-    value = (
-        item() if callable(item) else float(reward) if isinstance(reward, int | float) else reward
-    )
-    if type(value) not in _PLAIN_REWARDS:
-        raise TypeError(f"returned the reward {reward!r}, which is not a number")
-    return value
 
 
 def _holds_array(raw: Any) -> bool:

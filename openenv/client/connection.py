@@ -15,7 +15,7 @@ from typing import Any
 from openenv.channel import ChannelClosed, Data, DirectChannel, FrameChannel
 from openenv.client.outbox import Outbox
 from openenv.client.reconnecting import FATAL_CLOSE_CODES, Attempts, lost_link
-from openenv.client.requests import Requests, SessionListener
+from openenv.client.requests import Batch, Requests, SessionListener
 from openenv.client.websocket import Dialed, dial
 from openenv.errors import (
     ConfigurationError,
@@ -27,9 +27,11 @@ from openenv.errors import (
     to_wire,
 )
 from openenv.protocol.client import ClientProtocol
+from openenv.protocol.columns import single_results, step_frames
 from openenv.protocol.frames import (
     CLOSE_PROTOCOL_ERROR,
     MAX_MESSAGE_BYTES,
+    Results,
 )
 from openenv.protocol.legacy import LegacyClientProtocol
 from openenv.protocol.wire import WIRES
@@ -105,6 +107,11 @@ class Connection:
         return self._protocol.encoding
 
     @property
+    def wire(self) -> Any:
+        """How frames are encoded."""
+        return self._protocol.wire
+
+    @property
     def session_count(self) -> int:
         """How many sessions are open here."""
         return 0 if self._requests is None else self._requests.session_count
@@ -122,7 +129,7 @@ class Connection:
             await self._stop_tasks()
             self._lost = None
             outbox = self._outbox = Outbox(loop, self._take_replies)
-            self._requests = Requests(loop, outbox.push)
+            self._requests = Requests(loop, outbox.push, self._take_apart)
             self._is_closing = False
             await self._begin(await self._dial())
             if self._is_closing:
@@ -184,6 +191,23 @@ class Connection:
         Return the reply frames in their order, errors included.
         """
         return await self._open_requests().ask_many(frames, timeout_s)
+
+    async def request_steps(
+        self,
+        sessions: list[int],
+        payloads: list[Any],
+        timeout_s: float | None,
+        patience_s: float,
+    ) -> Batch:
+        """Step many sessions, each with its payload; return the replies, errors included."""
+        requests = self._open_requests()
+        next_id = self._protocol.next_id
+        ids = [next_id() for _ in sessions]
+        frames = step_frames(ids, sessions, payloads, timeout_s, self._protocol.capabilities)
+        return await requests.ask_batch(ids, sessions, frames, patience_s)
+
+    def _take_apart(self, frame: Results) -> list[Any]:
+        return single_results(frame, self.wire)
 
     def stream(self, frame: Any, timeout_s: float) -> AsyncIterator[Any]:
         """Send a request; yield its partial replies and then its reply. Raises like `request`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from openenv.client.batch import payloads_of, read_batch
 from openenv.client.connection import Connection
 from openenv.client.env import EnvClient
 from openenv.client.generic import GenericEnvClient
@@ -16,7 +17,7 @@ from openenv.client.session import TIMEOUT_MARGIN_S
 from openenv.errors import ConfigurationError, OpenEnvError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from openenv.client.connection import Dial
     from openenv.client.vector import VectorClient
@@ -152,11 +153,17 @@ class Pool:
                 f"step_many got {len(envs)} sessions and {len(actions)} actions"
             )
         patience_s = self.message_timeout_s if timeout_s is None else timeout_s + TIMEOUT_MARGIN_S
-        frames = [
-            env._session.step_frame(env._payload(action), timeout_s)
-            for env, action in zip(envs, actions, strict=True)
-        ]
-        return await self._ask_many(envs, frames, patience_s, return_exceptions)
+        # All of it before anything is sent: either may raise.
+        numbers = [env._session.steppable_number() for env in envs]
+        payloads = payloads_of(envs, actions)
+
+        async def ask(connection: Connection, indices: Sequence[int]) -> list[Any]:
+            batch = await connection.request_steps(
+                [numbers[i] for i in indices], [payloads[i] for i in indices], timeout_s, patience_s
+            )
+            return read_batch(batch, [envs[i] for i in indices], connection.wire)
+
+        return await self._ask_many(envs, ask, return_exceptions)
 
     async def reset_many(
         self,
@@ -173,39 +180,43 @@ class Pool:
             env._session.reset_frame(seed, None, options)
             for env, seed in zip(envs, seeds or [None] * len(envs), strict=True)
         ]
-        return await self._ask_many(envs, frames, self.message_timeout_s, return_exceptions)
+
+        async def ask(connection: Connection, indices: Sequence[int]) -> list[Any]:
+            replies = await connection.request_many(
+                [frames[i] for i in indices], self.message_timeout_s
+            )
+            return [envs[i]._outcome(reply) for i, reply in zip(indices, replies, strict=True)]
+
+        return await self._ask_many(envs, ask, return_exceptions)
 
     async def _ask_many(
         self,
         envs: Sequence[EnvClient[Any, Any, Any]],
-        frames: list[Any],
-        timeout_s: float,
+        ask: Callable[[Connection, Sequence[int]], Awaitable[list[Any]]],
         return_exceptions: bool,
     ) -> list[Any]:
-        by_connection: dict[Connection, list[int]] = {}
-        for index, env in enumerate(envs):
-            by_connection.setdefault(env._session.connection, []).append(index)
-        groups = list(by_connection.items())
+        where = [env._session.connection for env in envs]
+        connections = list(dict.fromkeys(where))
+        groups = [
+            [index for index, connection in enumerate(where) if connection is one]
+            if len(connections) > 1
+            else range(len(envs))
+            for one in connections
+        ]
         try:
-            answers = await asyncio.gather(
-                *(
-                    connection.request_many([frames[i] for i in indices], timeout_s)
-                    for connection, indices in groups
-                )
-            )
+            answers = await asyncio.gather(*map(ask, connections, groups))
         except asyncio.CancelledError:
             for env in envs:
                 env._session.require_reset()
             raise
         results: list[Any] = [None] * len(envs)
-        failed: OpenEnvError | None = None
-        for (_, indices), replies in zip(groups, answers, strict=True):
-            for index, reply in zip(indices, replies, strict=True):
-                result = results[index] = envs[index]._outcome(reply)
-                if failed is None and isinstance(result, OpenEnvError):
-                    failed = result
-        if failed is not None and not return_exceptions:
-            raise failed
+        for indices, outcomes in zip(groups, answers, strict=True):
+            for index, outcome in zip(indices, outcomes, strict=True):
+                results[index] = outcome
+        if not return_exceptions:
+            for result in results:
+                if isinstance(result, OpenEnvError):
+                    raise result
         return results
 
 

@@ -6,15 +6,22 @@ Owns futures and deadlines. Knows nothing of sockets and messages: connection.py
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openenv.errors import OpenEnvError, RequestTimeout, SessionExpired, from_wire, to_wire
-from openenv.protocol.frames import Cancel, Closed, Error, Partial
+from openenv.protocol.columns import has_equal_columns
+from openenv.protocol.frames import Cancel, Closed, Error, Partial, Results
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
 SWEEP_S = 0.1
+
+_NOBODY: Any = (lambda _: None, 0.0, 0)
+"Waits in place of who has given up a request."
 
 
 class SessionListener(Protocol):
@@ -27,7 +34,13 @@ class SessionListener(Protocol):
 class Requests:
     """The pending requests of one connection; `push` puts a frame into its next message."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, push: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        push: Callable[[Any], None],
+        take_apart: Callable[[Results], Sequence[Any]],
+    ) -> None:
+        self._take_apart = take_apart
         self.farewell: OpenEnvError | None = None
         "What the server said unasked, before it closes."
         self._loop = loop
@@ -53,22 +66,29 @@ class Requests:
 
     async def ask_many(self, frames: Sequence[Any], timeout_s: float) -> list[Any]:
         """Send many requests at once; return the reply frames in their order, errors included."""
-        if not frames:
-            return []
-        batch = _Batch(len(frames), self._loop)
-        deadline_s, pending, push = self._loop.time() + timeout_s, self._pending, self._push
+        ids = [frame.id for frame in frames]
+        batch = await self.ask_batch(ids, [frame.session for frame in frames], frames, timeout_s)
+        return [batch.replies[request_id] for request_id in ids]
+
+    async def ask_batch(
+        self, ids: Sequence[int], sessions: Sequence[int], frames: Sequence[Any], timeout_s: float
+    ) -> Batch:
+        """Send the frames of many requests; return the replies, errors included."""
+        batch = Batch(ids, self._loop)
+        takers, deadlines = repeat(batch.take), repeat(self._loop.time() + timeout_s)
+        entries = zip(takers, deadlines, sessions, strict=False)  # the first two have no end
+        self._pending.update(zip(ids, entries, strict=True))
         for frame in frames:
-            pending[frame.id] = (batch.take, deadline_s, frame.session)
-            push(frame)
+            self._push(frame)
         if self._sweep_handle is None:
             self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
         try:
             await batch.done
         except asyncio.CancelledError:
-            for frame in frames:
-                self.give_up(frame.id)
+            for request_id in ids:
+                self.give_up(request_id)
             raise
-        return [batch.replies[frame.id] for frame in frames]
+        return batch
 
     async def follow(self, frame: Any, timeout_s: float) -> AsyncIterator[Any]:
         """Send a request; yield its partial replies and then its reply. Raises like `ask`."""
@@ -105,6 +125,9 @@ class Requests:
             if kind is Partial:
                 self._take_partial(frame)
                 continue
+            if kind is Results:
+                self._take_columns(frame)
+                continue
             entry = pop(frame.id, None) if frame.id else None
             if entry is None:
                 self._take_news(frame, kind)
@@ -121,6 +144,19 @@ class Requests:
         entry = self._pending.get(frame.id)
         if entry is not None:
             entry[0](frame)
+
+    def _take_columns(self, frame: Results) -> None:
+        """Give many replies at once to the batch that waits for them, if it is one."""
+        pop, nobody = self._pending.pop, _NOBODY
+        entries = [pop(request_id, nobody) for request_id in frame.ids]
+        takers = set(map(itemgetter(0), entries))
+        batch = getattr(takers.pop(), "__self__", None) if len(takers) == 1 else None
+        if type(batch) is Batch and has_equal_columns(frame, len(entries)):
+            batch.take_columns(frame)
+            return
+        for entry, reply in zip(entries, self._take_apart(frame), strict=True):
+            with suppress(asyncio.InvalidStateError):  # as in `take`
+                entry[0](reply)
 
     def _take_news(self, frame: Any, kind: type) -> None:
         if frame.id:
@@ -189,17 +225,32 @@ class Requests:
             self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
 
 
-class _Batch:
+class Batch:
     """Collects the replies to many requests; `done` is set with the last one."""
 
-    __slots__ = ("count", "done", "replies")
+    __slots__ = ("_missing", "columns", "done", "ids", "replies")
 
-    def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.count = count
+    def __init__(self, ids: Sequence[int], loop: asyncio.AbstractEventLoop) -> None:
+        self._missing = len(ids)
+        self.ids = ids
+        "They follow each other without a gap."
         self.done: asyncio.Future[None] = loop.create_future()
         self.replies: dict[int, Any] = {}
+        "Request id -> reply: those that came singly."
+        self.columns: list[Results] = []
+        "Those that came together."
 
     def take(self, reply: Any) -> None:
+        """Take a single reply."""
         self.replies[reply.id] = reply
-        if len(self.replies) == self.count and not self.done.done():
+        self._count(1)
+
+    def take_columns(self, frame: Results) -> None:
+        """Take many replies."""
+        self.columns.append(frame)
+        self._count(len(frame.ids))
+
+    def _count(self, replies: int) -> None:
+        self._missing -= replies
+        if not self._missing and not self.done.done():
             self.done.set_result(None)

@@ -105,11 +105,16 @@ class RemoteSession:
 
     def step_frame(self, payload: Any, timeout_s: float | None, *, stream: bool = False) -> Step:
         """Return the request that applies an action. Raises NotReset, SessionExpired."""
+        number = self.steppable_number()
+        return Step(self.connection.next_id(), number, payload, timeout_s, stream)
+
+    def steppable_number(self) -> int:
+        """Return the session's number, if it can be stepped. Raises NotReset, SessionExpired."""
         number = self._number
         if number is None or self._needs_reset:
             self._require_number()
             raise NotReset("call reset first")
-        return Step(self.connection.next_id(), number, payload, timeout_s, stream)
+        return number
 
     def state_frame(self) -> GetState:
         """Return the request for the state. Raises NotReset, SessionExpired."""

@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from openenv.errors import OpenEnvError, RemoteProtocolError, to_wire
+from openenv.protocol.columns import request_id
 from openenv.protocol.frames import (
     BUFFER_BYTES,
     MAX_MESSAGE_BYTES,
@@ -22,6 +23,8 @@ from openenv.protocol.peer import Peer, check_hello
 from openenv.protocol.wire import WIRES, Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openenv.protocol.link import Data
 
 
@@ -52,6 +55,11 @@ class ClientProtocol(Peer):
         self.next_session = count(1).__next__
         "Allocate a session's number."
         self._refused: list[Error] = []
+
+    @property
+    def capabilities(self) -> Sequence[str]:
+        """What the server has said that it can do."""
+        return self.server.capabilities
 
     def hello(self) -> Data:
         """Return the first message for a new socket."""
@@ -90,4 +98,4 @@ class ClientProtocol(Peer):
         return refused
 
     def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:
-        self._refused.append(Error(getattr(frame, "id", 0), *to_wire(error)))
+        self._refused.append(Error(request_id(frame), *to_wire(error)))

@@ -105,6 +105,19 @@ class Step(Frame, tag="step"):
     stream: bool = False
 
 
+class Steps(Frame, tag="steps"):
+    """Steps of many sessions, column by column: each has its own id, and is a step like others.
+
+    `actions` is an array with an action for each. May only be sent to a server whose hello names it
+    among its capabilities.
+    """
+
+    ids: list[RequestId]
+    sessions: list[SessionNumber]
+    actions: Payload
+    timeout_s: Timeout | None = None
+
+
 class GetState(Frame, tag="state"):
     """Ask for the episode's state."""
 
@@ -206,6 +219,20 @@ class Result(Frame, tag="result"):
     metadata: dict[str, Any] | None = None
 
 
+class Results(Frame, tag="results"):
+    """Replies to steps that came in one frame, column by column; others may come singly.
+
+    `observations` is an array with a payload for each.
+    """
+
+    ids: list[int]
+    observations: Payload
+    rewards: list[Reward]
+    done: list[bool]
+    truncated: list[bool]
+    metadata: list[dict[str, Any] | None] | None = None
+
+
 class Partial(Frame, tag="partial"):
     """An observation before the last of a streaming step."""
 
@@ -267,6 +294,7 @@ ClientFrame = (
     Open
     | Reset
     | Step
+    | Steps
     | GetState
     | Close
     | Call
@@ -280,7 +308,16 @@ ClientFrame = (
 "What a message from a client may hold."
 
 ServerFrame = (
-    Opened | Result | Partial | StateReply | Closed | Error | Forked | SnapshotReply | Event
+    Opened
+    | Result
+    | Results
+    | Partial
+    | StateReply
+    | Closed
+    | Error
+    | Forked
+    | SnapshotReply
+    | Event
 )
 "What a message from a server may hold."
 

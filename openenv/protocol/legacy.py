@@ -216,6 +216,7 @@ class LegacyClientProtocol:
     encoding: Encoding = "json"
     resumable = False
     token = None
+    capabilities: Sequence[str] = ()
 
     def __init__(self) -> None:
         self.next_id = count(1).__next__

@@ -16,6 +16,7 @@ from openenv.errors import (
     PayloadTooLarge,
     RemoteProtocolError,
 )
+from openenv.protocol.columns import halves
 from openenv.protocol.frames import (
     BUFFER_BYTES,
     COALESCE_BYTES,
@@ -162,26 +163,33 @@ class Peer:
             data = self.wire.encode((self.link.received, frames))
         # A payload is a user's object: its encoding may raise anything.
         except Exception as error:  # noqa: BLE001
-            if len(frames) > 1:
-                self._add_halves(messages, frames)
-            else:
+            if not self._add_halves(messages, frames):
                 self._add_refusal(messages, frames[0], unencodable(frames[0], error))
             return
         count, size, limit = len(frames), size_bytes(data), self.peer_max_message_bytes
         self.mean_frame_bytes += (size / count - self.mean_frame_bytes) / 8
-        if count > 1 and size > min(COALESCE_BYTES, limit):
-            self._add_halves(messages, frames)
-        elif size > limit:
+        if size > min(COALESCE_BYTES, limit) and self._add_halves(messages, frames):
+            return
+        if size > limit:
             self._add_refusal(messages, frames[0], _too_large(frames[0], size, limit))
         else:
             self.link.announced = self.link.received
             self.link.keep(data)
             messages.append(data)
 
-    def _add_halves(self, messages: list[Data], frames: list[Any]) -> None:
+    def _add_halves(self, messages: list[Data], frames: list[Any]) -> bool:
+        """Add the frames in two messages; False if they are one that cannot be divided."""
+        if len(frames) == 1:
+            parts = halves(frames[0])
+            if parts is None:
+                return False
+            for part in parts:
+                self._add_message(messages, [part])
+            return True
         middle = len(frames) // 2
         self._add_message(messages, frames[:middle])
         self._add_message(messages, frames[middle:])
+        return True
 
     def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:
         """Say that a frame cannot be sent; how is the side's own affair."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openenv.errors import OpenEnvError, to_wire
+from openenv.protocol.columns import STEPS, request_id
 from openenv.protocol.frames import (
     BUFFER_BYTES,
     GRACE_S,
@@ -82,9 +83,10 @@ class ServerProtocol(Peer):
             grace_s=self.grace_s,
             keepalive_s=self.keepalive_s,
             environment=self.environment,
+            capabilities=[STEPS],
         )
         return [self.wire.encode(reply), *(self.link.resume(hello.received) if resumed else ())]
 
     def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:
         # An error frame is small and plain, so that this cannot recurse twice.
-        self._add_message(messages, [Error(getattr(frame, "id", 0), *to_wire(error))])
+        self._add_message(messages, [Error(request_id(frame), *to_wire(error))])

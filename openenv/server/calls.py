@@ -27,10 +27,11 @@ from openenv.errors import (
     SessionError,
 )
 from openenv.models import EnvironmentInfo, State
-from openenv.protocol.frames import GetState, Partial, Reset, Result, StateReply, Step
+from openenv.protocol.frames import GetState, Partial, Reset, Result, StateReply, Step, Steps
 
 if TYPE_CHECKING:
     from openenv.arrays import Encoding
+    from openenv.lifting import Columns
 
 logger = logging.getLogger("openenv.server")
 
@@ -87,6 +88,7 @@ class EnvironmentCalls:
         self._reset_accepts = _accepts(reset)
         self._step_takes_timeout = "timeout_s" in _accepts(step).names
         self._lift_by_type: dict[type, Callable[[int, Any], Result]] = {}
+        self._lift_columns_by_type: dict[type, Callable[[list[Any]], Columns]] = {}
         self._action_decoders = {
             encoding: self.action.decoder(encoding)
             or partial(self.action.decode, encoding=encoding)
@@ -160,13 +162,13 @@ class EnvironmentCalls:
             raise self.fault(error) from error
         lift = self._lift_by_type.get(type(observation))
         if lift is None:
-            return self.result(frame, observation)
+            return self.result(frame.id, observation)
         try:
             return lift(frame.id, observation)
         except TypeError as error:
             raise self._wrong_type(error) from error
 
-    def result(self, frame: Reset | Step, observation: Any) -> Result:
+    def result(self, request_id: int, observation: Any) -> Result:
         """Return the reply to reset or step.
 
         Raises EnvironmentFault for what is no observation of the class.
@@ -176,13 +178,34 @@ class EnvironmentCalls:
             if lift is None:
                 lift = self.observation.lifter(observation, Result)
                 self._lift_by_type[type(observation)] = lift
-            return lift(frame.id, observation)
+            return lift(request_id, observation)
         except TypeError as error:
             raise self._wrong_type(error) from error
 
+    def decode_actions(self, frame: Steps, encoding: Encoding) -> list[Any] | None:
+        """Return the actions of many steps that an ordinary `step` can take one after the other.
+
+        None if each needs a look of its own.
+        """
+        if not self.is_plain or (frame.timeout_s is not None and self._step_takes_timeout):
+            return None
+        return self.action.decode_column(frame.actions, encoding)
+
+    def columns(self, observations: list[Any]) -> Columns | None:
+        """Take observations of one class apart; None if one of them is not as it should be."""
+        cls = type(observations[0])
+        try:
+            lift = self._lift_columns_by_type.get(cls)
+            if lift is None:
+                lift = self.observation.column_lifter(observations[0])
+                self._lift_columns_by_type[cls] = lift
+            return lift(observations)
+        except TypeError:
+            return None
+
     def partial(self, frame: Step, observation: Any) -> Partial:
         """Return an intermediate observation as a frame."""
-        result = self.result(frame, observation)
+        result = self.result(frame.id, observation)
         return Partial(
             result.id,
             result.observation,

@@ -13,10 +13,9 @@ from openenv.channel import ChannelClosed, DirectChannel, FrameChannel
 from openenv.errors import (
     OpenEnvError,
     RemoteProtocolError,
-    SessionExpired,
-    SessionNotFoundError,
     Unsupported,
 )
+from openenv.protocol.columns import single_steps
 from openenv.protocol.frames import (
     ACK_DELAY_S,
     CLOSE_NORMAL,
@@ -29,7 +28,10 @@ from openenv.protocol.frames import (
     Open,
     Opened,
     Step,
+    Steps,
 )
+from openenv.server.batch import step_at_once
+from openenv.server.held import HeldSessions
 from openenv.server.runner import error_frame
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from openenv.server.registry import SessionRegistry
     from openenv.server.session import Session
 
-MAX_REMEMBERED = 1024
 REFUSAL_LINGER_S = 5.0
 
 
@@ -61,10 +62,7 @@ class SessionLink:
         "The same channel, if it can be written to without a task."
         self._reader: asyncio.Task[Any] | None = None
         self.is_ended = False
-        self._sessions: dict[int, Session] = {}
-        self._numbers: dict[Session, int] = {}
-        self._ended: dict[int, str] = {}
-        "Why sessions were ended by the server, for requests that crossed the news."
+        self._held = HeldSessions()
         self._outbox: list[Any] = []
         self._flushing: FrameChannel | None = None
         "The channel that is being written to."
@@ -142,12 +140,10 @@ class SessionLink:
         if self.is_native:
             self.protocol.end()
             self.registry.remove_link(self)
-        for session in list(self._numbers):
+        for session in self._held.take_all():
             session.holder = None
             if not session.is_named:
                 session.end(reason)
-        self._sessions.clear()
-        self._numbers.clear()
 
     # ---- in
 
@@ -156,7 +152,7 @@ class SessionLink:
         frames = self.protocol.receive(data)
         if self._is_full():
             self._check_backlog()
-        sessions = self._sessions
+        sessions = self._held.by_number
         self._is_handling = True
         try:
             for frame in frames:
@@ -189,8 +185,7 @@ class SessionLink:
 
     def open(self, frame: Open) -> None:
         """Give the client a session: a new one, or the one its token names."""
-        if frame.session in self._sessions:
-            raise RemoteProtocolError(f"session {frame.session} is open already")
+        self._held.check_free(frame.session)
         session = self.registry.unheld_shared()
         if frame.token is not None:
             session = self.registry.find(frame.token)
@@ -211,15 +206,12 @@ class SessionLink:
 
     def session_ended(self, session: Session, reason: str) -> None:
         """Forget a session of this link, and tell the client unless it has closed it itself."""
-        number = self._numbers.pop(session, None)
+        number = self._held.remove(session)
         if number is None:
             return
-        del self._sessions[number]
         if self.is_native:
             if reason != "closed":
-                self._ended[number] = reason
-                if len(self._ended) > MAX_REMEMBERED:
-                    del self._ended[next(iter(self._ended))]
+                self._held.remember(number, reason)
                 self.reply(Closed(0, number, reason))
         else:
             # A legacy socket lives as long as its session.
@@ -232,8 +224,7 @@ class SessionLink:
         self.session_ended(session, "taken over by another client")
 
     def _hold(self, number: int, session: Session) -> None:
-        self._sessions[number] = session
-        self._numbers[session] = number
+        self._held.add(number, session)
         session.holder = self
 
     def _dispatch(self, frame: Any) -> None:
@@ -241,14 +232,26 @@ class SessionLink:
         if kind is Malformed:
             self.reply(Error(frame.id, RemoteProtocolError.code, frame.message))
         elif kind is Cancel:
-            session = self._sessions.get(frame.session)
+            session = self._held.by_number.get(frame.session)
             if session is not None:
                 session.cancel(frame.id, self)
+        elif kind is Steps:
+            self._dispatch_steps(frame)
         else:
             try:
                 self._dispatch_request(frame, kind)
             except OpenEnvError as error:
                 self.reply(error_frame(frame.id, error))
+
+    def _dispatch_steps(self, frame: Steps) -> None:
+        calls = self.registry.calls
+        others = step_at_once(
+            calls, self._held.by_number, frame, self.encoding, self._outbox.append
+        )
+        if others:
+            steps = single_steps(frame, self.protocol.wire)
+            for position in others:
+                self._dispatch(steps[position])
 
     def _dispatch_request(self, frame: Any, kind: type) -> None:
         if kind is Open:
@@ -256,15 +259,10 @@ class SessionLink:
             return
         if isinstance(frame, UNSUPPORTED_FRAMES):
             raise Unsupported(f"this server does not do {kind.__name__.lower()}")
-        session = self._sessions.get(frame.session)
-        if session is None:
-            if kind is Close:
-                self.reply(Closed(frame.id, frame.session, "not open"))
-                return
-            if frame.session in self._ended:
-                raise SessionExpired(self._ended[frame.session])
-            raise SessionNotFoundError(frame.session)
-        session.submit(frame, self)
+        if kind is Close and frame.session not in self._held.by_number:
+            self.reply(Closed(frame.id, frame.session, "not open"))
+            return
+        self._held.find(frame.session).submit(frame, self)
 
     # ---- out
 

@@ -54,6 +54,18 @@ class Origin(Protocol):
         """Take a frame for the peer; called on the event loop."""
 
 
+class _Nobody:
+    encoding = "msgpack"
+    is_lenient = False
+
+    def reply(self, frame: Any) -> None:
+        """Drop the reply."""
+
+
+NOBODY: Any = _Nobody()
+"The origin of requests that the server makes of its own accord."
+
+
 def error_frame(request_id: int, error: OpenEnvError) -> Error:
     """Return the one translation of an exception to the wire."""
     return Error(request_id, *to_wire(error))
@@ -143,7 +155,7 @@ class Runner:
             return Closed(frame.id, frame.session, "closed")
         if kind is GetState:
             return calls.state_reply(frame, outcome)
-        return calls.result(frame, outcome)
+        return calls.result(frame.id, outcome)
 
     def _prepare(self, frame: Any, origin: Origin) -> Callable[[], Any]:
         """Return the call that a frame asks for. Raises PayloadError before anything has run."""

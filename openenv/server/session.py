@@ -8,7 +8,7 @@ task, thread wake-up or timer.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from openenv.errors import (
     NotReset,
@@ -20,12 +20,20 @@ from openenv.errors import (
     TooManyRequests,
 )
 from openenv.protocol.frames import Close, Closed, Error, Open, Reset, Result, Step
-from openenv.server.runner import Origin, Runner, error_frame
+from openenv.server.runner import NOBODY, Origin, Runner, error_frame
 
 if TYPE_CHECKING:
     from openenv.server.registry import SessionRegistry
 
 Request = tuple[Any, Origin]
+
+
+class _Later:
+    """The class of LATER alone."""
+
+
+LATER: Final = _Later()
+"What `step_now` returns when it has not stepped."
 
 
 class Session:
@@ -109,6 +117,18 @@ class Session:
             origin.reply(reply)
         else:
             self._begin(frame, origin)
+
+    def step_now(self, action: Any) -> Any:
+        """Step at once and return the observation; LATER, and nothing done, if that cannot be.
+
+        For many sessions in one frame (batch.py). Raises whatever the environment does.
+        """
+        if not self._steps_inline or self._running is not None or self.needs_reset:
+            return LATER
+        observation = self._runner.environment.step(action)
+        self.step_count += 1
+        self.touched_at_s = self.registry.now_s
+        return observation
 
     def open(self, frame: Open, origin: Origin) -> None:
         """Construct the environment, as soon as there is a slot.
@@ -343,9 +363,9 @@ class Session:
 
     def _close(self) -> None:
         frame = Close(0, 0)
-        self._running = (frame, _NOBODY)
+        self._running = (frame, NOBODY)
         self._limit(self.registry.config.close_timeout_s)
-        self._runner.start(frame, _NOBODY)
+        self._runner.start(frame, NOBODY)
 
     def _refuse_queue(self, error: OpenEnvError) -> None:
         queue, self._queue = self._queue, None
@@ -371,16 +391,3 @@ def _why(kind: type, is_holders: bool) -> str:
     if kind is Open:
         return "could not be opened"
     return "closed" if is_holders else "closed by another client"
-
-
-class _Nobody:
-    """The origin of requests that the server makes of its own accord."""
-
-    encoding = "msgpack"
-    is_lenient = False
-
-    def reply(self, frame: Any) -> None:
-        """Drop the reply."""
-
-
-_NOBODY: Any = _Nobody()

@@ -10,7 +10,6 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from openenv.codec import plain
-from openenv.protocol.frames import Reset
 from openenv.protocol.wire import JSON, MSGPACK
 from openenv.testing.inprocess import Instance
 
@@ -116,11 +115,11 @@ class EnvironmentContract:
         with self._instance() as one:
             calls, observation = one.calls, one.reset(self.seed)
             action = calls.action.convert(plain(self.make_action(observation)))
-            result, state = calls.result(Reset(1, 1), observation), one.state
+            result, state = calls.result(1, observation), one.state
 
             def receive(raw: Any, encoding: Encoding) -> Any:
                 received = calls.observation.restore(raw, encoding, result)
-                return calls.result(Reset(1, 1), received).observation
+                return calls.result(1, received).observation
 
             trips: tuple[tuple[str, Any, Callable[..., Any]], ...] = (
                 ("action", action, calls.action.decode),

@@ -59,7 +59,7 @@ class Instance:
 
     def payload(self, observation: Any) -> Any:
         """Return the bytes of an observation, without what travels beside it."""
-        return MSGPACK.encode(self.calls.result(Reset(1, 1), observation).observation)
+        return MSGPACK.encode(self.calls.result(1, observation).observation)
 
     def close(self) -> None:
         """Close the environment, the first time."""

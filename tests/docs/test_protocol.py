@@ -38,6 +38,11 @@ TYPES: dict[Any, str] = {
     bool: "boolean",
     dict[str, Any]: "object",
     list[str]: "list of strings",
+    list[f.RequestId]: "list of ids",
+    list[int]: "list of integers",
+    list[f.Reward]: "list of rewards",
+    list[bool]: "list of booleans",
+    list[dict[str, Any] | None]: "list of objects",
     type(None): "null",
 }
 

@@ -1,7 +1,7 @@
 """Strategies: payloads, frames of every kind, and bytes that resemble messages."""
 
 from collections.abc import Sequence
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from hypothesis import strategies as st
@@ -42,9 +42,14 @@ def _field(name: str, annotation: Any) -> st.SearchStrategy[Any]:
     }
     if name == "reward":
         return st.none() | st.booleans() | INTEGERS | st.floats()
+    if name == "rewards":
+        # Columns travel in MessagePack only; JSON could not spell what is not finite here.
+        return st.lists(st.none() | st.booleans() | INTEGERS | FINITE, max_size=3)
     known = by_type.get(annotation)
     if known is not None:
         return known
+    if get_origin(annotation) is list:
+        return st.lists(_field("", get_args(annotation)[0]), max_size=3)
     return st.one_of(_field(name, part) for part in get_args(annotation))
 
 

@@ -11,6 +11,9 @@ from openenv.protocol.wire import JSON, MSGPACK, Wire
 
 BOTH = [MSGPACK, JSON]
 TOKEN = "a-token"
+PAYLOADS = (
+    "action", "actions", "observation", "observations", "state", "payload", "data", "frame"
+)  # fmt: skip
 
 
 class Unencodable:
@@ -43,7 +46,7 @@ def receive_all(receiver: Any, messages: Iterable[Data]) -> list[Any]:
 
 def plain(frame: Any, wire: Wire) -> Any:
     """Return a received frame with its payload decoded, to be compared."""
-    for name in ("action", "observation", "state", "payload", "data", "frame"):
+    for name in PAYLOADS:
         if hasattr(frame, name):
             setattr(frame, name, decode_any(getattr(frame, name), wire.encoding))
     return frame

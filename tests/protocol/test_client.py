@@ -7,6 +7,7 @@ import pytest
 from openenv.errors import LocalProtocolError, RemoteProtocolError
 from openenv.protocol import frames as f
 from openenv.protocol.client import ClientProtocol
+from openenv.protocol.columns import STEPS
 from openenv.protocol.peer import LinkState
 from openenv.protocol.wire import MSGPACK, Wire
 from tests.protocol.links import BOTH, TOKEN, Unencodable, begun, reconnect, wire_name
@@ -153,3 +154,10 @@ def test_what_cannot_be_sent_is_answered_here_and_once(wire: Wire) -> None:
     ]
     assert client.take_local_replies() == []
     assert client.link.sent == 0
+
+
+@both_wires
+def test_a_client_knows_what_the_server_said_it_can_do(wire: Wire) -> None:
+    client, _ = begun(wire)
+    assert client.capabilities == [STEPS]
+    assert ClientProtocol(wire).capabilities == []

@@ -30,8 +30,8 @@ def test_every_frame_is_sent_by_one_side() -> None:
 def test_the_specified_frames_are_there() -> None:
     unsupported = {"call", "fork", "snapshot", "restore", "watch", "unwatch"}
     both = {"hello", "state", "snapshot"}
-    requests = {"open", "reset", "step", "close", "cancel"}
-    replies = {"opened", "result", "partial", "closed", "error", "forked", "event"}
+    requests = {"open", "reset", "step", "steps", "close", "cancel"}
+    replies = {"opened", "result", "results", "partial", "closed", "error", "forked", "event"}
     assert set(tags(FROM_CLIENT)) == unsupported | both | requests
     assert set(tags(FROM_SERVER)) == both | replies
     assert set(tags(list(f.UNSUPPORTED_FRAMES))) == unsupported

@@ -377,3 +377,11 @@ def test_raw_payloads_are_sent_as_they_are() -> None:
     client, server = begun(MSGPACK)
     [received] = receive_all(server, client.send([step(1, msgspec.Raw(b"\x07"))]))
     assert plain(received, MSGPACK) == step(1, 7)
+
+
+@both_wires
+def test_a_frame_of_many_rows_is_halved_until_it_fits(wire: Wire) -> None:
+    client, server = begun(wire)
+    rows = f.Steps([1, 2, 3], [1, 1, 1], ["x" * 40_000] * 3)
+    received = receive_all(server, client.send([rows]))
+    assert [frame.ids for frame in received] == [[1], [2], [3]]

@@ -6,6 +6,7 @@ import pytest
 
 from openenv.errors import LocalProtocolError, RemoteProtocolError
 from openenv.protocol import frames as f
+from openenv.protocol.columns import STEPS
 from openenv.protocol.link import size_bytes
 from openenv.protocol.peer import LinkState
 from openenv.protocol.server import ServerProtocol, read_hello
@@ -54,6 +55,7 @@ def test_the_answer_says_what_the_server_is(wire: Wire) -> None:
         grace_s=9.0,
         keepalive_s=20.0,
         environment="Echo",
+        capabilities=[STEPS],
     )
     assert server.peer_max_message_bytes == 2048
     assert server.state is LinkState.LIVE
