@@ -1,7 +1,7 @@
 """Manifest: what a recording's run was asked for, so that only the same run resumes it.
 
-Lies beside the recording, as `<recording>.manifest`, from the run's first moment. Knows nothing of
-episodes (format.py) and of how they are written (recorder.py).
+Lies beside the recording, or the part of it, as `<file>.manifest`, from the run's first moment.
+Knows nothing of episodes (format.py) and of how they are written (recorder.py).
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ def write(recording: str | PathLike[str], manifest: Manifest) -> None:
         path.write_bytes(msgspec.json.encode(manifest) + b"\n")
     except (OSError, TypeError) as error:
         raise ConfigurationError(f"cannot write {path}: {error}") from error
+
+
+def move(source: Path, target: Path) -> None:
+    """Let a recording's manifest, or that it has none, follow it to another name."""
+    if manifest_path(source).exists():
+        manifest_path(source).replace(manifest_path(target))
+    else:
+        manifest_path(target).unlink(missing_ok=True)
 
 
 def check(recording: str | PathLike[str], manifest: Manifest) -> None:

@@ -2,26 +2,30 @@
 
 Lines go to `<path>.part`, each in one piece and handed to the operating system before the next; a
 run that comes to its end renames that to `<path>`. So `<path>` is always a whole run, and what is
-left of one that was killed lies beside it, readable to its last whole line (`format.read`). A path
-that ends in `.zst` is compressed (lines.py).
+left of one that was killed lies beside it, readable to its last whole line (`format.read`). A
+manifest follows its file when that is renamed. A path that ends in `.zst` is compressed (lines.py).
 """
 
 from __future__ import annotations
 
+import logging
 import os
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from openenv.errors import ConfigurationError
 from openenv.recording.format import Episode, encode, read
 from openenv.recording.lines import is_packed, packer, whole_bytes
-from openenv.recording.manifest import check, manifest_path, write
+from openenv.recording.manifest import check, manifest_path, move, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
     from openenv.recording.manifest import Manifest
+
+logger = logging.getLogger("openenv.recording")
 
 PART = ".part"
 
@@ -48,10 +52,14 @@ class Recorder:
         if not (overwrite or resume):
             self._check_free()
         try:
-            if resume:
-                self._take_over()
+            begun = self._begun() if resume else self.part
             # Unbuffered: what was written survives the death of the process.
-            self._file = self.part.open("ab" if resume else "wb", buffering=0)
+            self._file = begun.open("ab", buffering=0)
+            try:
+                self._begin(begun, resume=resume)
+            except BaseException:
+                self._file.close()
+                raise
         except OSError as error:
             raise ConfigurationError(f"cannot write {self.part}: {error.strerror}") from error
 
@@ -73,23 +81,41 @@ class Recorder:
                     f"{taken} exists: choose another file, resume it, or allow to overwrite it"
                 )
 
-    def _take_over(self) -> None:
-        """Make what there is the part, without the line that was being written when it ended."""
+    def _begun(self) -> Path:
+        """Return what is to be resumed."""
         if self.path.exists() and self.part.exists():
             raise ConfigurationError(
                 f"{self.path} and {self.part} both exist: move one of them away"
             )
         begun = self.path if self.path.exists() else self.part
-        if not begun.exists():
-            return
-        if begun.stat().st_size and is_packed(begun) != (self._pack is not bytes):
+        if (
+            begun.exists()
+            and begun.stat().st_size
+            and is_packed(begun) != (self._pack is not bytes)
+        ):
             raise ConfigurationError(
                 f"{begun} is not what its name says: compressed if and only if it ends in .zst"
             )
-        self._size_bytes = whole_bytes(begun)
+        return begun
+
+    def _begin(self, begun: Path, *, resume: bool) -> None:
+        """Make what is open the part, without what is not resumed, such as a line that was cut."""
+        try:
+            flock(self._file, LOCK_EX | LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigurationError(
+                f"another run is writing {begun}: wait for its end, or choose another file"
+            ) from error
+        except OSError as error:
+            logger.debug("nothing keeps other runs from %s: %s", begun, error)
+        self._size_bytes = whole_bytes(begun) if resume else 0
+        self._file.truncate(self._size_bytes)
+        if not resume:
+            manifest_path(self.part).unlink(missing_ok=True)
+        elif begun is self.path or not manifest_path(self.part).exists():
+            move(self.path, self.part)
         if begun is self.path:
             begun.replace(self.part)
-        os.truncate(self.part, self._size_bytes)
 
     def write(self, episode: Episode) -> None:
         """Append an episode. Raises PayloadError, OSError."""
@@ -108,15 +134,16 @@ class Recorder:
     def finish(self) -> None:
         """Make the part the recording, all of it on disk."""
         os.fsync(self._file.fileno())
-        self._file.close()
+        move(self.part, self.path)
         self.part.replace(self.path)
+        self._file.close()
 
     def abandon(self) -> None:
         """Close the part and leave it where it is, unless it is empty."""
-        self._file.close()
         if not self._size_bytes:
             self.part.unlink(missing_ok=True)
-            manifest_path(self.path).unlink(missing_ok=True)
+            manifest_path(self.part).unlink(missing_ok=True)
+        self._file.close()
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -147,8 +174,15 @@ def open_recorder(
     if overwrite and resume:
         raise ConfigurationError("a recording is either overwritten or resumed, not both")
     if resume and Recorder.is_begun(path):
-        check(path, manifest)
+        part = Path(f"{path}{PART}")
+        # Without one of its own, a part was about to become the recording.
+        has_own = part.exists() and manifest_path(part).exists()
+        check(part if has_own else path, manifest)
         return Recorder(path, resume=True)
     recorder = Recorder(path, overwrite=overwrite)
-    write(path, manifest)
+    try:
+        write(recorder.part, manifest)
+    except ConfigurationError:
+        recorder.abandon()
+        raise
     return recorder

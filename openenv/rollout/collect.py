@@ -218,8 +218,10 @@ class _Run:
     async def play_all(self, pool: Pool) -> None:
         """Play every episode. Raises what ends the run."""
         self.tally.start()
-        count = min(self._terms.concurrency, self._terms.episodes - len(self._recorded))
-        if count <= 0:
+        episodes = self._terms.episodes
+        missing = episodes - sum(index < episodes for index in self._recorded)
+        count = min(self._terms.concurrency, missing)
+        if not count:
             self.tally.stop()
             return
         workers = [asyncio.create_task(self._work(pool)) for _ in range(count)]

@@ -1,5 +1,7 @@
 """A run that was killed is gone on with: every episode that was asked for, each once."""
 
+import asyncio
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -114,3 +116,96 @@ async def test_what_was_recorded_stays_although_no_server_is_there_to_go_on_with
         await collect("http://127.0.0.1:9", act, episodes=9, max_turns=2, out=out, resume=True)
     run = await collect(Counter, act, episodes=9, max_turns=2, out=out, resume=True)
     assert (run.episodes, run.resumed) == (9, 4)
+
+
+async def test_a_run_that_is_resumed_for_fewer_episodes_still_has_each_of_them(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "episodes.jsonl"
+    options: dict[str, Any] = {"max_turns": 2, "seed": 1, "out": out, "resume": True}
+    await collect(Counter, act, episodes=10, **options)
+    lines = out.read_bytes().splitlines(keepends=True)
+    out.write_bytes(b"".join(lines[number] for number in (0, 1, 7, 8, 9)))
+    run = await collect(Counter, act, episodes=5, **options)
+    assert (run.episodes, run.resumed) == (8, 5)
+    assert sorted(episode.episode for episode in read(out)) == [0, 1, 2, 3, 4, 7, 8, 9]
+
+
+class Stopped(BaseException):
+    """Ends a run in the middle, as Ctrl-C does."""
+
+
+async def test_a_run_that_was_to_overwrite_a_recording_and_fails_leaves_it_resumable_as_it_was(
+    tmp_path: Path,
+) -> None:
+    out, part = tmp_path / "episodes.jsonl", tmp_path / "episodes.jsonl.part"
+    options: dict[str, Any] = {"max_turns": 2, "out": out, "concurrency": 1}
+    await collect(Counter, act, episodes=4, seed=1, **options)
+    with pytest.raises(ConnectionError):
+        await collect("http://127.0.0.1:9", act, episodes=4, seed=2, overwrite=True, **options)
+    await collect(Counter, act, episodes=5, seed=1, resume=True, **options)
+    turns = iter(range(5))
+
+    def stops(observation: Any) -> Add:
+        if next(turns, None) is None:
+            raise Stopped
+        return Add(1)
+
+    with pytest.raises(Stopped):
+        await collect(Counter, stops, episodes=4, seed=2, overwrite=True, **options)
+    aside = out.rename(tmp_path / "aside.jsonl")
+    resumed = await collect(Counter, act, episodes=4, seed=2, resume=True, **options)
+    assert (resumed.episodes, resumed.resumed) == (4, 2)
+    assert [episode.seed for episode in read(out)] == [episode_seed(2, i) for i in range(4)]
+    assert not part.exists()
+    assert len(list(read(aside))) == 5
+
+
+async def test_the_recording_that_a_failed_run_was_to_overwrite_keeps_its_own_manifest(
+    tmp_path: Path,
+) -> None:
+    out, part = tmp_path / "episodes.jsonl", tmp_path / "episodes.jsonl.part"
+    options: dict[str, Any] = {"max_turns": 2, "out": out, "concurrency": 1}
+    await collect(Counter, act, episodes=2, seed=1, **options)
+    turns = iter(range(3))
+
+    def stops(observation: Any) -> Add:
+        if next(turns, None) is None:
+            raise Stopped
+        return Add(1)
+
+    with pytest.raises(Stopped):
+        await collect(Counter, stops, episodes=2, seed=2, overwrite=True, **options)
+    part.unlink()
+    with pytest.raises(ConfigurationError, match="seed was 1 and is 2"):
+        await collect(Counter, act, episodes=4, seed=2, resume=True, **options)
+    run = await collect(Counter, act, episodes=4, seed=1, resume=True, **options)
+    assert (run.episodes, run.resumed) == (4, 2)
+
+
+async def test_options_that_cannot_be_kept_leave_nothing_behind(tmp_path: Path) -> None:
+    out = tmp_path / "episodes.jsonl"
+    with pytest.raises(ConfigurationError, match="object is unsupported"):
+        await collect(Counter, act, episodes=1, out=out, reset_options={"level": object()})
+    assert os.listdir(tmp_path) == []
+
+
+async def test_two_runs_do_not_write_one_recording(tmp_path: Path) -> None:
+    out = tmp_path / "episodes.jsonl"
+    options: dict[str, Any] = {"episodes": 4, "max_turns": 2, "seed": 1, "out": out}
+    policy_runs, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def waits(observation: Any) -> Add:
+        policy_runs.set()
+        await may_go_on.wait()
+        return Add(1)
+
+    async with asyncio.timeout(10):
+        first = asyncio.create_task(collect(Counter, waits, resume=True, **options))
+        await policy_runs.wait()
+        for manner in ("resume", "overwrite"):
+            with pytest.raises(ConfigurationError, match="another run"):
+                await collect(Counter, act, **options, **{manner: True})
+        may_go_on.set()
+        await first
+    assert sorted(episode.episode for episode in read(out)) == list(range(4))
