@@ -49,9 +49,9 @@ class VectorClient:
     Otherwise they are a list of what the client class makes of each. Which, the first observations
     decide.
 
-    A session that fails does not keep the others' results back: its error is in `infos["error"]`,
-    its episode is truncated, and it is begun anew, in a new session if need be, like any that is
-    over. If every session of a call has failed, the first error is raised, with all their numbers
+    A session that fails does not keep the others' results back. Its error is in
+    `infos["session_error"]`, its episode is truncated, and it is begun anew, in a new session if
+    need be, like any that is over. If every session of a call has failed, the first error is raised, with all their numbers
     in `env_ids`.
     """
 
@@ -291,7 +291,7 @@ class VectorClient:
             [payloads[place] for place in going_on],
             timeout_s,
         )
-        for index in over:
+        for index in sorted(over):
             flight.begin(index)
         return len(indices)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 
 import numpy as np
 
-from openenv.codec import LIFTED
 from openenv.errors import ConfigurationError
+from openenv.lifting import LIFTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,8 @@ class Actions:
     """Turns what `step` is given into payloads, for clients of one class."""
 
     def __init__(self, client_cls: type[EnvClient[Any, Any, Any]], make: MakeAction | None) -> None:
-        self._cls = client_cls._action_codec.cls
+        codec = client_cls._action_codec
+        self._cls: Any = dict if codec.is_generic else codec.cls
         self._name = client_cls.__name__
         self._by_hook = client_cls._encodes_by_hook
         hints = _hints(self._cls)
@@ -78,9 +79,8 @@ class Actions:
             ]
         if self._by_hook:
             # The client's hook wants an action, not a dict.
-            cls = self._cls or dict
             return [
-                client._payload(cls(**{make: value}))
+                client._payload(self._cls(**{make: value}))
                 for client, value in zip(clients, values, strict=True)
             ]
         return [{make: value} for value in values]
@@ -88,8 +88,6 @@ class Actions:
 
 def _hints(cls: Any) -> dict[str, Any]:
     """Return the fields of an action class that hold data, with their types."""
-    if not isinstance(cls, type) or cls in (dict, object):
-        return {}
     try:
         hints = get_type_hints(cls)
     except (NameError, TypeError):

@@ -12,7 +12,7 @@ import numpy as np
 FINAL_OBSERVATION = "final_obs"
 FINAL_INFO = "final_info"
 ENV_ID = "env_id"
-ERROR = "error"
+ERROR = "session_error"
 
 _NUMBERS = (int, float, bool)
 _NUMERIC = (*_NUMBERS, np.number, np.ndarray)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from openenv.codec import LIFTED
 from openenv.errors import OpenEnvError, PayloadError
+from openenv.lifting import LIFTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

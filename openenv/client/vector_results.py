@@ -68,7 +68,7 @@ class Results:
             if outcome.shown is not None and outcome.shown.metadata:
                 add_info(infos, size, place, outcome.shown.metadata)
         if ERROR in infos:
-            self._report([outcome for outcome in outcomes if outcome.error is not None], outcomes)
+            self._report(outcomes)
         if order is None:
             return self._observations.of_all(), rewards, terminations, truncations, infos
         infos[ENV_ID] = np.array(order, np.int32)
@@ -115,11 +115,12 @@ class Results:
             return self._observations.one(outcome.index), {}
         return self._observations.one_of(columns, objects, 0), outcome.final.metadata or {}
 
-    def _report(self, failed: list[Outcome], outcomes: list[Outcome]) -> None:
-        """Raise the first error if all outcomes are errors, else log it."""
-        error: Any = failed[0].error
-        ids = tuple(outcome.index for outcome in failed)
-        if len(failed) == len(outcomes):
+    def _report(self, outcomes: list[Outcome]) -> None:
+        """Raise the error of the first session if all outcomes are errors, else log it."""
+        errors = {one.index: one.error for one in outcomes if one.error is not None}
+        ids = tuple(sorted(errors))
+        error = errors[ids[0]]
+        if len(errors) == len(outcomes):
             error.env_ids = ids
             raise error
         logger.warning(
