@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 def payloads_of(envs: Sequence[AnyClient], actions: Sequence[Any]) -> Sequence[Any]:
     """Return what each client sends for its action."""
-    if any(cls._encodes_by_hook for cls in set(map(type, envs))) or any(
+    client_classes: set[type[AnyClient]] = set(map(type, envs))
+    if any(cls._encodes_by_hook for cls in client_classes) or any(
         hasattr(cls, "model_dump") for cls in set(map(type, actions))
     ):
         return [env._payload(action) for env, action in zip(envs, actions, strict=True)]

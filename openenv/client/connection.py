@@ -10,7 +10,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 from openenv.channel import ChannelClosed, Data, DirectChannel, FrameChannel
 from openenv.client.outbox import Outbox
@@ -36,6 +37,9 @@ from openenv.protocol.frames import (
 from openenv.protocol.legacy import LegacyClientProtocol
 from openenv.protocol.wire import WIRES
 
+if TYPE_CHECKING:
+    from openenv.arrays import Encoding
+
 logger = logging.getLogger("openenv.client")
 
 
@@ -57,6 +61,10 @@ class Connection:
         self._max_message_bytes = max_message_bytes
         self._loop: asyncio.AbstractEventLoop | None = None
         self._protocol: Any = None
+        self.encoding: Encoding = "msgpack"
+        "How payloads of replies are encoded."
+        self.next_id: Callable[[], int] = count(1).__next__
+        "Allocate a request id."
         self._channel: FrameChannel | None = None
         self._requests: Requests | None = None
         self._outbox: Outbox | None = None
@@ -100,11 +108,6 @@ class Connection:
     def is_multiplexed(self) -> bool:
         """Whether many sessions fit; a legacy server has one per socket."""
         return bool(self._protocol is not None and self._protocol.resumable)
-
-    @property
-    def encoding(self) -> Any:
-        """How payloads of replies are encoded."""
-        return self._protocol.encoding
 
     @property
     def wire(self) -> Any:
@@ -156,10 +159,6 @@ class Connection:
 
     # ---- requests
 
-    def next_id(self) -> int:
-        """Allocate a request id."""
-        return self._protocol.next_id()  # type: ignore[no-any-return]
-
     def next_session(self, listener: SessionListener) -> int:
         """Allocate a session number; the listener is told when the server ends the session."""
         number: int = self._protocol.next_session()
@@ -201,7 +200,7 @@ class Connection:
     ) -> Batch:
         """Step many sessions, each with its payload; return the replies, errors included."""
         requests = self._open_requests()
-        next_id = self._protocol.next_id
+        next_id = self.next_id
         ids = [next_id() for _ in sessions]
         frames = step_frames(ids, sessions, payloads, timeout_s, self._protocol.capabilities)
         return await requests.ask_batch(ids, sessions, frames, patience_s)
@@ -280,12 +279,17 @@ class Connection:
         """Begin a new link on a new socket."""
         channel, subprotocol = dialed
         if subprotocol is None:
-            self._protocol = LegacyClientProtocol()
+            self._speak(LegacyClientProtocol())
         else:
             protocol = ClientProtocol(WIRES[subprotocol], max_message_bytes=self._max_message_bytes)
             await self._greet(channel, protocol)
-            self._protocol = protocol
+            self._speak(protocol)
         self._use(channel)
+
+    def _speak(self, protocol: Any) -> None:
+        """Begin a new link; what a step needs of it is within reach of a single look."""
+        self._protocol = protocol
+        self.encoding, self.next_id = protocol.encoding, protocol.next_id
 
     def _use(self, channel: FrameChannel | None) -> None:
         """Read from and write to this channel from now on; None: until there is another."""
@@ -310,7 +314,7 @@ class Connection:
                 if missing is None:
                     fresh = ClientProtocol(protocol.wire, max_message_bytes=self._max_message_bytes)
                     fresh.attach(answer)
-                    self._protocol = fresh
+                    self._speak(fresh)
                     return False
                 for message in missing:
                     await channel.send(message)

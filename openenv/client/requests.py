@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from openenv.errors import OpenEnvError, RequestTimeout, SessionExpired, from_wire, to_wire
 from openenv.protocol.columns import has_equal_columns
-from openenv.protocol.frames import Cancel, Closed, Error, Partial, Results
+from openenv.protocol.frames import Cancel, Closed, Error, Partial, Result, Results
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -121,16 +121,11 @@ class Requests:
         """Give the replies of a message to those who wait for them."""
         pop = self._pending.pop
         for frame in frames:
-            kind = type(frame)
-            if kind is Partial:
-                self._take_partial(frame)
+            if type(frame) is not Result:
+                self._take_other(frame, type(frame))
                 continue
-            if kind is Results:
-                self._take_columns(frame)
-                continue
-            entry = pop(frame.id, None) if frame.id else None
+            entry = pop(frame.id, None)
             if entry is None:
-                self._take_news(frame, kind)
                 continue
             try:
                 entry[0](frame)
@@ -140,10 +135,18 @@ class Requests:
         if self._ended:
             self._refuse_pending()
 
-    def _take_partial(self, frame: Partial) -> None:
-        entry = self._pending.get(frame.id)
-        if entry is not None:
-            entry[0](frame)
+    def _take_other(self, frame: Any, kind: type) -> None:
+        """Take a frame that is not the result of a single step."""
+        if kind is Results:
+            self._take_columns(frame)
+        elif not frame.id:
+            self._take_news(frame, kind)
+        else:
+            pending = self._pending
+            entry = pending.get(frame.id) if kind is Partial else pending.pop(frame.id, None)
+            if entry is not None:
+                with suppress(asyncio.InvalidStateError):  # as above
+                    entry[0](frame)
 
     def _take_columns(self, frame: Results) -> None:
         """Give many replies at once to the batch that waits for them, if it is one."""
@@ -155,12 +158,10 @@ class Requests:
             batch.take_columns(frame)
             return
         for entry, reply in zip(entries, self._take_apart(frame), strict=True):
-            with suppress(asyncio.InvalidStateError):  # as in `take`
+            with suppress(asyncio.InvalidStateError):  # as above
                 entry[0](reply)
 
     def _take_news(self, frame: Any, kind: type) -> None:
-        if frame.id:
-            return
         if kind is Closed:
             self._ended[frame.session] = frame.reason
             listener = self._listeners.pop(frame.session, None)

@@ -51,8 +51,8 @@ class VectorClient:
 
     A session that fails does not keep the others' results back. Its error is in
     `infos["session_error"]`, its episode is truncated, and it is begun anew, in a new session if
-    need be, like any that is over. If every session of a call has failed, the first error is raised, with all their numbers
-    in `env_ids`.
+    need be, like any that is over. If every session of a call has failed, the first error is
+    raised, with all their numbers in `env_ids`.
     """
 
     def __init__(
