@@ -58,13 +58,21 @@ class Description:
         """Say whether sessions can be opened: 503 if not. Starts nothing."""
         registry = self.registry
         status = registry.health
-        content = {
+        content: dict[str, Any] = {
             "status": status,
             "environment": registry.calls.name,
             "active_sessions": registry.active,
             "max_sessions": registry.max_sessions,
             "hung_threads": registry.hung_threads,
         }
+        workers = registry.workers
+        if workers is not None:
+            content["workers"] = {
+                "count": workers.count,
+                "running": workers.running,
+                "blocked": workers.blocked,
+                "restarts": workers.restarts,
+            }
         code = 503 if status == "unhealthy" else 200
         return respond(content, reply_encoding(request), code)
 

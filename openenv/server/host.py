@@ -50,10 +50,11 @@ def make_registry(
             f"one instance of {calls.name} is shared, so it cannot run in worker processes: give "
             "its class, or set execution to 'thread'"
         )
+    blueprint = draw(env, payload_classes, debug=config.debug)
     if not inspect.isclass(env):
         # A factory has made an instance, to show its class; sessions get others.
         calls.close(calls.factory())
-    return SessionRegistry(calls, config, draw(env, payload_classes, debug=config.debug))
+    return SessionRegistry(calls, config, blueprint)
 
 
 def make_calls(

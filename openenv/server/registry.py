@@ -261,19 +261,19 @@ class SessionRegistry:
 
     @property
     def hung_threads(self) -> int:
-        """How many threads, or worker processes, hang in a call that was given up."""
-        if self.workers is not None:
-            return self.workers.blocked
+        """How many threads hang in a call that was given up."""
         return 0 if self._bridge is None else self._bridge.hung_threads
 
     @property
     def health(self) -> str:
-        """healthy; degraded while threads hang.
+        """healthy; degraded while threads hang, or worker processes hang or are missing.
 
         Unhealthy while no session can be opened for reasons that won't pass.
         """
         if self.is_draining or (self._host is not None and self._host.done()):
             return "unhealthy"
+        if self.workers is not None:
+            return self.workers.health
         if self.hung_threads:
             return "unhealthy" if self.hung_threads >= self.max_sessions else "degraded"
         return "healthy"

@@ -71,8 +71,9 @@ class RemoteRunner(Runner):
             if self._worker is None:
                 workers = self.session.registry.workers
                 assert workers is not None
-                self._worker = workers.assign(self)
-            self._worker.ask(self, frame, origin, self._request(frame, origin))
+                self._worker = workers.assign(self, frame, origin)
+            if self._worker is not None:
+                self._worker.ask(self, frame, origin, self._request(frame, origin))
         except OpenEnvError as error:
             self.session.settle(self, frame, origin, error_frame(frame.id, error))
 

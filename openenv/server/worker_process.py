@@ -134,7 +134,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def kill(self, verdict: str) -> None:
         """End the process at once, and say why."""
-        self._verdict = verdict
+        self._verdict, self._is_stopping = verdict, True
         self._kill()
 
     def _kill(self) -> None:
@@ -187,13 +187,18 @@ class WorkerProcess(asyncio.Protocol):
     def _watch(self) -> None:
         """Kill the process unless the call that it hangs in ends within the grace."""
         hanging = self._pending[0]
-        grace_s = self._pool.registry.config.worker_grace_s
+        registry = self._pool.registry
+        # Where there may be no neighbours, the session itself waits for the place.
+        grace_s = registry.config.worker_grace_s if registry.calls.is_concurrent else 0.0
 
         def check() -> None:
             if self._pending and self._pending[0] is hanging and not self._lost.is_set():
                 self.kill(f"was killed: a call of a session hung {grace_s:g} s too long")
 
-        self._loop.call_later(grace_s, check)
+        if grace_s:
+            self._loop.call_later(grace_s, check)
+        else:
+            check()
 
     # ---- asyncio.Protocol
 

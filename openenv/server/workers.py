@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openenv.errors import ConfigurationError, SessionCreationError
 from openenv.server.worker_process import WorkerProcess
@@ -41,6 +41,8 @@ class WorkerPool:
         self.restarts = 0
         self._workers: list[WorkerProcess | None] = [None] * self.count
         self._pauses_s = [0.0] * self.count
+        self._waiting: list[tuple[RemoteRunner, Any, Any]] = []
+        "Requests that were made when no worker could take them."
         self._complaint = ""
         self._is_closing = False
         self._kept = 0
@@ -74,18 +76,35 @@ class WorkerPool:
 
     # ---- sessions
 
-    def assign(self, runner: RemoteRunner) -> WorkerProcess:
-        """Return the worker with the fewest sessions. Raises SessionCreationError."""
+    def assign(self, runner: RemoteRunner, frame: Any, origin: Any) -> WorkerProcess | None:
+        """Return the worker with the fewest sessions.
+
+        None if one is about to be replaced: then the request is started again. Raises
+        SessionCreationError.
+        """
         usable = [worker for worker in self._workers if worker is not None and worker.is_usable]
         if not self.registry.calls.is_concurrent:
             usable = [worker for worker in usable if not worker.load]
         if not usable:
-            raise SessionCreationError("no worker process is free: they died, and are replaced")
+            if any(worker is not None and not worker.is_usable for worker in self._workers):
+                self._waiting.append((runner, frame, origin))
+                return None
+            raise SessionCreationError(
+                "no worker process is free: they died too often, and start again after a pause"
+            )
         worker = min(usable, key=lambda worker: (worker.is_blocked, worker.load))
         worker.take(runner)
         return worker
 
     # ---- health
+
+    @property
+    def health(self) -> str:
+        """Healthy; degraded while not all workers answer, unhealthy while none does."""
+        answering = self.running - self.blocked
+        if answering == self.count or not self._kept:
+            return "healthy"
+        return "degraded" if answering else "unhealthy"
 
     @property
     def running(self) -> int:
@@ -149,3 +168,7 @@ class WorkerPool:
             if not self._is_closing:
                 logger.error("%s; another takes its place", worker.obituary)
             worker.bury()
+        waiting, self._waiting = self._waiting, []
+        for runner, frame, origin in waiting:
+            if not runner.is_abandoned:
+                runner.start(frame, origin)

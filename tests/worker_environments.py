@@ -1,0 +1,92 @@
+"""Environments for worker processes. They import little: every worker imports this."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from openenv.environment import Environment
+from openenv.models import EnvironmentInfo, State
+
+
+class Deadly(Environment[dict[str, Any], dict[str, Any], State]):
+    """Does to its process what its action says."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    execution = "process"
+
+    def __init__(self, log: str = "") -> None:
+        self.log = log
+
+    def reset(self, seed: int | None = None, die: bool = False) -> dict[str, Any]:
+        if die:
+            os._exit(9)
+        return {"pid": os.getpid(), "seed": seed}
+
+    def step(self, action: dict[str, Any]) -> dict[str, Any]:
+        match action.get("do"):
+            case "exit":
+                os._exit(3)
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "sleep":
+                time.sleep(action["s"])
+            case "wait":
+                # Two named pipes: one says that the step runs, the other when it may end.
+                Path(action["began"]).write_text("began")
+                Path(action["gate"]).read_text()
+            case "print":
+                print("printed by the environment")  # noqa: T201 - where it goes is the question
+        return {"pid": os.getpid(), "state": self.state.step_count}
+
+    def close(self) -> None:
+        if self.log:
+            Path(self.log).write_text("closed")
+
+
+class Alone(Deadly):
+    """Several instances in one process would disturb each other."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = False
+
+
+class Unmakeable(Deadly):
+    """Takes its process along before there is an instance."""
+
+    def __init__(self) -> None:
+        os._exit(4)
+
+
+class Described(Deadly):
+    """Only an instance knows what it is."""
+
+    def get_metadata(self) -> EnvironmentInfo:
+        return EnvironmentInfo(name="deadly", description=f"not in {sys.argv[0]}", version="7")
+
+
+class Images(Environment[dict[str, Any], dict[str, Any], State]):
+    """Inverts images."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    execution = "process"
+
+    def reset(self, side: int = 4) -> dict[str, Any]:
+        return {"image": numpy.zeros((side, side), numpy.uint8)}
+
+    def step(self, action: dict[str, Any]) -> dict[str, Any]:
+        return {"image": 255 - numpy.asarray(action["image"], numpy.uint8)}
+
+
+def make_deadly() -> Deadly:
+    return Deadly()
+
+
+def make_maker() -> Callable[[], Deadly]:
+    return lambda: Deadly()
