@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from openenv.channel import ChannelClosed, Data, DirectChannel, FrameChannel
 from openenv.client.outbox import Outbox
 from openenv.client.reconnecting import FATAL_CLOSE_CODES, Attempts, lost_link
-from openenv.client.requests import Batch, Requests, SessionListener
+from openenv.client.requests import Batch, Requests, SessionListener, Taker
 from openenv.client.websocket import Dialed, dial
 from openenv.errors import (
     ConfigurationError,
@@ -29,11 +29,7 @@ from openenv.errors import (
 )
 from openenv.protocol.client import ClientProtocol
 from openenv.protocol.columns import single_results, step_frames
-from openenv.protocol.frames import (
-    CLOSE_PROTOCOL_ERROR,
-    MAX_MESSAGE_BYTES,
-    Results,
-)
+from openenv.protocol.frames import CLOSE_PROTOCOL_ERROR, MAX_MESSAGE_BYTES, Results
 from openenv.protocol.legacy import LegacyClientProtocol
 from openenv.protocol.wire import WIRES
 
@@ -200,10 +196,28 @@ class Connection:
     ) -> Batch:
         """Step many sessions, each with its payload; return the replies, errors included."""
         requests = self._open_requests()
+        ids, frames = self._step_frames(sessions, payloads, timeout_s)
+        return await requests.ask_batch(ids, sessions, frames, patience_s)
+
+    def send_steps(
+        self,
+        sessions: list[int],
+        payloads: list[Any],
+        timeout_s: float | None,
+        patience_s: float,
+        taker: Taker,
+    ) -> None:
+        """Step many sessions; the taker gets each reply when it comes, errors included."""
+        requests = self._open_requests()
+        taker.ids, frames = self._step_frames(sessions, payloads, timeout_s)
+        requests.send(taker.ids, sessions, frames, patience_s, taker)
+
+    def _step_frames(
+        self, sessions: list[int], payloads: list[Any], timeout_s: float | None
+    ) -> tuple[list[int], Sequence[Any]]:
         next_id = self.next_id
         ids = [next_id() for _ in sessions]
-        frames = step_frames(ids, sessions, payloads, timeout_s, self._protocol.capabilities)
-        return await requests.ask_batch(ids, sessions, frames, patience_s)
+        return ids, step_frames(ids, sessions, payloads, timeout_s, self._protocol.capabilities)
 
     def _take_apart(self, frame: Results) -> list[Any]:
         return single_results(frame, self.wire)

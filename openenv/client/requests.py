@@ -75,13 +75,7 @@ class Requests:
     ) -> Batch:
         """Send the frames of many requests; return the replies, errors included."""
         batch = Batch(ids, self._loop)
-        takers, deadlines = repeat(batch.take), repeat(self._loop.time() + timeout_s)
-        entries = zip(takers, deadlines, sessions, strict=False)  # the first two have no end
-        self._pending.update(zip(ids, entries, strict=True))
-        for frame in frames:
-            self._push(frame)
-        if self._sweep_handle is None:
-            self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
+        self.send(ids, sessions, frames, timeout_s, batch)
         try:
             await batch.done
         except asyncio.CancelledError:
@@ -89,6 +83,23 @@ class Requests:
                 self.give_up(request_id)
             raise
         return batch
+
+    def send(
+        self,
+        ids: Sequence[int],
+        sessions: Sequence[int],
+        frames: Sequence[Any],
+        timeout_s: float,
+        taker: Taker,
+    ) -> None:
+        """Send the frames of many requests; the taker gets the replies, errors included."""
+        takers, deadlines = repeat(taker.take), repeat(self._loop.time() + timeout_s)
+        entries = zip(takers, deadlines, sessions, strict=False)  # the first two have no end
+        self._pending.update(zip(ids, entries, strict=True))
+        for frame in frames:
+            self._push(frame)
+        if self._sweep_handle is None:
+            self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
 
     async def follow(self, frame: Any, timeout_s: float) -> AsyncIterator[Any]:
         """Send a request; yield its partial replies and then its reply. Raises like `ask`."""
@@ -154,7 +165,7 @@ class Requests:
         entries = [pop(request_id, nobody) for request_id in frame.ids]
         takers = set(map(itemgetter(0), entries))
         batch = getattr(takers.pop(), "__self__", None) if len(takers) == 1 else None
-        if type(batch) is Batch and has_equal_columns(frame, len(entries)):
+        if isinstance(batch, Taker) and has_equal_columns(frame, len(entries)):
             batch.take_columns(frame)
             return
         for entry, reply in zip(entries, self._take_apart(frame), strict=True):
@@ -226,15 +237,31 @@ class Requests:
             self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
 
 
-class Batch:
+class Taker:
+    """Takes the replies to many requests as they come, each once: singly, or many in columns."""
+
+    __slots__ = ("ids",)
+
+    ids: Sequence[int]
+    "Those of the requests. They follow each other without a gap."
+
+    def take(self, reply: Any) -> None:
+        """Take a single reply."""
+        raise NotImplementedError
+
+    def take_columns(self, frame: Results) -> None:
+        """Take many replies."""
+        raise NotImplementedError
+
+
+class Batch(Taker):
     """Collects the replies to many requests; `done` is set with the last one."""
 
-    __slots__ = ("_missing", "columns", "done", "ids", "replies")
+    __slots__ = ("_missing", "columns", "done", "replies")
 
     def __init__(self, ids: Sequence[int], loop: asyncio.AbstractEventLoop) -> None:
         self._missing = len(ids)
         self.ids = ids
-        "They follow each other without a gap."
         self.done: asyncio.Future[None] = loop.create_future()
         self.replies: dict[int, Any] = {}
         "Request id -> reply: those that came singly."
