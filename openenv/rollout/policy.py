@@ -110,7 +110,10 @@ def _plain_actor(policy: Policy, timeout_s: float | None) -> Callable[[Any], Awa
             action = policy(observation)
             if hasattr(action, "__await__"):
                 action = await _within(action, timeout_s)
-        except Exception as error:  # whatever a policy does, only its episode fails
+        # Whatever a policy does, only its episode fails.
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_ending(error):
+                raise
             raise PolicyFailed(error) from error
         return action
 
@@ -123,6 +126,18 @@ def _on_thread(thread: PolicyThread, timeout_s: float) -> Callable[[Any], Awaita
         return await _within(answer, timeout_s) if hasattr(answer, "__await__") else answer
 
     return call
+
+
+def _is_ending(error: BaseException) -> bool:
+    """Whether the error ends the run, and is no failure of the policy.
+
+    A cancellation that nobody has asked this task for comes out of the policy, as from a task of
+    its own that was cancelled.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return not isinstance(error, Exception)
 
 
 async def _within(answer: Awaitable[Any], timeout_s: float | None) -> Any:
@@ -181,12 +196,17 @@ class Batcher:
             for (_, future), action in zip(batch, actions, strict=True):
                 if not future.done():
                     future.set_result(action)
-        except Exception as error:  # noqa: BLE001 - whatever a policy does, only its episodes fail
+        # Whatever a policy does, only its episodes fail; but none of them waits for ever.
+        except BaseException as error:
+            is_ending = _is_ending(error)
             for _, future in batch:
                 if not future.done():
-                    failure = PolicyFailed(error)
-                    failure.__cause__ = error
+                    failure = error if is_ending else PolicyFailed(error)
+                    if not is_ending:
+                        failure.__cause__ = error
                     future.set_exception(failure)
+            if is_ending:
+                raise
 
 
 def _check_count(actions: Any, count: int) -> None:

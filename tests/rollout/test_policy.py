@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from openenv.rollout.collect import collect
 from openenv.rollout.policy import PolicyFailed, acting
+from tests.environments import Counter
 
 
 async def test_what_is_asked_in_one_turn_of_the_loop_is_one_call() -> None:
@@ -101,3 +103,39 @@ async def test_a_timeout_of_the_policy_s_own_is_told_as_such() -> None:
     async with acting(give_up, timeout_s=60.0) as act:
         with pytest.raises(PolicyFailed, match="the model did not answer"):
             await act(1)
+
+
+@pytest.mark.parametrize("timeout_s", [None, 60.0])
+@pytest.mark.parametrize("batched", [False, True])
+async def test_a_cancellation_that_comes_out_of_the_policy_fails_only_its_episode(
+    batched: bool, timeout_s: float | None
+) -> None:
+    async def ask_a_model_that_was_cancelled(_: Any) -> Any:
+        model = asyncio.ensure_future(asyncio.Event().wait())
+        model.cancel()
+        await model
+
+    async with asyncio.timeout(5):
+        run = await collect(
+            Counter,
+            ask_a_model_that_was_cancelled,
+            episodes=3,
+            concurrency=2,
+            batched=batched,
+            timeout_s=timeout_s,
+        )
+    assert (run.episodes, run.causes) == (3, {"POLICY_FAILED": 3})
+
+
+class Panic(BaseException):
+    """What an extension module raises when it cannot go on."""
+
+
+@pytest.mark.parametrize("batched", [False, True])
+async def test_what_is_no_exception_ends_the_run_and_leaves_nobody_waiting(batched: bool) -> None:
+    def panic(_: Any) -> Any:
+        raise Panic
+
+    async with asyncio.timeout(5):
+        with pytest.raises(Panic):
+            await collect(Counter, panic, episodes=3, concurrency=2, batched=batched)
