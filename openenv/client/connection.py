@@ -146,12 +146,19 @@ class Connection:
         if self._loop is None or self._is_closing:
             return
         self._is_closing = True
-        if self._outbox is not None and self.is_open:
-            await self._outbox.flush()
-        if self._channel is not None:
-            await self._channel.aclose()
-        await self._stop_tasks()
-        self._lose(ConnectionLost("the connection was closed"))
+        channel = self._channel
+        try:
+            if self._outbox is not None and self.is_open:
+                await self._outbox.flush()
+            if channel is not None:
+                await channel.aclose()
+        except asyncio.CancelledError:
+            if channel is not None:
+                self._discard(channel)
+            raise
+        finally:
+            await self._stop_tasks()
+            self._lose(ConnectionLost("the connection was closed"))
 
     # ---- requests
 
@@ -339,10 +346,13 @@ class Connection:
             await channel.aclose(CLOSE_PROTOCOL_ERROR, str(error))
             raise
         except asyncio.CancelledError:
-            # Whoever cancels does not want to wait for a closing handshake.
-            self._discarding = asyncio.ensure_future(channel.aclose())
+            self._discard(channel)
             raise
         return True
+
+    def _discard(self, channel: FrameChannel) -> None:
+        """Close a channel for a caller who was cancelled: who does not wait for a handshake."""
+        self._discarding = asyncio.ensure_future(channel.aclose())
 
     async def _recover(self, closed: ChannelClosed) -> bool:
         """Replace a lost socket within the server's grace.

@@ -91,6 +91,29 @@ async def test_closing_while_opening_ends_both() -> None:
         assert not connection.is_open
 
 
+async def test_a_close_that_is_cancelled_closes_all_the_same() -> None:
+    async with silent() as server, asyncio.timeout(10):
+        server.may_greet.set()
+        env = GenericEnvClient(server.url)
+        await env.connect()
+        connection = env._session.connection
+        pending = asyncio.create_task(env.reset())
+        await asyncio.sleep(0)
+        # So nobody answers the closing handshake.
+        server.sockets[0].transport.pause_reading()
+        closing = asyncio.create_task(connection.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        with pytest.raises(ConnectionLost):
+            await pending
+        assert not connection.is_open
+        assert not [task for task in asyncio.all_tasks() if "openenv" in task.get_name()]
+        server.sockets[0].transport.resume_reading()
+        await server.left.wait()
+
+
 async def test_a_server_that_never_greets_is_a_connect_error() -> None:
     async with silent() as server, asyncio.timeout(10):
         connection = Connection.to(server.url, connect_timeout_s=0.1)
