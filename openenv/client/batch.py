@@ -1,7 +1,7 @@
-"""Batch: the replies to many steps, to results: column by column, where they came in columns.
+"""Batch: steps of many sessions to frames, and their replies to results: both column by column.
 
-Asking is pool.py's affair; what waits for replies is in requests.py. What cannot be read at once
-(hooks, errors, replies that came singly) goes the way of a single step.
+Who asks whom is pool.py's affair; what waits for replies is in requests.py. What cannot be read at
+once (hooks, errors, replies that came singly) goes the way of a single step.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.lifting import Columns
 from openenv.models import StepResult
-from openenv.protocol.columns import single_results
+from openenv.protocol.columns import single_results, step_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from openenv.client.connection import Connection
     from openenv.client.env import EnvClient
-    from openenv.client.requests import Batch
+    from openenv.client.requests import Batch, Requests, Taker
     from openenv.errors import OpenEnvError
     from openenv.protocol.frames import Results
     from openenv.protocol.wire import Wire
@@ -33,6 +34,25 @@ def payloads_of(envs: Sequence[AnyClient], actions: Sequence[Any]) -> Sequence[A
     ):
         return [env._payload(action) for env, action in zip(envs, actions, strict=True)]
     return actions
+
+
+def send_steps(
+    connection: Connection,
+    sessions: list[int],
+    payloads: list[Any],
+    timeout_s: float | None,
+    patience_s: float,
+    taker: Taker,
+) -> Requests:
+    """Step many sessions of a connection, each with its payload.
+
+    The taker gets each reply when it comes, errors included. Raises what happened to the
+    connection.
+    """
+    next_id = connection.next_id
+    taker.ids = ids = [next_id() for _ in sessions]
+    frames = step_frames(ids, sessions, payloads, timeout_s, connection.capabilities)
+    return connection.send_many(sessions, frames, patience_s, taker)
 
 
 def read_batch(batch: Batch, envs: Sequence[AnyClient], wire: Wire) -> list[Outcome]:

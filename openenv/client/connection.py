@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from openenv.channel import ChannelClosed, Data, DirectChannel, FrameChannel
 from openenv.client.outbox import Outbox
 from openenv.client.reconnecting import FATAL_CLOSE_CODES, Attempts, lost_link
-from openenv.client.requests import Batch, Requests, SessionListener, Taker
+from openenv.client.requests import Requests, SessionListener, Taker
 from openenv.client.websocket import Dialed, dial
 from openenv.errors import (
     ConfigurationError,
@@ -28,8 +28,8 @@ from openenv.errors import (
     to_wire,
 )
 from openenv.protocol.client import ClientProtocol
-from openenv.protocol.columns import single_results, step_frames
-from openenv.protocol.frames import CLOSE_PROTOCOL_ERROR, MAX_MESSAGE_BYTES, Results
+from openenv.protocol.columns import single_results
+from openenv.protocol.frames import CLOSE_PROTOCOL_ERROR, MAX_MESSAGE_BYTES
 from openenv.protocol.legacy import LegacyClientProtocol
 from openenv.protocol.wire import WIRES
 
@@ -111,6 +111,11 @@ class Connection:
         return self._protocol.wire
 
     @property
+    def capabilities(self) -> Sequence[str]:
+        """What the server can do besides what every server does."""
+        return self._protocol.capabilities  # type: ignore[no-any-return]
+
+    @property
     def session_count(self) -> int:
         """How many sessions are open here."""
         return 0 if self._requests is None else self._requests.session_count
@@ -128,7 +133,9 @@ class Connection:
             await self._stop_tasks()
             self._lost = None
             outbox = self._outbox = Outbox(loop, self._take_replies)
-            self._requests = Requests(loop, outbox.push, self._take_apart)
+            self._requests = Requests(
+                loop, outbox.push, lambda frame: single_results(frame, self.wire)
+            )
             self._is_closing = False
             await self._begin(await self._dial())
             if self._is_closing:
@@ -194,40 +201,13 @@ class Connection:
         """
         return await self._open_requests().ask_many(frames, timeout_s)
 
-    async def request_steps(
-        self,
-        sessions: list[int],
-        payloads: list[Any],
-        timeout_s: float | None,
-        patience_s: float,
-    ) -> Batch:
-        """Step many sessions, each with its payload; return the replies, errors included."""
+    def send_many(
+        self, sessions: Sequence[int], frames: Sequence[Any], timeout_s: float, taker: Taker
+    ) -> Requests:
+        """Send many requests; the taker gets each reply when it comes, errors included."""
         requests = self._open_requests()
-        ids, frames = self._step_frames(sessions, payloads, timeout_s)
-        return await requests.ask_batch(ids, sessions, frames, patience_s)
-
-    def send_steps(
-        self,
-        sessions: list[int],
-        payloads: list[Any],
-        timeout_s: float | None,
-        patience_s: float,
-        taker: Taker,
-    ) -> None:
-        """Step many sessions; the taker gets each reply when it comes, errors included."""
-        requests = self._open_requests()
-        taker.ids, frames = self._step_frames(sessions, payloads, timeout_s)
-        requests.send(taker.ids, sessions, frames, patience_s, taker)
-
-    def _step_frames(
-        self, sessions: list[int], payloads: list[Any], timeout_s: float | None
-    ) -> tuple[list[int], Sequence[Any]]:
-        next_id = self.next_id
-        ids = [next_id() for _ in sessions]
-        return ids, step_frames(ids, sessions, payloads, timeout_s, self._protocol.capabilities)
-
-    def _take_apart(self, frame: Results) -> list[Any]:
-        return single_results(frame, self.wire)
+        requests.send(sessions, frames, timeout_s, taker)
+        return requests
 
     def stream(self, frame: Any, timeout_s: float) -> AsyncIterator[Any]:
         """Send a request; yield its partial replies and then its reply. Raises like `request`."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from openenv.client.batch import payloads_of, read_batch
+from openenv.client.batch import payloads_of, read_batch, send_steps
 from openenv.client.connection import Connection
 from openenv.client.env import EnvClient
 from openenv.client.generic import GenericEnvClient
+from openenv.client.requests import Batch
 from openenv.client.session import TIMEOUT_MARGIN_S
 from openenv.errors import ConfigurationError, OpenEnvError
 
@@ -158,9 +159,10 @@ class Pool:
         payloads = payloads_of(envs, actions)
 
         async def ask(connection: Connection, indices: Sequence[int]) -> list[Any]:
-            batch = await connection.request_steps(
-                [numbers[i] for i in indices], [payloads[i] for i in indices], timeout_s, patience_s
-            )
+            sessions, rows = [numbers[i] for i in indices], [payloads[i] for i in indices]
+            batch = Batch(len(sessions))
+            asked = send_steps(connection, sessions, rows, timeout_s, patience_s, batch)
+            await asked.finish(batch)
             return read_batch(batch, [envs[i] for i in indices], connection.wire)
 
         return await self._ask_many(envs, ask, return_exceptions)

@@ -66,40 +66,33 @@ class Requests:
 
     async def ask_many(self, frames: Sequence[Any], timeout_s: float) -> list[Any]:
         """Send many requests at once; return the reply frames in their order, errors included."""
-        ids = [frame.id for frame in frames]
-        batch = await self.ask_batch(ids, [frame.session for frame in frames], frames, timeout_s)
-        return [batch.replies[request_id] for request_id in ids]
-
-    async def ask_batch(
-        self, ids: Sequence[int], sessions: Sequence[int], frames: Sequence[Any], timeout_s: float
-    ) -> Batch:
-        """Send the frames of many requests; return the replies, errors included."""
-        batch = Batch(ids, self._loop)
-        self.send(ids, sessions, frames, timeout_s, batch)
-        try:
-            await batch.done
-        except asyncio.CancelledError:
-            for request_id in ids:
-                self.give_up(request_id)
-            raise
-        return batch
+        batch = Batch(len(frames))
+        batch.ids = [frame.id for frame in frames]
+        self.send([frame.session for frame in frames], frames, timeout_s, batch)
+        await self.finish(batch)
+        return [batch.replies[request_id] for request_id in batch.ids]
 
     def send(
-        self,
-        ids: Sequence[int],
-        sessions: Sequence[int],
-        frames: Sequence[Any],
-        timeout_s: float,
-        taker: Taker,
+        self, sessions: Sequence[int], frames: Sequence[Any], timeout_s: float, taker: Taker
     ) -> None:
         """Send the frames of many requests; the taker gets the replies, errors included."""
         takers, deadlines = repeat(taker.take), repeat(self._loop.time() + timeout_s)
         entries = zip(takers, deadlines, sessions, strict=False)  # the first two have no end
-        self._pending.update(zip(ids, entries, strict=True))
+        self._pending.update(zip(taker.ids, entries, strict=True))
         for frame in frames:
             self._push(frame)
         if self._sweep_handle is None:
             self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
+
+    async def finish(self, batch: Batch) -> Batch:
+        """Wait for all replies of a batch that was sent; when cancelled, give its requests up."""
+        try:
+            await batch.done
+        except asyncio.CancelledError:
+            for request_id in batch.ids:
+                self.give_up(request_id)
+            raise
+        return batch
 
     async def follow(self, frame: Any, timeout_s: float) -> AsyncIterator[Any]:
         """Send a request; yield its partial replies and then its reply. Raises like `ask`."""
@@ -259,10 +252,9 @@ class Batch(Taker):
 
     __slots__ = ("_missing", "columns", "done", "replies")
 
-    def __init__(self, ids: Sequence[int], loop: asyncio.AbstractEventLoop) -> None:
-        self._missing = len(ids)
-        self.ids = ids
-        self.done: asyncio.Future[None] = loop.create_future()
+    def __init__(self, count: int) -> None:
+        self._missing = count
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.replies: dict[int, Any] = {}
         "Request id -> reply: those that came singly."
         self.columns: list[Results] = []

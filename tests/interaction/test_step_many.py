@@ -13,7 +13,7 @@ import pytest
 from openenv.app import create_app
 from openenv.client.env import EnvClient
 from openenv.client.pool import Pool, connect
-from openenv.client.requests import Requests
+from openenv.client.requests import Batch, Requests
 from openenv.environment import Environment
 from openenv.errors import EnvironmentFault, NotReset, PayloadError, RequestTimeout, SessionExpired
 from openenv.models import State
@@ -337,10 +337,13 @@ async def test_a_server_that_takes_no_columns_gets_steps_one_by_one(
 async def test_replies_for_rows_that_were_given_up_are_dropped() -> None:
     loop, pushed = asyncio.get_running_loop(), []
     requests = Requests(loop, pushed.append, lambda frame: [Single(i) for i in frame.ids])
-    asked = asyncio.ensure_future(requests.ask_batch([1, 2], [5, 6], ["frame"], 0.01))
+    batch = Batch(2)
+    batch.ids = [1, 2]
+    requests.send([5, 6], ["frame"], 0.01, batch)
+    asked = asyncio.ensure_future(requests.finish(batch))
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(asyncio.shield(asked), 0)
-    batch = await asked
+    assert await asked is batch
     assert [batch.replies[i].code for i in (1, 2)] == [RequestTimeout.code] * 2
     # Too late: nobody waits for these any more, and nobody is disturbed by them.
     requests.take([Results([1, 2], msgspec.Raw(b""), [1, 2], [False] * 2, [False] * 2)])
