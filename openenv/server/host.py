@@ -41,8 +41,8 @@ def make_registry(
     if calls.execution != "process":
         if config.workers:
             raise ConfigurationError(
-                f"workers is {config.workers}, but {calls.name} runs {calls.execution}, not in "
-                "processes: leave it out, or set execution to 'process'"
+                f"workers is {config.workers}, but the execution of {calls.name} is "
+                f"{calls.execution!r}: leave it out, or set execution to 'process'"
             )
         return SessionRegistry(calls, config)
     if calls.is_shared:

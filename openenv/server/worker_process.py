@@ -67,7 +67,11 @@ class WorkerProcess(asyncio.Protocol):
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         with theirs:
-            self._process = _start(theirs.fileno())
+            try:
+                self._process = _start(theirs.fileno())
+            except OSError:
+                self._socket.close()
+                raise
 
     # ---- life
 
@@ -106,6 +110,8 @@ class WorkerProcess(asyncio.Protocol):
             code = self._process.wait()
             if self._transport is not None:
                 self._transport.abort()
+            else:
+                self._socket.close()
             if self._ready_at_s is not None:
                 self.lived_s = self._loop.time() - self._ready_at_s
             self.obituary = f"a worker process {self._verdict or _cause(code)}"

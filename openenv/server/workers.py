@@ -12,6 +12,8 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from openenv.errors import ConfigurationError, SessionCreationError
 from openenv.server.worker_process import WorkerProcess
 
@@ -44,7 +46,7 @@ class WorkerPool:
         self._waiting: list[tuple[RemoteRunner, Any, Any]] = []
         "Requests that were made when no worker could take them."
         self._complaint = ""
-        self._is_closing = False
+        self._closing = asyncio.Event()
         self._kept = 0
         self._changed = asyncio.Event()
         "Set whenever a worker has become ready, has died, or will not be replaced."
@@ -53,8 +55,9 @@ class WorkerPool:
 
     async def start(self) -> None:
         """Start the workers, and wait until they are ready. Raises ConfigurationError."""
-        self._is_closing = False
-        for place in range(self.count):
+        self._closing.clear()
+        # Of two requests that start a server at once, the second only waits.
+        for place in range(self.count if not self._kept else 0):
             self._pauses_s[place] = 0.0
             self._workers[place] = self._make()
             self._kept += 1
@@ -67,7 +70,7 @@ class WorkerPool:
 
     async def aclose(self) -> None:
         """End the workers. Their sessions have ended."""
-        self._is_closing = True
+        self._closing.set()
         for worker in self._workers:
             if worker is not None:
                 worker.stop()
@@ -138,15 +141,19 @@ class WorkerPool:
     async def _keep(self, place: int) -> None:
         """Run a worker, and others after it, until the pool is closed."""
         try:
-            while not self._is_closing:
+            while True:
                 worker = self._workers[place]
                 if worker is not None:
                     await worker.run()
                 self._replace(place, worker)
                 self.notice()
-                if self._workers[place] is None and not self._is_closing:
-                    await asyncio.sleep(self._pauses_s[place])
-                    self._workers[place] = self._make()
+                if self._workers[place] is not None:
+                    continue
+                with anyio.move_on_after(self._pauses_s[place]):
+                    await self._closing.wait()
+                if self._closing.is_set():
+                    return
+                self._workers[place] = self._make()
         finally:
             self._kept -= 1
             self.notice()
@@ -154,7 +161,7 @@ class WorkerPool:
     def _replace(self, place: int, worker: WorkerProcess | None) -> None:
         """Put another worker in the place of one that has ended, unless that was too soon."""
         self._workers[place] = None
-        if not self._is_closing:
+        if not self._closing.is_set():
             self.restarts += 1
             pause_s = self._pauses_s[place]
             if worker is not None and worker.lived_s > STABLE_S:
@@ -165,7 +172,7 @@ class WorkerPool:
             if not pause_s and worker is not None and worker.lived_s:
                 self._workers[place] = self._make()
         if worker is not None:
-            if not self._is_closing:
+            if not self._closing.is_set():
                 logger.error("%s; another takes its place", worker.obituary)
             worker.bury()
         waiting, self._waiting = self._waiting, []

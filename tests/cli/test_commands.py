@@ -74,7 +74,8 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     def command(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["openenv", *arguments])
         monkeypatch.chdir(ROOT)
-        monkeypatch.setenv("OPENENV_EXECUTION", "")  # so that it is restored
+        for name in ("OPENENV_EXECUTION", "OPENENV_WORKERS"):
+            monkeypatch.setenv(name, "")  # so that it is restored
         with pytest.raises(SystemExit) as end:
             main()
         return int(end.value.code or 0), *capsys.readouterr()
@@ -109,6 +110,7 @@ def test_the_version_is_the_distribution_s() -> None:
         ("serve", "envs/echo_env", "--port", "many"),
         ("serve", "envs/echo_env", "--port", "70000"),
         ("serve", "envs/echo_env", "--execution", "nowhere"),
+        ("serve", "envs/echo_env", "--workers", "0"),
         ("collect", "envs/echo_env", "--episodes", "0"),
         ("collect", "envs/echo_env", "--unknown"),
     ],
@@ -131,6 +133,11 @@ def test_a_wrong_command_line_is_code_2(here: Here, arguments: tuple[str, ...]) 
         (
             ("serve", "tests.environments:AsyncCounter", "--execution", "thread"),
             "--execution has no effect: tests.environments:AsyncCounter itself says await",
+        ),
+        (("serve", "tests.environments:AsyncCounter", "--workers", "2"), "has async methods"),
+        (
+            ("serve", "tests.environments:Counter", "--workers", "2", "--execution", "thread"),
+            "workers is 2, but the execution of Counter is 'thread'",
         ),
         (("collect", "127.0.0.1:9"), "no openenv server answers at 127.0.0.1:9"),
         (("collect", "http://127.0.0.1:9", "--policy", "json:dumps"), "no openenv server answers"),

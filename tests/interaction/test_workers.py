@@ -31,7 +31,7 @@ from openenv.errors import (
 from openenv.rollout.collect import collect
 from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
-from tests.environments import Counter
+from tests.environments import AsyncCounter, Counter
 from tests.interaction.test_bad_input import Misbehaving
 from tests.interaction.worlds import EVERY, World, world
 from tests.worker_environments import (
@@ -366,10 +366,12 @@ def test_what_cannot_be_imported_by_its_name_is_refused_with_advice() -> None:
 
 
 def test_workers_where_nothing_runs_in_them_are_a_contradiction() -> None:
-    with pytest.raises(ConfigurationError, match="workers is 2, but Counter runs inline"):
+    with pytest.raises(ConfigurationError, match="workers is 2, but the execution of Counter is"):
         make_registry(Counter, config=ServerConfig(workers=2), execution="inline")
     with pytest.raises(ConfigurationError, match="'inline', 'thread' or 'process'"):
         make_registry(type("Lost", (Counter,), {"execution": "somewhere"}))
+    with pytest.raises(ConfigurationError, match="async methods"):
+        make_registry(AsyncCounter, execution="process")
 
 
 async def test_a_factory_makes_the_environments_where_they_run() -> None:
