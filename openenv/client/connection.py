@@ -123,12 +123,14 @@ class Connection:
     async def open(self) -> None:
         """Connect, unless connected. Raises ConnectError, ConfigurationError."""
         loop = asyncio.get_running_loop()
-        if self._loop is not None and self._loop is not loop:
-            self._check_loop(loop)
+        self._check_loop(loop)
+        if self.is_open:
+            return
         self._loop = loop
         self._opening = self._opening or asyncio.Lock()
         async with self._opening:
-            if self.is_open:
+            if bool(self._tasks) and self._lost is None:
+                # Somebody else was faster.
                 return
             await self._stop_tasks()
             self._lost = None

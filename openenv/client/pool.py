@@ -7,6 +7,7 @@ EnvClient (env.py).
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from openenv.client.batch import payloads_of, read_batch, send_steps
@@ -76,23 +77,29 @@ class Pool:
     async def __aenter__(self) -> Self:
         """Connect. Raises ConnectError."""
         first, *others = self._connections
-        await first.open()
-        self._is_multiplexed = first.is_multiplexed
-        if self._is_multiplexed:
-            await asyncio.gather(*(connection.open() for connection in others))
-        else:
-            # The socket of a legacy server is a session, and takes a slot.
-            await first.aclose()
+        try:
+            await first.open()
+            self._is_multiplexed = first.is_multiplexed
+            if self._is_multiplexed:
+                await asyncio.gather(*(connection.open() for connection in others))
+            else:
+                # The socket of a legacy server is a session, and takes a slot.
+                await first.aclose()
+        except BaseException:
+            await self.__aexit__()
+            raise
         self.is_open = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the connections, and with them every session that is still open."""
         self.is_open = False
-        for client in self._clients:
-            await client.close()
-        for connection in self._connections:
-            await connection.aclose()
+        # What fails, or is cancelled, keeps nothing else open.
+        async with AsyncExitStack() as stack:
+            for connection in self._connections:
+                stack.push_async_callback(connection.aclose)
+            for client in self._clients:
+                stack.push_async_callback(client.close)
 
     async def session(
         self,
@@ -102,16 +109,73 @@ class Pool:
         label: str | None = None,
     ) -> ClientT:
         """Open a session, waiting for a slot; return its client, a generic one without a class."""
+        client = self._client(client_cls, wait_s, label)
+        # Opens it again if it was lost for good.
+        await client._session.open(wait_s)
+        return client
+
+    async def sessions(
+        self,
+        count: int,
+        client_cls: type[ClientT] | None = None,
+        *,
+        wait_s: float = SLOT_WAIT_S,
+        label: str | None = None,
+    ) -> list[ClientT]:
+        """Open many sessions at once, like `session`; one message per connection asks for them.
+
+        All or none: if one cannot be opened, its error is raised and the others are closed.
+        """
+        if not self._is_multiplexed:
+            opening = [self.session(client_cls, wait_s=wait_s, label=label) for _ in range(count)]
+            outcomes: list[Any] = await asyncio.gather(*opening, return_exceptions=True)
+            clients: list[Any] = [one for one in outcomes if not isinstance(one, BaseException)]
+        else:
+            for connection in self._connections:
+                await connection.open()
+            clients = [self._client(client_cls, wait_s, label) for _ in range(count)]
+            outcomes = await self._open_many(clients, wait_s)
+        for failed in outcomes:
+            if isinstance(failed, BaseException):
+                await asyncio.gather(*(client.close() for client in clients))
+                raise failed
+        return clients
+
+    async def _open_many(
+        self, clients: Sequence[EnvClient[Any, Any, Any]], wait_s: float
+    ) -> list[Any]:
+        sessions = [client._session for client in clients]
+        frames = []
+        for client in clients:
+            client._share(self._least_used())
+            frames.append(client._session.open_frame(wait_s))
+
+        async def ask(connection: Connection, indices: Sequence[int]) -> list[Any]:
+            replies = await connection.request_many(
+                [frames[i] for i in indices], self.message_timeout_s + wait_s
+            )
+            return [sessions[i].opened(reply) for i, reply in zip(indices, replies, strict=True)]
+
+        try:
+            return await self._ask_many(clients, ask, return_exceptions=True)
+        except BaseException:
+            for session in sessions:
+                session.forsake()
+            raise
+
+    def _least_used(self) -> Connection:
+        return min(self._connections, key=lambda connection: connection.session_count)
+
+    def _client(
+        self, client_cls: type[ClientT] | None, wait_s: float, label: str | None
+    ) -> ClientT:
+        """Return a client, with a connection of its own unless they can be shared."""
         cls: Any = client_cls or GenericEnvClient
         client: ClientT = cls(base_url=self.url, wait_s=wait_s, label=label, **self._client_options)
         if self._is_multiplexed:
-            connection = min(self._connections, key=lambda candidate: candidate.session_count)
-            # Opens it again if it was lost for good.
-            await connection.open()
-            client._share(connection)
+            client._share(self._least_used())
         else:
             self._clients.add(client)
-        await client._session.open(wait_s)
         return client
 
     def vector(

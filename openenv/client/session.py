@@ -57,21 +57,38 @@ class RemoteSession:
 
         Raises SessionCapacityError when no slot comes free within `wait_s`.
         """
-        connection = self.connection
-        await connection.open()
-        number = self._number = connection.next_session(self)
-        self._ended, self._needs_reset = None, token is None
+        await self.connection.open()
+        frame = self.open_frame(wait_s, token)
         try:
-            frame = Open(connection.next_id(), number, wait_s, self.label, token)
             opened = await self.ask(frame, self.patience_s + wait_s)
         except BaseException:
-            # Cancelled or refused: should the server still open it, it is not wanted.
-            connection.forget_session(number)
-            if connection.is_open:
-                connection.push(Close(connection.next_id(), number))
-            self._number = None
+            self.forsake()
             raise
         self.token = opened.token
+
+    def open_frame(self, wait_s: float, token: str | None = None) -> Open:
+        """Return the request that opens the session; `forsake` it should it not be answered."""
+        connection = self.connection
+        number = self._number = connection.next_session(self)
+        self._ended, self._needs_reset = None, token is None
+        return Open(connection.next_id(), number, wait_s, self.label, token)
+
+    def opened(self, reply: Any) -> OpenEnvError | None:
+        """Take the reply to the request that opens the session; return what went wrong."""
+        try:
+            self.token = self.accept(None, reply).token
+        except OpenEnvError as error:
+            self.forsake()
+            return error
+        return None
+
+    def forsake(self) -> None:
+        """Opening was cancelled or refused: should the server still do it, it is not wanted."""
+        number, self._number = self._number, None
+        if number is not None:
+            self.connection.forget_session(number)
+            if self.connection.is_open:
+                self.connection.push(Close(self.connection.next_id(), number))
 
     async def close(self) -> None:
         """End the session."""

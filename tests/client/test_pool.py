@@ -98,3 +98,40 @@ async def test_a_server_that_is_not_there_is_a_connect_error() -> None:
     with pytest.raises(ConnectError):
         async with connect("http://127.0.0.1:9"):
             pass
+
+
+@pytest.mark.parametrize("environment", [Counter, ThreadCounter, AsyncCounter])
+async def test_many_sessions_are_opened_at_once_and_spread_over_the_connections(
+    environment: type,
+) -> None:
+    app = create_app(environment, max_concurrent_envs=100)
+    async with serving(app) as url, connect(url, connections=4) as pool, asyncio.timeout(20):
+        envs = await pool.sessions(100, CounterEnv, label="train/1")
+        assert sorted(one.session_count for one in pool._connections) == [25] * 4
+        assert len({env.session_token for env in envs}) == 100
+        await pool.reset_many(envs)
+        results = await pool.step_many(envs, [Add(index) for index in range(100)])
+        assert [result.observation.total for result in results] == list(range(100))
+    assert Counter.living == 0
+
+
+async def test_of_many_sessions_all_or_none_are_opened() -> None:
+    app = create_app(Counter, max_concurrent_envs=3)
+    async with serving(app) as url, connect(url) as pool, asyncio.timeout(20):
+        with pytest.raises(SessionCapacityError):
+            await pool.sessions(4, CounterEnv, wait_s=0)
+        envs = await pool.sessions(3, CounterEnv, wait_s=5)
+        assert len(envs) == 3
+        assert await pool.sessions(0) == []
+
+
+async def test_giving_up_the_wait_for_many_sessions_leaves_none_behind() -> None:
+    app = create_app(Counter, max_concurrent_envs=3)
+    async with serving(app) as url, connect(url) as pool, asyncio.timeout(20):
+        waiting = asyncio.create_task(pool.sessions(4, CounterEnv))
+        while app.state.registry.active < 3:
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert len(await pool.sessions(3, CounterEnv, wait_s=5)) == 3
