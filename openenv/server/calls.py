@@ -72,6 +72,11 @@ class EnvironmentCalls:
         )
         own: str = getattr(cls, "execution", "thread")
         self.execution = "await" if self.is_async else execution or own
+        if self.is_async and "process" in (execution, own):
+            raise ConfigurationError(
+                f"{self.name} has async methods, which run on the server's event loop and not in "
+                "worker processes: make them ordinary functions, or leave execution and workers out"
+            )
         if self.execution not in ("inline", "thread", "process", "await"):
             raise ConfigurationError(
                 f"{self.name}.execution is {self.execution!r}: set it to 'inline', 'thread' or "
