@@ -14,10 +14,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from openenv.app import create_app
 from openenv.client.connection import Connection
 from openenv.client.generic import GenericEnvClient
-from openenv.client.pool import connect
+from openenv.client.pool import Pool, connect
+from openenv.client.websocket import Dialed
 from openenv.errors import ConnectError, ConnectionLost, SessionCapacityError
 from openenv.protocol.frames import SUBPROTOCOL_MSGPACK, ServerHello, Step
 from tests.environments import Counter
+from tests.interaction.worlds import world
 from tests.serving import serving
 
 
@@ -112,6 +114,23 @@ async def test_a_close_that_is_cancelled_closes_all_the_same() -> None:
         assert not [task for task in asyncio.all_tasks() if "openenv" in task.get_name()]
         server.sockets[0].transport.resume_reading()
         await server.left.wait()
+
+
+async def test_a_pool_that_cannot_be_opened_whole_leaves_nothing_open() -> None:
+    async with world("memory", Counter) as one, asyncio.timeout(10):
+        dialed: list[Dialed] = []
+
+        async def dial() -> Dialed:
+            if dialed:
+                raise ConnectError("one was enough")
+            dialed.append(await one._dial_memory())
+            return dialed[0]
+
+        with pytest.raises(ConnectError):
+            async with Pool("memory", 2, dial=dial):
+                pytest.fail("the second connection cannot be opened")
+        while one.registry.links:
+            await asyncio.sleep(0)
 
 
 async def test_a_server_that_never_greets_is_a_connect_error() -> None:
