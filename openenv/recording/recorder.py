@@ -36,8 +36,8 @@ class Recorder:
     Leaving the block in peace finishes the file; leaving it with an exception keeps the part.
     Raises ConfigurationError for a path that cannot be written or holds a recording already, unless
     `overwrite` or `resume` is set, and OSError when the disk is full: what was written before is
-    kept. With `resume` episodes are added to those that are there (`recorded`), in the recording or
-    in its part; without either it begins.
+    kept, and can be gone on with. With `resume` episodes are added to those that are there
+    (`recorded`), in the recording or in its part; without either it begins.
     """
 
     def __init__(
@@ -124,19 +124,20 @@ class Recorder:
         try:
             while left:
                 left = left[self._file.write(left) :]
-        except OSError:
-            self._file.seek(self._size_bytes)
-            self._file.truncate()
-            raise
+        except OSError as error:
+            self._file.truncate(self._size_bytes)
+            raise OSError(
+                error.errno, f"{error.strerror}: make room and resume the run", str(self.part)
+            ) from error
         self._size_bytes += len(packed)
         self.episodes += 1
 
     def finish(self) -> None:
         """Make the part the recording, all of it on disk."""
-        os.fsync(self._file.fileno())
-        move(self.part, self.path)
-        self.part.replace(self.path)
-        self._file.close()
+        with self._file:
+            os.fsync(self._file.fileno())
+            move(self.part, self.path)
+            self.part.replace(self.path)
 
     def abandon(self) -> None:
         """Close the part and leave it where it is, unless it is empty."""
