@@ -135,7 +135,7 @@ def decode(line: bytes, where: str = "the line") -> Episode:
             for name in ("return", "reward"):
                 if isinstance(place.get(name), str):
                     place[name] = _NON_FINITE[place[name]]
-        return msgspec.convert(_with_arrays(data) if _ARRAY in line else data, Episode)
+        return msgspec.convert(_with_arrays(data, where) if _ARRAY in line else data, Episode)
     except (
         msgspec.DecodeError,
         UnicodeDecodeError,
@@ -179,12 +179,11 @@ def _enc_hook(value: Any) -> Any:
     return value.model_dump() if hasattr(value, "model_dump") else arrays.enc_hook_json(value)
 
 
-def _with_arrays(value: Any) -> Any:
-    if isinstance(value, dict):
-        if arrays.JSON_KEY in value:
-            return arrays.decode_json(value)
-        return {key: _with_arrays(item) for key, item in value.items()}
-    return [_with_arrays(item) for item in value] if isinstance(value, list) else value
+def _with_arrays(data: dict[str, Any], where: str) -> Any:
+    try:
+        return arrays.restore(data)
+    except PayloadError as error:
+        raise PayloadError(f"{where} is no recorded episode: {error}") from error
 
 
 _payload_by_type: dict[type, Callable[[int, Any], Any]] = {}

@@ -171,8 +171,33 @@ def test_a_line_that_is_no_episode_is_named(tmp_path: Path, line: bytes, complai
     path.write_bytes(encode(episode()) + line.rstrip() + b"\n")
     with pytest.raises(PayloadError, match=complaint) as caught:
         list(read(path))
-    if "an array" not in complaint:
-        assert str(caught.value).startswith(f"{path}:2 ")
+    assert str(caught.value).startswith(f"{path}:2 ")
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "complaint"),
+    [
+        ('"shape":[2,3]', '"shape":[2,4]', "8 bytes, not 6"),
+        ('"dtype":"|u1"', '"dtype":"<f4"', "24 bytes, not 6"),
+        ('"dtype":"|u1"', '"dtype":"|O"', "unknown dtype"),
+        ('"__array__":"AAE', '"__array__":"?AE', "not base64"),
+    ],
+)
+def test_an_array_that_is_not_what_it_says_is_named(
+    tmp_path: Path, was: str, becomes: str, complaint: str
+) -> None:
+    path = tmp_path / "episodes.jsonl"
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    whole = encode(episode(turns=[Turn({"pixels": pixels}, {}, 0.0, False, False)]))
+    lie = whole.replace(was.encode(), becomes.encode())
+    assert lie != whole
+    path.write_bytes(whole + lie)
+    episodes = read(path)
+    assert next(episodes).turns[0].observation["pixels"].shape == (2, 3)
+    with pytest.raises(PayloadError, match=complaint) as caught:
+        next(episodes)
+    assert str(caught.value).startswith(f"{path}:2 ")
+    assert "turns[0].observation.pixels" in str(caught.value)
 
 
 def test_keys_of_later_versions_are_ignored() -> None:

@@ -281,6 +281,22 @@ async def test_an_action_that_cannot_travel_fails_its_episode(answer: Any) -> No
     assert run.causes == {"PAYLOAD_ERROR": 3}
 
 
+@pytest.mark.parametrize("dtype", [object, "datetime64[D]", "U3"])
+async def test_an_observation_that_cannot_travel_fails_its_episode(dtype: Any) -> None:
+    class Strange(Numbered):
+        def step(self, action: dict[str, Any]) -> dict[str, Any]:
+            seen = super().step(action)
+            return {**seen, "a": np.zeros(2, dtype)} if seen["count"] == 2 else seen
+
+    run = await collect(Strange, lambda _: {}, episodes=3, concurrency=2)
+    assert run.failures == 3
+    for episode in run:
+        assert episode.error is not None
+        assert episode.length == 1
+        assert "dtype" in episode.error.message
+        assert "astype" in episode.error.message
+
+
 class Tokens:
     """What a library's tensor looks like."""
 

@@ -12,7 +12,7 @@ from openenv.errors import ConfigurationError
 from openenv.recording import read
 from openenv.rollout.collect import collect, episode_seed
 from tests.environments import Add, Counter
-from tests.processes import openenv
+from tests.processes import openenv, serving_process
 
 DYING = """
 import os, signal
@@ -23,6 +23,13 @@ def policy(observation):
     turns += 1
     if turns == int(os.environ.get("DIES_AT", 331)):
         os.kill(os.getpid(), signal.SIGKILL)
+    return {"amount": 1}
+
+def interrupted(observation):
+    global turns
+    turns += 1
+    if turns == 331:
+        os.kill(os.getpid(), signal.SIGINT)
     return {"amount": 1}
 
 def living(observation):
@@ -56,6 +63,33 @@ def test_a_collection_that_is_killed_twice_still_has_every_episode_once(tmp_path
     assert sorted(episode.episode for episode in episodes) == list(range(200))
     assert all(one.seed == episode_seed(7, one.episode) and one.length == 5 for one in episodes)
     assert not part.exists()
+
+
+@pytest.mark.parametrize("name", ["episodes.jsonl", "episodes.jsonl.zst"])
+async def test_a_collection_that_is_stopped_with_ctrl_c_is_gone_on_with(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "dying.py").write_text(DYING)
+    async with serving_process("tests.environments:Counter") as (_, url):
+        common = (
+            *("collect", url, "--episodes", "200", "--seed", "7", "--max-turns", "5"),
+            *("--concurrency", "16", "--out", name, "--resume"),
+        )
+        stopped = await asyncio.to_thread(
+            openenv, *common, "--policy", "dying:interrupted", cwd=tmp_path
+        )
+        assert stopped.returncode == 130
+        kept = [episode.episode for episode in read(tmp_path / f"{name}.part")]
+        assert stopped.stderr.splitlines() == [
+            "openenv: stopped",
+            f"Episodes that ended before: {len(kept)}, in {name}.part; "
+            "resume the run to go on with them",
+        ]
+        ended = await asyncio.to_thread(openenv, *common, "--policy", "dying:living", cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+    episodes = [episode.episode for episode in read(tmp_path / name)]
+    assert episodes[: len(kept)] == kept
+    assert sorted(episodes) == list(range(200))
 
 
 def act(observation: Any) -> Add:
