@@ -58,21 +58,21 @@ def send_steps(
 def read_batch(batch: Batch, envs: Sequence[AnyClient], wire: Wire) -> list[Outcome]:
     """Return what came of a step of each of these, in their order; errors as values."""
     if not batch.replies and batch.columns[0].ids == batch.ids:
-        return _read(envs, batch.columns[0], wire)
+        return read_columns(envs, batch.columns[0], wire)
     outcomes: list[Any] = [None] * len(envs)
     first = batch.ids[0]
     for request_id, reply in batch.replies.items():
         outcomes[request_id - first] = envs[request_id - first]._outcome(reply)
     for columns in batch.columns:
         positions = [request_id - first for request_id in columns.ids]
-        results = _read([envs[position] for position in positions], columns, wire)
+        results = read_columns([envs[position] for position in positions], columns, wire)
         for position, result in zip(positions, results, strict=True):
             outcomes[position] = result
     return outcomes
 
 
-def _read(clients: Sequence[AnyClient], frame: Results, wire: Wire) -> list[Outcome]:
-    """Return the results of a frame, one for each client."""
+def read_columns(clients: Sequence[AnyClient], frame: Results, wire: Wire) -> list[Outcome]:
+    """Return the results of a frame, one for each client; errors as values."""
     classes: set[type[AnyClient]] = set(map(type, clients))
     cls = classes.pop()
     if not classes and not cls._parses_by_hook:

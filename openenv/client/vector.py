@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from openenv.client.env import EnvClient
     from openenv.client.pool import Pool
-    from openenv.client.vector_flight import Outcome
+    from openenv.client.vector_flight import Arrival
     from openenv.client.vector_results import Array, Infos
     from openenv.client.vector_sync import SyncVectorClient
 
@@ -167,8 +167,8 @@ class VectorClient:
         returned again. Other options go to the environments' `reset`.
         """
         await self.connect()
-        outcomes = await self._receive(self._begin(seed, options))
-        observations, _, _, _, infos = self._arrays(outcomes)
+        arrivals = await self._receive(self._begin(seed, options))
+        observations, _, _, _, infos = self._arrays(arrivals)
         return observations, infos
 
     async def step(
@@ -182,8 +182,9 @@ class VectorClient:
         flight = self._require_flight()
         self._check_idle(flight)
         indices = range(self.num_envs) if mask is None else _true(mask, self.num_envs, "mask")
-        outcomes = await self._receive(self._send(flight, actions, indices, timeout_s, mask))
-        return self._arrays(outcomes)
+        return self._arrays(
+            await self._receive(self._send(flight, actions, indices, timeout_s, mask))
+        )
 
     # ---- whoever is ready first
 
@@ -229,8 +230,7 @@ class VectorClient:
                 f"{count} results cannot be received, {under_way} sessions are in flight: "
                 f"ask for 1 to {under_way}"
             )
-        outcomes = await self._receive(count)
-        return self._arrays(outcomes, [outcome.index for outcome in outcomes])
+        return self._arrays(await self._receive(count), in_order=True)
 
     # ---- asking
 
@@ -277,7 +277,10 @@ class VectorClient:
             payloads = self._actions.payloads(actions, self._clients, "all sessions")
             payloads = [payloads[index] for index in indices]
         if flight.over.isdisjoint(indices):
-            flight.step(indices, payloads, timeout_s)
+            if type(indices) is range:
+                flight.step_all(payloads, timeout_s)
+            else:
+                flight.step(indices, payloads, timeout_s)
             return len(indices)
         over = flight.over.intersection(indices)
         if self.autoreset_mode is AutoresetMode.DISABLED:
@@ -295,17 +298,17 @@ class VectorClient:
             flight.begin(index)
         return len(indices)
 
-    async def _receive(self, count: int) -> list[Outcome]:
+    async def _receive(self, count: int) -> list[Arrival]:
         flight = self._require_flight()
         if flight.is_received:
             raise LocalProtocolError("another task is receiving: one at a time can")
         return await flight.receive(count)
 
     def _arrays(
-        self, outcomes: list[Outcome], order: list[int] | None = None
+        self, arrivals: list[Arrival], *, in_order: bool = False
     ) -> tuple[Any, Array, Array, Array, Infos]:
         assert self._results is not None
-        return self._results.arrays(outcomes, order)
+        return self._results.arrays(arrivals, in_order=in_order)
 
     def _require_flight(self) -> Flight:
         if self._flight is None:

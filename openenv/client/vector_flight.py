@@ -1,26 +1,32 @@
 """Flight: the requests of a vector that are under way, and what has come of those that are not.
 
 Owns what is sent to which session when (a step, or a reset where an episode is over), and the order
-in which results become ready. Knows nothing of arrays: vector.py makes them of the outcomes.
+in which results become ready. Knows nothing of arrays: vector_results.py makes them of what is
+received.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from openenv.client.batch import send_steps
+from openenv.client.requests import Taker
 from openenv.errors import OpenEnvError, from_wire
-from openenv.protocol.frames import Error, Reset
+from openenv.protocol.columns import single_results
+from openenv.protocol.frames import Error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from openenv.client.connection import Connection
     from openenv.client.env import EnvClient
-    from openenv.protocol.frames import Result
+    from openenv.protocol.frames import Result, Results
+
+    AnyClient = EnvClient[Any, Any, Any]
 
 
 class Outcome(msgspec.Struct):
@@ -39,6 +45,16 @@ class Outcome(msgspec.Struct):
     error: OpenEnvError | None = None
 
 
+class Rows(msgspec.Struct):
+    """What has come of steps of many sessions, column by column; none of them has failed."""
+
+    indices: list[int]
+    frame: Any
+
+
+Arrival = Outcome | Rows
+
+
 class Flight:
     """The sessions of one vector, from their first reset until `close`.
 
@@ -47,37 +63,51 @@ class Flight:
     """
 
     def __init__(
-        self, clients: Sequence[EnvClient[Any, Any, Any]], *, begins_at_once: bool, wait_s: float
+        self, clients: Sequence[AnyClient], *, begins_at_once: bool, wait_s: float
     ) -> None:
         self._clients = clients
         self._begins_at_once = begins_at_once
         self._wait_s = wait_s
+        self._lanes: dict[Connection, list[int]] = {}
+        for index, client in enumerate(clients):
+            self._lanes.setdefault(client._session.connection, []).append(index)
         self.in_flight: set[int] = set()
-        "Sessions with a request that is not answered, or whose outcome has not been taken."
+        "Sessions with a request that is not answered, or whose outcome has not been received."
         self.over: set[int] = set()
         "Sessions whose episode is over."
         self.unbegun = set(range(len(clients)))
         "Sessions that have never been reset."
         self._ending: dict[int, Outcome] = {}
         "Outcomes that wait for the first observation of the next episode."
-        self._ready: deque[Outcome] = deque()
+        self._ready: deque[Arrival] = deque()
+        self._ready_count = 0
         self._waiter: asyncio.Future[None] | None = None
         self._wanted = 0
         self._reopening: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
+    # ---- asking
+
+    def step_all(self, payloads: Sequence[Any], timeout_s: float | None) -> None:
+        """Send a step to every session, all of which have episodes."""
+        if len(self._lanes) == 1:
+            self._send(*next(iter(self._lanes.items())), list(payloads), timeout_s)
+            return
+        for connection, indices in self._lanes.items():
+            self._send(connection, indices, [payloads[index] for index in indices], timeout_s)
+
     def step(
-        self, indices: Iterable[int], payloads: Iterable[Any], timeout_s: float | None
+        self, indices: Sequence[int], payloads: Sequence[Any], timeout_s: float | None
     ) -> None:
         """Send a step to each of these sessions, which have episodes."""
+        lanes: dict[Connection, tuple[list[int], list[Any]]] = {}
         for index, payload in zip(indices, payloads, strict=True):
-            self.in_flight.add(index)
-            session = self._clients[index]._session
-            try:
-                frame = session.step_frame(payload, timeout_s)
-                self._ask(index, frame, session.patience_for(timeout_s))
-            except OpenEnvError as error:
-                self._fail(index, error)
+            connection = self._clients[index]._session.connection
+            members, rows = lanes.setdefault(connection, ([], []))
+            members.append(index)
+            rows.append(payload)
+        for connection, (members, rows) in lanes.items():
+            self._send(connection, members, rows, timeout_s)
 
     def begin(
         self, index: int, seed: int | None = None, options: dict[str, Any] | None = None
@@ -93,28 +123,68 @@ class Flight:
             return
         try:
             frame = session.reset_frame(seed, None, options)
-            self._ask(index, frame, session.patience_s)
+            taker = _Begin(self, index, frame.id)
+            session.connection.send_many([frame.session], [frame], session.patience_s, taker)
         except OpenEnvError as error:
-            self._fail(index, error, was_begin=True)
+            self.failed(index, error, was_begin=True)
+
+    def _send(
+        self, connection: Connection, indices: list[int], rows: list[Any], timeout_s: float | None
+    ) -> None:
+        self.in_flight.update(indices)
+        clients = self._clients
+        patience_s = clients[indices[0]]._session.patience_for(timeout_s)
+        try:
+            sessions = [clients[index]._session.steppable_number() for index in indices]
+            send_steps(connection, sessions, rows, timeout_s, patience_s, _Steps(self, indices))
+        except OpenEnvError as error:
+            if len(indices) == 1:
+                self.failed(indices[0], error)
+                return
+            # One of them cannot be stepped, which is not the others' affair.
+            for index, row in zip(indices, rows, strict=True):
+                self._send(connection, [index], [row], timeout_s)
+
+    async def _reopen(self, index: int, seed: int | None, options: dict[str, Any] | None) -> None:
+        try:
+            await self._clients[index]._session.open(self._wait_s)
+        except OpenEnvError as error:
+            self.failed(index, error, was_begin=True)
+        else:
+            self.begin(index, seed, options)
+
+    # ---- receiving
 
     @property
     def is_received(self) -> bool:
         """Whether somebody waits for outcomes."""
         return self._waiter is not None
 
-    async def receive(self, count: int) -> list[Outcome]:
-        """Return the first outcomes that are ready, waiting for them. Cancelling loses none."""
-        while len(self._ready) < count:
+    async def receive(self, count: int) -> list[Arrival]:
+        """Return the first `count` outcomes that are ready, waiting for them.
+
+        When cancelled, they are there for the next call.
+        """
+        while self._ready_count < count:
             self._wanted = count
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        take = self._ready.popleft
-        outcomes = [take() for _ in range(count)]
-        self.in_flight.difference_update([outcome.index for outcome in outcomes])
-        return outcomes
+        self._ready_count -= count
+        arrivals: list[Arrival] = []
+        while count:
+            arrival = self._ready.popleft()
+            if type(arrival) is Rows and len(arrival.indices) > count:
+                singles = self._singles(arrival.indices, arrival.frame)
+                self._ready.extendleft(map(_outcome, reversed(arrival.indices), reversed(singles)))
+                continue
+            indices = arrival.indices if type(arrival) is Rows else [arrival.index]  # type: ignore[union-attr]
+            self.in_flight.difference_update(indices)
+            count -= len(indices)
+            arrivals.append(arrival)
+        return arrivals
 
     async def close(self) -> None:
         """End all sessions. Raises the first error of those that could not be ended."""
@@ -130,51 +200,33 @@ class Flight:
             if isinstance(error, BaseException):
                 raise error
 
-    # ---- requests and replies
+    # ---- replies
 
-    def _ask(self, index: int, frame: Any, patience_s: float) -> None:
-        asked: Any = self._clients[index]._session.connection.request(frame, patience_s)
-        asked.add_done_callback(partial(self._replied, index, type(frame) is Reset))
+    def take_rows(self, indices: list[int], frame: Results) -> None:
+        """Take the replies to steps of these sessions."""
+        if True in frame.done or True in frame.truncated:
+            if self._begins_at_once:
+                for index, reply in zip(indices, self._singles(indices, frame), strict=True):
+                    self.take(index, reply, was_begin=False)
+                return
+            ends = zip(indices, frame.done, frame.truncated, strict=True)
+            self.over.update(index for index, done, truncated in ends if done or truncated)
+        self._arrive(Rows(indices, frame), len(indices))
 
-    async def _reopen(self, index: int, seed: int | None, options: dict[str, Any] | None) -> None:
-        try:
-            await self._clients[index]._session.open(self._wait_s)
-        except OpenEnvError as error:
-            self._fail(index, error, was_begin=True)
-        else:
-            self.begin(index, seed, options)
-
-    def _replied(self, index: int, was_begin: bool, asked: asyncio.Future[Any]) -> None:
-        if self._is_closed or asked.cancelled():
+    def take(self, index: int, reply: Any, *, was_begin: bool) -> None:
+        """Take the reply to a request of this session."""
+        if self._is_closed:
             return
-        reply = asked.result()
         if type(reply) is Error:
             error = from_wire(reply.code, reply.message, reply.details)
-            self._fail(index, error, was_begin=was_begin)
+            self.failed(index, error, was_begin=was_begin)
         elif was_begin:
             self._begun(index, reply)
         else:
-            self._stepped(index, reply)
+            self._stepped(_outcome(index, reply))
 
-    def _stepped(self, index: int, reply: Result) -> None:
-        outcome = Outcome(index, reply, reply.reward or 0.0, reply.done, reply.truncated)
-        if not (reply.done or reply.truncated):
-            self._finish(outcome)
-        elif self._begins_at_once:
-            outcome.final = reply
-            self._go_on(outcome)
-        else:
-            self.over.add(index)
-            self._finish(outcome)
-
-    def _begun(self, index: int, reply: Result) -> None:
-        self._clients[index]._session.take_outcome(reply)
-        self.over.discard(index)
-        outcome = self._ending.pop(index, None) or Outcome(index)
-        outcome.shown = reply
-        self._finish(outcome)
-
-    def _fail(self, index: int, error: OpenEnvError, *, was_begin: bool = False) -> None:
+    def failed(self, index: int, error: OpenEnvError, *, was_begin: bool = False) -> None:
+        """Take an error in place of a reply."""
         self._clients[index]._session.take_outcome(error)
         self.over.add(index)
         outcome = self._ending.pop(index, None) or Outcome(index, truncated=True)
@@ -183,15 +235,80 @@ class Flight:
         if self._begins_at_once and not was_begin:
             self._go_on(outcome)
         else:
-            self._finish(outcome)
+            self._arrive(outcome, 1)
+
+    def _stepped(self, outcome: Outcome) -> None:
+        if not (outcome.terminated or outcome.truncated):
+            self._arrive(outcome, 1)
+        elif self._begins_at_once:
+            outcome.final = outcome.shown
+            self._go_on(outcome)
+        else:
+            self.over.add(outcome.index)
+            self._arrive(outcome, 1)
+
+    def _begun(self, index: int, reply: Result) -> None:
+        self._clients[index]._session.take_outcome(reply)
+        self.over.discard(index)
+        outcome = self._ending.pop(index, None) or Outcome(index)
+        outcome.shown = reply
+        self._arrive(outcome, 1)
 
     def _go_on(self, outcome: Outcome) -> None:
-        outcome.is_final = True
+        outcome.is_final, outcome.shown = True, None
         self._ending[outcome.index] = outcome
         self.begin(outcome.index)
 
-    def _finish(self, outcome: Outcome) -> None:
-        self._ready.append(outcome)
+    def _singles(self, indices: list[int], frame: Results) -> list[Result | Error]:
+        return single_results(frame, self._clients[indices[0]]._session.connection.wire)
+
+    def _arrive(self, arrival: Arrival, count: int) -> None:
+        self._ready.append(arrival)
+        self._ready_count += count
         waiter = self._waiter
-        if waiter is not None and len(self._ready) >= self._wanted and not waiter.done():
+        if waiter is not None and self._ready_count >= self._wanted and not waiter.done():
             waiter.set_result(None)
+
+
+def _outcome(index: int, reply: Any) -> Outcome:
+    if type(reply) is Error:
+        error = from_wire(reply.code, reply.message, reply.details)
+        return Outcome(index, truncated=True, error=error)
+    return Outcome(index, reply, reply.reward or 0.0, reply.done, reply.truncated)
+
+
+class _Steps(Taker):
+    """Takes the replies to steps of the sessions `indices`."""
+
+    __slots__ = ("_flight", "_indices")
+
+    def __init__(self, flight: Flight, indices: list[int]) -> None:
+        self._flight = flight
+        self._indices = indices
+
+    def take(self, reply: Any) -> None:
+        """Take a single reply."""
+        self._flight.take(self._indices[reply.id - self.ids[0]], reply, was_begin=False)
+
+    def take_columns(self, frame: Results) -> None:
+        """Take many replies."""
+        indices = self._indices
+        if frame.ids != self.ids:
+            first = self.ids[0]
+            indices = [indices[number - first] for number in frame.ids]
+        self._flight.take_rows(indices, frame)
+
+
+class _Begin(Taker):
+    """Takes the reply to a reset of the session `index`."""
+
+    __slots__ = ("_flight", "_index")
+
+    def __init__(self, flight: Flight, index: int, request_id: int) -> None:
+        self.ids = [request_id]
+        self._flight = flight
+        self._index = index
+
+    def take(self, reply: Any) -> None:
+        """Take the reply."""
+        self._flight.take(self._index, reply, was_begin=True)

@@ -17,7 +17,6 @@ from openenv.client.env import EnvClient
 from openenv.client.pool import connect
 from openenv.client.vector import VectorClient
 from openenv.client.vector_infos import add_info, add_object
-from openenv.client.vector_observations import Observations
 from openenv.environment import Environment
 from openenv.errors import ConfigurationError, PayloadError
 from openenv.models import Action, State
@@ -399,10 +398,3 @@ def test_arrays_of_infos_hold_all_that_was_said(values: list[Any], dtype: Any) -
     assert infos["said"].dtype == dtype
     for found, value in zip(infos["said"], values, strict=True):
         assert np.array_equal(found, value)
-
-
-def test_observations_are_zeros_until_there_is_one() -> None:
-    observations = Observations(2, stack=True)
-    assert observations.of_all() == [None, None]
-    assert observations.of([1]) == [None]
-    assert observations.one(0) is None
