@@ -33,18 +33,19 @@ from openenv.recording.manifest import Manifest
 from openenv.recording.recorder import Recorder, open_recorder
 from openenv.rollout.collection import Collection
 from openenv.rollout.player import POLICY_FAILED, Player, episode_seed
-from openenv.rollout.policy import acting
+from openenv.rollout.policy import acting_by_episode
 from openenv.rollout.progress import Tally, progress_bar
 from openenv.rollout.source import open_pool
 
 __all__ = ["POLICY_FAILED", "collect", "episode_seed"]
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from os import PathLike
 
     from openenv.recording.format import Episode
-    from openenv.rollout.policy import Policy
+    from openenv.rollout.policy import Act, Policy
 
 logger = logging.getLogger("openenv.rollout")
 
@@ -83,14 +84,15 @@ async def collect(
 
     `source` is a server's URL, a Pool, or an Environment class, which then lives in this process.
     `policy` turns an observation into an action, or, if `batched`, the list of those that wait into
-    a list of actions; it may be async. An episode lasts until the environment says `done` or
-    `truncated`, or for `max_turns`. With `seed`, episode i begins with `episode_seed(seed, i)`.
-    `timeout_s` bounds each step, `policy_timeout_s` each call of the policy: one that is async is
-    cancelled, any other is then called on a thread, which is left behind. `client_cls` types
-    observations and actions; without it they are dicts. `out` is written by a Recorder, and the
-    episodes are not kept in memory; `resume` goes on with what a run of the same seed, turns and
-    options has left there, so that each episode is recorded once. `progress` None shows a bar on a
-    terminal.
+    a list of actions; it may be async. If it has a method `for_episode(episode_id, seed)`, that
+    returns the policy of an episode, which may remember. An episode lasts until the environment
+    says `done` or `truncated`, or for `max_turns`. With `seed`, episode i begins with
+    `episode_seed(seed, i)`. `timeout_s` bounds each step, `policy_timeout_s` each call of the
+    policy: one that is async is cancelled, any other is then called on a thread, which is left
+    behind. `client_cls` types observations and actions; without it they are dicts. `out` is written
+    by a Recorder, and the episodes are not kept in memory; `resume` goes on with what a run of the
+    same seed, turns and options has left there, so that each episode is recorded once. `progress`
+    None shows a bar on a terminal.
 
     An episode that the environment, the policy or a timeout ends is recorded as failed, and the
     others go on; what the environment has ended is first begun anew, up to `retries` times. One
@@ -120,8 +122,10 @@ async def collect(
                 open_recorder(out, manifest, overwrite=overwrite, resume=resume)
             )
         pool = await stack.enter_async_context(open_pool(source, connections, timeout_s))
-        act = await stack.enter_async_context(acting(policy, batched, policy_timeout_s))
-        run = _Run(terms, act, recorder)
+        acting = await stack.enter_async_context(
+            acting_by_episode(policy, batched, policy_timeout_s)
+        )
+        run = _Run(terms, acting, recorder)
         if recorder is not None and resume:
             run.skip(recorder.recorded())
         stack.enter_context(progress_bar(progress, run.tally, episodes))
@@ -162,12 +166,15 @@ class _Run:
     """One call of collect: workers, each with a session, take episodes until none is left."""
 
     def __init__(
-        self, terms: _Terms, act: Callable[[Any], Awaitable[Any]], recorder: Recorder | None
+        self,
+        terms: _Terms,
+        acting: Callable[[str, int | None], AbstractAsyncContextManager[Act]],
+        recorder: Recorder | None,
     ) -> None:
         self.tally = Tally()
         self._terms = terms
         self._player = Player(
-            act,
+            acting,
             self.tally,
             max_turns=terms.max_turns,
             seed=terms.seed,

@@ -15,10 +15,12 @@ from openenv.recording.format import VERSION, Cause, Episode, Turn
 from openenv.rollout.policy import Completion, PolicyFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from openenv.client.env import EnvClient
     from openenv.models import StepResult
+    from openenv.rollout.policy import Act
     from openenv.rollout.progress import Tally
 
 logger = logging.getLogger("openenv.rollout")
@@ -44,11 +46,11 @@ def episode_seed(seed: int, index: int) -> int:
 
 
 class Player:
-    """Plays episodes of one run. `act` is a policy as `acting` yields it."""
+    """Plays episodes of one run. `acting` is what `acting_by_episode` yields."""
 
     def __init__(
         self,
-        act: Callable[[Any], Awaitable[Any]],
+        acting: Callable[[str, int | None], AbstractAsyncContextManager[Act]],
         tally: Tally,
         *,
         max_turns: int | None,
@@ -56,7 +58,7 @@ class Player:
         timeout_s: float | None,
         reset_options: Mapping[str, Any],
     ) -> None:
-        self._act = act
+        self._acting = acting
         self._tally = tally
         self._max_turns = max_turns
         self._seed = seed
@@ -71,7 +73,8 @@ class Player:
         episode = self.begin(index)
         failure: Exception | None = None
         try:
-            result = await self._take_turns(client, episode)
+            async with self._acting(episode.episode_id, episode.seed) as act:
+                result = await self._take_turns(client, episode, act)
             episode.ended = (
                 "done" if result.done else "truncated" if result.truncated else "max_turns"
             )
@@ -86,9 +89,9 @@ class Player:
         return episode, failure
 
     async def _take_turns(
-        self, client: EnvClient[Any, Any, Any], episode: Episode
+        self, client: EnvClient[Any, Any, Any], episode: Episode, act: Act
     ) -> StepResult[Any]:
-        act, turns, max_turns, tally = self._act, episode.turns, self._max_turns, self._tally
+        turns, max_turns, tally = episode.turns, self._max_turns, self._tally
         began_s = perf_counter()
         result = await client.reset(episode.seed, episode.episode_id, **self._reset_options)
         now_s = perf_counter()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Mapping, Set
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,14 @@ from openenv.rollout.policy_thread import PolicyThread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    Act = Callable[[Any], Awaitable[Any]]
 
 Policy = Any
-"From observation to action (or `Completion`), or, batched, from list to list; async or not."
+"""From observation to action (or `Completion`), or, batched, from list to list; async or not.
+
+Or an object with `for_episode(episode_id, seed)`, which returns such a one for the episode."""
 
 TOKENS = {
     "prompt_token_ids": list[int],
@@ -96,6 +101,30 @@ async def acting(
         batcher = Batcher(policy, timeout_s)
         stack.push_async_callback(batcher.stop)
         yield batcher.act
+
+
+@asynccontextmanager
+async def acting_by_episode(
+    policy: Policy, batched: bool | None = None, timeout_s: float | None = None
+) -> AsyncIterator[Callable[[str, int | None], AbstractAsyncContextManager[Act]]]:
+    """Yield a function from an episode's id and seed to what `acting` gives, for that episode.
+
+    A policy with a method `for_episode(episode_id, seed)` is asked for one of the episode's own,
+    which may remember what it has seen; unless it is batched. Any other plays all episodes.
+    """
+    is_batched = getattr(policy, "batched", False) if batched is None else batched
+    if not is_batched and hasattr(policy, "for_episode"):
+
+        def own(episode_id: str, seed: int | None) -> AbstractAsyncContextManager[Act]:
+            try:
+                return acting(policy.for_episode(episode_id, seed), False, timeout_s)
+            except Exception as error:  # whatever a policy does, only its episode fails
+                raise PolicyFailed(error) from error
+
+        yield own
+        return
+    async with acting(policy, is_batched, timeout_s) as act:
+        yield lambda *_: nullcontext(act)
 
 
 def _is_async(policy: Policy) -> bool:

@@ -30,11 +30,12 @@ _SKIPPED = frozenset({"metadata"})
 class ActionSampler:
     """`policy(observation)` returns an action drawn from the schema, whatever is observed.
 
-    The same seed draws the same actions in the same order. Raises ConfigurationError for a schema
-    that it cannot draw from.
+    The same seed draws the same actions in the same order, and in an episode of a seed the same
+    actions whatever is played beside it. Raises ConfigurationError for a schema that it cannot draw
+    from.
     """
 
-    def __init__(self, schema: Mapping[str, Any], seed: int | None = None) -> None:
+    def __init__(self, schema: Mapping[str, Any], seed: int | str | None = None) -> None:
         self._schema = schema
         self._random = random.Random(seed)
         self()
@@ -42,6 +43,12 @@ class ActionSampler:
     def __call__(self, observation: Any = None) -> Any:
         """Return an action."""
         return self._sample(self._schema, 0)
+
+    def for_episode(self, _: str, seed: int | None) -> ActionSampler:
+        """Return the sampler of an episode."""
+        # In words, so that it does not draw what an environment draws from the same seed.
+        words = None if seed is None else f"actions of {seed}"
+        return ActionSampler(self._schema, words or self._random.getrandbits(64))
 
     def _sample(self, schema: Any, depth: int) -> Any:
         if schema is True or not schema:
