@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast
 
 Data = bytes | str
 
@@ -42,7 +42,6 @@ class FrameChannel(Protocol):
         """Close both directions; what was sent before is still delivered."""
 
 
-@runtime_checkable
 class DirectChannel(FrameChannel, Protocol):
     """A channel that can do without a task for each direction while nobody has to wait.
 
@@ -58,6 +57,12 @@ class DirectChannel(FrameChannel, Protocol):
 
     def write(self, data: Data) -> None:
         """Send one message without waiting. Raises ChannelClosed."""
+
+
+def direct(channel: FrameChannel) -> DirectChannel | None:
+    """Return the same channel if it can do without tasks, else None."""
+    # Not by isinstance: of a protocol, that takes longer than to open a session.
+    return cast("DirectChannel", channel) if hasattr(channel, "listen") else None
 
 
 class Inbox:

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from openenv.channel import ChannelClosed, Data, DirectChannel, FrameChannel
+from openenv.channel import ChannelClosed, Data, FrameChannel, direct
 from openenv.client.outbox import Outbox
 from openenv.client.reconnecting import FATAL_CLOSE_CODES, Attempts, lost_link
 from openenv.client.requests import Requests, SessionListener, Taker
@@ -255,8 +255,8 @@ class Connection:
                 return
 
     async def _read(self, channel: FrameChannel) -> None:
-        if isinstance(channel, DirectChannel):
-            channel.listen(self._take_message)
+        if (quick := direct(channel)) is not None:
+            quick.listen(self._take_message)
         while True:
             self._take_message(await channel.receive())
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from openenv.channel import ChannelClosed, DirectChannel
+from openenv.channel import ChannelClosed, direct
 from openenv.protocol.frames import ACK_DELAY_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openenv.channel import Data, FrameChannel
+    from openenv.channel import Data, DirectChannel, FrameChannel
 
 
 class Outbox:
@@ -41,7 +41,7 @@ class Outbox:
     def attach(self, protocol: Any, channel: FrameChannel) -> None:
         """Write to this channel from now on, first what has waited for one."""
         self._protocol, self._channel = protocol, channel
-        self._direct = channel if isinstance(channel, DirectChannel) else None
+        self._direct = direct(channel)
         self._work.set()
 
     def detach(self) -> None:

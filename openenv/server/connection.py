@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from openenv.channel import ChannelClosed, Data, DirectChannel, FrameChannel
+from openenv.channel import ChannelClosed, Data, FrameChannel, direct
 from openenv.errors import OpenEnvError, RemoteProtocolError
 from openenv.protocol.frames import CLOSE_FENCED, CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR
 from openenv.protocol.legacy import LegacyServerProtocol
@@ -187,8 +187,8 @@ async def _converse(link: SessionLink, channel: FrameChannel) -> None:
     writer = asyncio.get_running_loop().create_task(link.write(channel), name="openenv-writer")
     try:
         await link.flush(channel)
-        if isinstance(channel, DirectChannel):
-            channel.listen(partial(link.answer, channel))
+        if (quick := direct(channel)) is not None:
+            quick.listen(partial(link.answer, quick))
         while True:
             data = await channel.receive()
             if link.channel is not channel:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from openenv.channel import ChannelClosed, DirectChannel, FrameChannel
+from openenv.channel import ChannelClosed, DirectChannel, FrameChannel, direct
 from openenv.errors import (
     OpenEnvError,
     RemoteProtocolError,
@@ -103,7 +103,7 @@ class SessionLink:
         assert reader is not None
         old = None if self.channel is None else (self.channel, self._reader)
         self.channel, self._reader = channel, reader
-        self._direct = channel if isinstance(channel, DirectChannel) else None
+        self._direct = direct(channel)
         self._is_greeting = self.is_native
         self._expires_at_s = None
         return old  # type: ignore[return-value]  # a channel has a reader
