@@ -17,33 +17,31 @@ import uvloop
 import openenv
 from benchmarks.peers.programs.closed_loop import MESSAGE, Lane, answer_requests
 from benchmarks.peers.programs.listening import announce, versions
-from envs.echo_env import EchoAction, EchoEnv
+from envs.echo_env import EchoAction, EchoEnv, EchoObservation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
+
+    from openenv.models import StepResult
 
 _CONNECTIONS = 2
 _OPENED_AT_ONCE = 32
 
 
-async def _checked(envs: Sequence[EchoEnv]) -> None:
-    """Play one step in every session, so that no row measures anything but echoes."""
-    for env in envs:
+def _stepping(env: EchoEnv) -> Lane:
+    async def check() -> None:
         result = await env.step(EchoAction(message=MESSAGE))
         if result.observation.echoed_message != MESSAGE:
             raise RuntimeError(f"the server echoed {result.observation.echoed_message!r}")
 
-
-def _stepping(env: EchoEnv) -> Lane:
-    return Lane(lambda: env.step(EchoAction(message=MESSAGE)))
+    return Lane(lambda: env.step(EchoAction(message=MESSAGE)), check=check)
 
 
 @asynccontextmanager
 async def _pool_of(url: str, sessions: int) -> AsyncIterator[tuple[openenv.Pool, list[EchoEnv]]]:
     async with openenv.connect(url, connections=_CONNECTIONS) as pool:
-        envs = await asyncio.gather(*(pool.session(EchoEnv) for _ in range(sessions)))
+        envs = await pool.sessions(sessions, EchoEnv)
         await pool.reset_many(envs)
-        await _checked(envs)
         yield pool, envs
 
 
@@ -58,12 +56,16 @@ async def multiplexed(url: str, sessions: int) -> AsyncIterator[list[Lane]]:
 async def step_many(url: str, sessions: int) -> AsyncIterator[list[Lane]]:
     """All sessions on two connections; one call steps them all."""
     async with _pool_of(url, sessions) as (pool, envs):
-        yield [
-            Lane(
-                lambda: pool.step_many(envs, [EchoAction(message=MESSAGE) for _ in envs]),
-                episodes=sessions,
-            )
-        ]
+
+        async def step() -> list[StepResult[EchoObservation]]:
+            return await pool.step_many(envs, [EchoAction(message=MESSAGE) for _ in envs])
+
+        async def check() -> None:
+            echoed = {result.observation.echoed_message for result in await step()}
+            if echoed != {MESSAGE}:
+                raise RuntimeError(f"the server echoed {echoed!r}")
+
+        yield [Lane(step, episodes=sessions, check=check)]
 
 
 @asynccontextmanager
@@ -79,7 +81,6 @@ async def sockets(url: str, sessions: int) -> AsyncIterator[list[Lane]]:
                 return env
 
         envs = await asyncio.gather(*(opened() for _ in range(sessions)))
-        await _checked(envs)
         yield [_stepping(env) for env in envs]
 
 

@@ -13,43 +13,35 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from benchmarks.questions import ratio
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from benchmarks.measuring import Measurement, Plan, Summary
+    from benchmarks.questions import Column
 
 RESULTS = Path(__file__).parent / "results"
 MARK_BEGIN, MARK_END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 
-def table(summaries: Sequence[Summary], title: str, order: Iterable[str]) -> Table:
+def table(
+    summaries: Sequence[Summary], title: str, order: Iterable[str], columns: Sequence[Column]
+) -> Table:
     """Return one table, a section per number of sessions, rows in the given order."""
     shown = Table(title=title, title_justify="left")
     shown.add_column("sessions", justify="right")
     shown.add_column("row", no_wrap=True)
-    for name in ("steps/s", "ratio", "p50 us", "p99 us", "server us/step", "client us/step"):
-        shown.add_column(name, justify="right")
+    for column in columns:
+        shown.add_column(column.head, justify="right")
     places = {name: place for place, name in enumerate(order)}
     for sessions in sorted({summary.sessions for summary in summaries}):
         section = [summary for summary in summaries if summary.sessions == sessions]
         for summary in sorted(section, key=lambda summary: places[summary.row]):
-            shown.add_row(*_cells(summary))
+            cells = [column.cell(summary) for column in columns]
+            shown.add_row(f"{sessions:,}", summary.row, *cells)
         shown.add_section()
     return shown
-
-
-def _cells(summary: Summary) -> list[str]:
-    ratio = "-" if summary.times_baseline is None else f"{summary.times_baseline:.1f}x"
-    return [
-        f"{summary.sessions}",
-        summary.row,
-        f"{summary.steps_per_s:,.0f}",
-        ratio,
-        f"{summary.p50_us:,.0f}",
-        f"{summary.p99_us:,.0f}",
-        f"{summary.server_cpu_us:.2f}",
-        f"{summary.client_cpu_us:.2f}",
-    ]
 
 
 def publish(page: Path, summaries: Sequence[Summary], caption: str, order: Iterable[str]) -> None:
@@ -58,19 +50,24 @@ def publish(page: Path, summaries: Sequence[Summary], caption: str, order: Itera
     found = {(summary.row, summary.sessions): summary for summary in summaries}
     lines = [
         "| steps/s (times the published release) | "
-        + " | ".join(f"{number} session{'s' * (number > 1)}" for number in numbers)
+        + " | ".join(f"{number:,} session{'s' * (number > 1)}" for number in numbers)
         + " |",
         "|---|" + "---:|" * len(numbers),
     ]
     for name in order:
-        cells = [_cells(found[name, number]) for number in numbers if (name, number) in found]
-        if cells:
-            shown = " | ".join(f"{rate} ({ratio})" for _, _, rate, ratio, *_ in cells)
-            lines.append(f"| {name} | {shown} |")
+        shown = [_rate(found.get((name, number))) for number in numbers]
+        if any(shown):
+            lines.append(f"| {name} | {' | '.join(shown)} |")
     before, rest = page.read_text().split(MARK_BEGIN)
     _, after = rest.split(MARK_END)
     table_text = "\n".join([MARK_BEGIN, *lines, "", caption, MARK_END])
     page.write_text(before + table_text + after)
+
+
+def _rate(summary: Summary | None) -> str:
+    if summary is None:
+        return ""
+    return f"{summary.steps_per_s:,.0f} ({ratio(summary.times_baseline)})"
 
 
 def write(

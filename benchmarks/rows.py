@@ -1,7 +1,8 @@
-"""What the throughput table compares, as data: programs, and which client meets which server.
+"""The rows of tables, as data: programs, and which client meets which server.
 
-Owns names and command lines only. A new row, release or dialect is an entry here and no code;
-how a row is measured is measuring.py's part.
+Owns names and command lines only. A new release or dialect is an entry here and no code; which
+question asks for which rows is said in the question's own file, and how a row is measured is
+measuring.py's part.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import sys
 from dataclasses import dataclass
 
 from benchmarks.peers.installation import NEWEST, RENAMED_FROM, Release, python_of
+
+MOST_SOCKETS = 1024
+"At how many sessions rows are measured that have a socket for each."
 
 
 @dataclass(frozen=True)
@@ -33,66 +37,60 @@ class Part:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a client's way of use against a server."""
+    """One line of a table: a client's way of use against a server."""
 
     name: str
     server: Part
     client: Part
+    largest: int | None = None
+    "The largest number of sessions that it is measured at."
 
 
-def _published(release: Release) -> Row:
+def published(release: Release) -> Row:
+    """Return the row of a published release: its server, and its client."""
     return Row(
         f"{release.distribution} {release.version}",
         server=Part("serve_echo.py", release=release),
         client=Part("load_echo.py", release=release),
+        largest=MOST_SOCKETS,
     )
 
 
-def _ours(name: str, way: str, execution: str, *options: str) -> Row:
+def ours(name: str, way: str, execution: str, *options: str) -> Row:
+    """Return a row of ours: a way to use the client, and where the environment runs."""
     return Row(
         f"ours, {name}, {execution}",
         server=Part("benchmarks.serve_ours", (execution, *options)),
         client=Part("benchmarks.load_ours", (way,)),
+        largest=MOST_SOCKETS if way == "sockets" else None,
     )
 
 
-def _floor(name: str, kind: str) -> Row:
+def floor(name: str, kind: str) -> Row:
+    """Return a row of what no session server can beat without sending less often."""
     return Row(
         f"floor, {name}, one socket each",
         server=Part("benchmarks.serve_floor", (kind,)),
         client=Part("benchmarks.load_floor", (kind,)),
+        largest=MOST_SOCKETS,
     )
 
 
-BASELINE = _published(NEWEST)
-"""What every other row's rate is divided by."""
-
-QUICK_ROWS = (
-    BASELINE,
-    _ours("multiplexed", "multiplexed", "inline"),
-    _ours("multiplexed", "multiplexed", "thread"),
-    _ours("step_many", "step_many", "inline"),
-    _ours("one socket each", "sockets", "inline"),
-    _ours("one socket each", "sockets", "thread"),
+BASELINE = published(NEWEST)
+BEFORE = published(RENAMED_FROM)
+PLAIN_TCP = floor("plain TCP", "tcp")
+PLAIN_WEBSOCKET = floor("plain WebSocket", "websocket")
+MULTIPLEXED = ours("multiplexed", "multiplexed", "inline")
+MULTIPLEXED_THREAD = ours("multiplexed", "multiplexed", "thread")
+STEP_MANY = ours("step_many", "step_many", "inline")
+STEP_MANY_THREAD = ours("step_many", "step_many", "thread")
+SOCKETS = ours("one socket each", "sockets", "inline")
+SOCKETS_THREAD = ours("one socket each", "sockets", "thread")
+LEGACY = ours("one socket each, legacy", "sockets", "inline", "--legacy")
+LEGACY_THREAD = ours("one socket each, legacy", "sockets", "thread", "--legacy")
+THEIR_CLIENT = Row(
+    f"{NEWEST.distribution} {NEWEST.version} client, our server, inline",
+    server=Part("benchmarks.serve_ours", ("inline",)),
+    client=Part("load_echo.py", release=NEWEST),
+    largest=MOST_SOCKETS,
 )
-"""Measured by --quick."""
-
-ROWS = (
-    *QUICK_ROWS,
-    _ours("step_many", "step_many", "thread"),
-    _ours("one socket each, legacy", "sockets", "inline", "--legacy"),
-    _ours("one socket each, legacy", "sockets", "thread", "--legacy"),
-)
-"""Measured unless told otherwise."""
-
-MORE_ROWS = (
-    _floor("plain TCP", "tcp"),
-    _floor("plain WebSocket", "websocket"),
-    _published(RENAMED_FROM),
-    Row(
-        f"{NEWEST.distribution} {NEWEST.version} client, our server, inline",
-        server=Part("benchmarks.serve_ours", ("inline",)),
-        client=Part("load_echo.py", release=NEWEST),
-    ),
-)
-"""Measured when asked for by name."""

@@ -79,3 +79,32 @@ def test_a_step_that_raises_fails_the_measurement(monkeypatch: pytest.MonkeyPatc
             raise ValueError("the server echoed nonsense")
 
     assert "echoed nonsense" in _ask(monkeypatch, Broken(), 1)["failed"]
+
+
+def test_what_opening_takes_and_sessions_need_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hoarding(Steps):
+        @asynccontextmanager
+        async def open_lanes(self, url: str, sessions: int) -> AsyncIterator[list[Lane]]:
+            hoard = bytearray(os.urandom(1) * (64 * 1024 * 1024))
+            async with super().open_lanes(url, sessions) as lanes:
+                yield lanes
+            del hoard
+
+    answer = _ask(monkeypatch, Hoarding(), 2)
+    assert answer["opening_s"] > 0
+    assert answer["sessions_kib"] > 60 * 1024
+    assert answer["server_threads"] >= 1
+
+
+def test_a_wrong_result_fails_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(Steps):
+        @asynccontextmanager
+        async def open_lanes(self, url: str, sessions: int) -> AsyncIterator[list[Lane]]:
+            async def check() -> None:
+                raise RuntimeError("that is not what was sent")
+
+            yield [Lane(self._step, check=check)]
+
+    wrong = Wrong()
+    assert "that is not what was sent" in _ask(monkeypatch, wrong, 1)["failed"]
+    assert wrong.calls == 0

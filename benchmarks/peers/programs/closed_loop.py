@@ -31,10 +31,15 @@ _END_S = 30.0
 
 @dataclass(frozen=True)
 class Lane:
-    """One loop: each call of `step` moves `episodes` episodes by one step each."""
+    """One loop: each call of `step` moves `episodes` episodes by one step each.
+
+    `check` plays a step and raises unless its result is right; it is called once, before the clocks
+    run, so that no row measures anything but what it says.
+    """
 
     step: Callable[[], Awaitable[object]]
     episodes: int = 1
+    check: Callable[[], Awaitable[None]] | None = None
 
 
 if TYPE_CHECKING:
@@ -45,7 +50,8 @@ def answer_requests(open_lanes: OpenLanes, run: Callable[[Any], dict[str, Any]])
     """Measure once for every line of standard input; print one line for each.
 
     A line is {"url", "sessions", "warmup_s", "window_s", "server_pid"}. `run` is asyncio.run or
-    what stands for it on another event loop.
+    what stands for it on another event loop. Opening the lanes opens and resets all sessions, and
+    is measured, too: how long it takes, and what the server then needs to hold them.
     """
     for line in sys.stdin:
         request = json.loads(line)
@@ -58,17 +64,28 @@ def answer_requests(open_lanes: OpenLanes, run: Callable[[Any], dict[str, Any]])
 
 
 async def _measure(open_lanes: OpenLanes, request: dict[str, Any]) -> dict[str, Any]:
+    server_pid = request["server_pid"]
+    empty_kib = _status(server_pid)["VmRSS"]
+    begun_s = time.perf_counter()
     async with open_lanes(request["url"], request["sessions"]) as lanes:
-        loops = _Loops(lanes)
-        tasks = loops.start()
-        await asyncio.sleep(request["warmup_s"])
-        loops.latencies_ns.clear()
-        before = _reading(loops, request["server_pid"])
-        await asyncio.sleep(request["window_s"])
-        after = _reading(loops, request["server_pid"])
-        latencies_ns = sorted(loops.latencies_ns)
-        loops.stopped = True
-        await asyncio.wait_for(asyncio.gather(*tasks), _END_S)
+        opened = {"opening_s": time.perf_counter() - begun_s}
+        held = _status(server_pid)
+        opened |= {"sessions_kib": held["VmRSS"] - empty_kib, "server_threads": held["Threads"]}
+        await asyncio.gather(*(lane.check() for lane in lanes if lane.check))
+        return opened | await _measure_steps(lanes, request)
+
+
+async def _measure_steps(lanes: list[Lane], request: dict[str, Any]) -> dict[str, Any]:
+    loops = _Loops(lanes)
+    tasks = loops.start()
+    await asyncio.sleep(request["warmup_s"])
+    loops.latencies_ns.clear()
+    before = _reading(loops, request["server_pid"])
+    await asyncio.sleep(request["window_s"])
+    after = _reading(loops, request["server_pid"])
+    latencies_ns = sorted(loops.latencies_ns)
+    loops.stopped = True
+    await asyncio.wait_for(asyncio.gather(*tasks), _END_S)
     spent = {name: after[name] - before[name] for name in before}
     if not spent["steps"] or not latencies_ns:
         raise RuntimeError(f"no step ended within the window of {request['window_s']} s")
@@ -126,6 +143,13 @@ def _reading(loops: _Loops, server_pid: int) -> dict[str, float]:
         "client_cpu_s": time.clock_gettime(_cpu_clock(os.getpid())),
         "server_cpu_s": time.clock_gettime(_cpu_clock(server_pid)),
     }
+
+
+def _status(pid: int) -> dict[str, int]:
+    """Return how many threads a process has, and how much resident memory in KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        fields = dict(line.split(":", 1) for line in file if line.startswith(("VmRSS", "Threads")))
+    return {name: int(value.split()[0]) for name, value in fields.items()}
 
 
 def _cpu_clock(pid: int) -> int:

@@ -28,12 +28,18 @@ async def sessions(url, count):
             async with gate:
                 env = await stack.enter_async_context(EchoEnv(base_url=url))
                 await env.reset()
-                echoed = (await env.step(EchoAction(message=MESSAGE))).observation.echoed_message
-                assert echoed == MESSAGE, f"the server echoed {echoed!r}"
                 return env
 
         envs = await asyncio.gather(*(opened() for _ in range(count)))
-        yield [Lane(lambda env=env: env.step(EchoAction(message=MESSAGE))) for env in envs]
+        yield [_lane(env) for env in envs]
+
+
+def _lane(env):
+    async def check():
+        echoed = (await env.step(EchoAction(message=MESSAGE))).observation.echoed_message
+        assert echoed == MESSAGE, f"the server echoed {echoed!r}"
+
+    return Lane(lambda: env.step(EchoAction(message=MESSAGE)), check=check)
 
 
 if __name__ == "__main__":
