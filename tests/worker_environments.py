@@ -42,6 +42,12 @@ class Deadly(Environment[dict[str, Any], dict[str, Any], State]):
                 # Two named pipes: one says that the step runs, the other when it may end.
                 Path(action["began"]).write_text("began")
                 Path(action["gate"]).read_text()
+            case "fork":
+                child = os.fork()
+                if not child:
+                    time.sleep(60)
+                    os._exit(0)
+                return {"child": child}
             case "print":
                 print("printed by the environment")  # noqa: T201 - where it goes is the question
         return {"pid": os.getpid(), "state": self.state.step_count}

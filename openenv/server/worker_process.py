@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,6 +32,8 @@ from openenv.server.worker_frames import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from openenv.server.remote import RemoteRunner
     from openenv.server.workers import WorkerPool
 
@@ -39,7 +42,9 @@ logger = logging.getLogger("openenv.server")
 FAREWELL_S = 1.0
 "How long a process may take to end after its socket."
 
-_POLL_S = 0.005
+LAST_WORDS_S = 0.1
+"How long its last replies may take to arrive after it has ended."
+
 _START = "from openenv.server.worker import main; main()"
 
 
@@ -57,6 +62,7 @@ class WorkerProcess(asyncio.Protocol):
         self._cutter = Cutter()
         self._transport: Any = None
         self._lost = asyncio.Event()
+        "The socket has ended."
         self._ready_at_s: float | None = None
         self._is_stopping = False
         self._verdict = ""
@@ -99,14 +105,13 @@ class WorkerProcess(asyncio.Protocol):
         """Talk to the process until it has ended, one way or another."""
         try:
             await self._loop.create_unix_connection(lambda: self, sock=self._socket)
-            await self._lost.wait()
-            for _ in range(int(FAREWELL_S / _POLL_S)):
-                if self._process.poll() is not None:
-                    break
-                await asyncio.sleep(_POLL_S)
+            with _watching(self._process.pid, self._loop) as exited:
+                await self._end(exited)
         finally:
             self._lost.set()
-            self._kill()
+            # With what its environments have started, unless they were closed in good order.
+            if not self._is_stopping or self._process.poll() is None:
+                self._kill()
             code = self._process.wait()
             if self._transport is not None:
                 self._transport.abort()
@@ -115,6 +120,19 @@ class WorkerProcess(asyncio.Protocol):
             if self._ready_at_s is not None:
                 self.lived_s = self._loop.time() - self._ready_at_s
             self.obituary = f"a worker process {self._verdict or _cause(code)}"
+
+    async def _end(self, exited: asyncio.Event) -> None:
+        """Wait until socket and process have ended; one of them can survive the other.
+
+        A process that was forked from this one keeps the socket.
+        """
+        ends = [asyncio.create_task(event.wait()) for event in (self._lost, exited)]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, timeout=FAREWELL_S if self._lost.is_set() else LAST_WORDS_S)
+        finally:
+            for end in ends:
+                end.cancel()
 
     def stop(self) -> None:
         """End the socket, and so the process; at once if it would not notice."""
@@ -144,9 +162,10 @@ class WorkerProcess(asyncio.Protocol):
         self._kill()
 
     def _kill(self) -> None:
-        if self._process.poll() is None:
-            # With what its environments have started: it leads a group of its own.
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.returncode is None:
+            # It leads a group of its own, whose number is its own until somebody has waited for it.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     # ---- sessions
 
@@ -262,6 +281,24 @@ class WorkerProcess(asyncio.Protocol):
         elif runner.left_s is not None:
             left_s, runner.left_s = runner.left_s, None
             runner.session.registry.bring_deadline_forward(runner.session, left_s)
+
+
+@contextmanager
+def _watching(pid: int, loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.Event]:
+    """Yield what is set when the process has ended; nobody has waited for it then."""
+    exited = asyncio.Event()
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        # Not on this system: the end of the socket has to do.
+        yield exited
+        return
+    loop.add_reader(descriptor, exited.set)
+    try:
+        yield exited
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def _start(descriptor: int) -> subprocess.Popen[bytes]:

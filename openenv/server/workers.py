@@ -31,6 +31,10 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
 
 
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class WorkerPool:
     """The workers of one registry: as many as `count`, or as there are cores for this process."""
 
@@ -39,7 +43,7 @@ class WorkerPool:
     ) -> None:
         self.registry = registry
         self.blueprint = blueprint
-        self.count = count or len(os.sched_getaffinity(0))
+        self.count = count or _usable_cores()
         self.restarts = 0
         self._workers: list[WorkerProcess | None] = [None] * self.count
         self._pauses_s = [0.0] * self.count

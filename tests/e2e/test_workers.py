@@ -56,6 +56,20 @@ async def test_a_server_that_is_killed_leaves_no_worker(busy: dict[str, Any] | N
         await asyncio.gather(*steps, return_exceptions=True)
 
 
+async def test_what_a_dead_worker_has_forked_neither_hides_its_death_nor_survives_it() -> None:
+    """It would hold the socket."""
+    async with serving_process(*DEADLY) as (_, url), openenv.connect(url) as pool:
+        [env], [pid] = await begin(pool, 1)
+        child = (await env.step({"do": "fork"})).observation["child"]
+        assert is_running(child)
+        os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            with pytest.raises(WorkerDied):
+                while True:
+                    await env.step({})
+        await ended({child})
+
+
 async def test_a_worker_without_its_server_ends_by_itself() -> None:
     """Also where no signal tells it so: its socket has ended."""
     code = (
