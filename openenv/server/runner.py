@@ -15,8 +15,6 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
-import anyio
-
 from openenv.errors import OpenEnvError, RequestCancelled, SessionCreationError, to_wire
 from openenv.protocol.frames import (
     Close,
@@ -199,7 +197,7 @@ def _nothing() -> None:
 class TaskRunner(Runner):
     """Calls an environment with async methods, in a task that lives only while requests wait."""
 
-    __slots__ = ("_is_abandoned", "_is_interrupted", "_scope")
+    __slots__ = ("_is_abandoned", "_is_interrupted", "_task")
 
     @property
     def can_abandon(self) -> bool:
@@ -208,21 +206,24 @@ class TaskRunner(Runner):
 
     def __init__(self, calls: EnvironmentCalls, session: Session) -> None:
         super().__init__(calls, session)
-        self._scope: anyio.CancelScope | None = None
-        "Of the running call, from when its task has begun: only there can scopes be made."
+        self._task: asyncio.Task[Any] | None = None
+        "The one that runs a call, from when it has begun."
         self._is_interrupted = False
         self._is_abandoned = False
 
     def start(self, frame: Any, origin: Origin) -> None:
         """Run a request in a task of the registry's group."""
-        self._scope, self._is_interrupted = None, False
+        self._task, self._is_interrupted = None, False
         self.session.registry.spawn(self._run, frame, origin)
 
     def interrupt(self) -> bool:
-        """Cancel the running call; it settles when it has unwound."""
+        """Cancel the running call; it settles when it has unwound.
+
+        Once, as asyncio does: a scope of anyio would cancel what the call awaits to clean up, too.
+        """
         self._is_interrupted = True
-        if self._scope is not None:
-            self._scope.cancel()
+        if self._task is not None:
+            self._task.cancel()
         return True
 
     def abandon(self) -> None:
@@ -231,28 +232,28 @@ class TaskRunner(Runner):
         self.interrupt()
 
     async def _run(self, frame: Any, origin: Origin) -> None:
-        reply: Any = error_frame(frame.id, RequestCancelled("cancelled while it ran"))
-        with anyio.CancelScope() as scope:
-            self._scope = scope
-            if self._is_interrupted:
-                scope.cancel()
-            reply = await self._perform_async(frame, origin, scope)
+        self._task = asyncio.current_task()
+        if self._is_interrupted:
+            reply = error_frame(frame.id, RequestCancelled("cancelled before it ran"))
+        else:
+            reply = await self._perform_async(frame, origin)
+        self._task = None
         if not self._is_abandoned:
             self.session.settle(self, frame, origin, reply)
         elif self.environment is not None and type(frame) is not Close:
-            await self._perform_async(Close(0, 0), origin, scope)
+            await self._perform_async(Close(0, 0), origin)
 
-    async def _perform_async(self, frame: Any, origin: Origin, scope: anyio.CancelScope) -> Any:
-        """Run a request to its reply frame. Raises nothing but the scope's cancellation."""
+    async def _perform_async(self, frame: Any, origin: Origin) -> Any:
+        """Run a request to its reply frame. Raises nothing."""
         try:
             return await self._perform(frame, origin)
         except OpenEnvError as error:
             return error_frame(frame.id, error)
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except BaseException as error:  # the boundary, as above
-            if isinstance(error, asyncio.CancelledError) and scope.cancel_called:
-                raise
+        except BaseException as error:  # noqa: BLE001 - the boundary, as above
+            if isinstance(error, asyncio.CancelledError) and self._is_interrupted:
+                return error_frame(frame.id, RequestCancelled("cancelled while it ran"))
             return error_frame(frame.id, self.calls.fault(error))
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from openenv.environment import Environment
 from openenv.errors import NotReset, RequestTimeout, StepTimeout
+from openenv.models import State
 from openenv.server.config import ServerConfig
 from tests.environments import Counter, Sleeper
 from tests.interaction.worlds import NATIVE, world
@@ -43,6 +45,55 @@ async def test_a_reset_behind_a_call_that_was_given_up_and_hangs_gets_a_new_envi
         Sleeper.release.set()
         while one.registry.hung_threads:
             await asyncio.sleep(0.01)
+
+
+class Tidy(Environment[dict[str, Any], dict[str, Any], State]):
+    """Cleans up when its step is cancelled, which takes a moment; the next step tells."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    cancellations = 0
+    is_clean = True
+
+    async def reset(self) -> dict[str, Any]:
+        return {"cancellations": self.cancellations, "is_clean": self.is_clean}
+
+    async def step(self, action: dict[str, Any]) -> dict[str, Any]:
+        self.is_clean = False
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancellations += 1
+            for _ in range(3):
+                await asyncio.sleep(0)
+            self.is_clean = True
+            raise
+        return {}
+
+
+async def test_an_async_step_that_is_given_up_is_cancelled_once_and_can_clean_up() -> None:
+    async with world("memory", Tidy) as one, asyncio.timeout(10):
+        env = await one.client()
+        await env.reset()
+        with pytest.raises(StepTimeout):
+            await env.step({}, timeout_s=0.05)
+        assert (await env.reset()).observation == {"cancellations": 1, "is_clean": True}
+        step = asyncio.create_task(env.step({}))
+        (session,) = one.registry.sessions.values()
+        while not session.is_busy:
+            await asyncio.sleep(0)
+        step.cancel()
+        assert (await env.reset()).observation == {"cancellations": 2, "is_clean": True}
+
+
+async def test_what_is_cancelled_before_it_begins_never_runs() -> None:
+    async with world("memory", Tidy) as one, asyncio.timeout(10):
+        env = await one.client()
+        assert (await env.reset()).observation == {"cancellations": 0, "is_clean": True}
+        step = asyncio.create_task(env.step({}))
+        await asyncio.sleep(0)
+        # Both leave in one message.
+        step.cancel()
+        assert (await env.reset()).observation == {"cancellations": 0, "is_clean": True}
 
 
 async def test_a_call_that_waits_for_a_slot_can_be_given_up() -> None:
