@@ -3,7 +3,9 @@
 
 const { names, charts } = JSON.parse(document.getElementById("data").textContent);
 const HEIGHT = 225;
+const FEW = 30;
 const drawn = new Map();
+const wholeSteps = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 
 const digits = (value, count) => Number(value.toPrecision(count)).toLocaleString("en", { maximumSignificantDigits: count });
 const units = {
@@ -34,8 +36,8 @@ function line(index, format, options) {
     label: names.length > 1 ? names[index] : "mean",
     stroke: colour,
     width: 2,
-    points: { show: false },
     value: (_, value) => (value == null ? "" : format(value)),
+    points: { show: false },
     ...options(colour),
   };
 }
@@ -44,8 +46,8 @@ function line(index, format, options) {
 function curve(shown, format, xLabel) {
   const series = [{ label: xLabel, value: (_, value) => (value == null ? "" : units.number(value)) }];
   const bands = [];
-  shown.forEach((_, index) => {
-    series.push(line(index, format, () => ({ spanGaps: true })));
+  shown.forEach(({ x }, index) => {
+    series.push(line(index, format, () => ({ spanGaps: true, points: { show: x.length <= FEW, size: 6 } })));
     const edge = () => ({ width: 0, stroke: "transparent", class: "band", spanGaps: true });
     series.push(line(index, format, edge), line(index, format, edge));
     const last = series.length - 1;
@@ -58,7 +60,7 @@ function curve(shown, format, xLabel) {
       bands,
       scales: { x: { time: false }, y: { range: padded } },
       cursor: { sync: { key: "run" }, y: false },
-      axes: [axis(units.number, { space: 70, size: 34 }), axis(format, { size: 62 })],
+      axes: [axis(units.number, { space: 70, size: 34, incrs: wholeSteps }), axis(format, { size: 62 })],
     },
   };
 }
@@ -93,7 +95,7 @@ function bins({ x, shares, marks }, format, xLabel, isLogarithmic) {
         y: { range: (_, __, most) => [0, (most || 1) * 1.08] },
       },
       cursor: { y: false },
-      axes: [axis(format, { space: 60, size: 34 }), axis(units.percent, { size: 56 })],
+      axes: [axis(format, { space: 60, size: 34, ...(xLabel === "turns" && { incrs: wholeSteps }) }), axis(units.percent, { size: 56 })],
       hooks: { draw: [(u) => (marks || []).forEach((values, index) => mark(u, values, index))] },
     },
   };
@@ -119,9 +121,9 @@ function mark(u, values, index) {
 function draw(element) {
   const { chart, kind, unit, x } = element.dataset;
   const shown = charts[chart];
-  const isEmpty = kind === "bins" ? shown.x.length === 0 : shown.every((one) => one.x.length === 0);
+  const isEmpty = kind === "bins" ? shown.x.length === 0 : shown.every((one) => one.mean.every((value) => value === null));
   if (isEmpty) {
-    element.textContent = "nothing was measured";
+    element.textContent = "There is nothing to show.";
     return;
   }
   const { data, options } =
