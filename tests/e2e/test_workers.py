@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import random
 import signal
+import socket
 import sys
 import urllib.request
 from asyncio.subprocess import PIPE
@@ -13,8 +15,13 @@ from typing import Any
 import pytest
 
 import openenv
+from openenv.app import create_app
 from openenv.errors import SessionExpired, WorkerDied
+from openenv.server.config import ServerConfig
+from openenv.testing.chaos import cutting_proxy
+from tests.environments import Counter
 from tests.processes import ENVIRON, OPENENV, Gate, serving_process
+from tests.serving import serving
 
 ROOT = Path(__file__).parents[2]
 DEADLY = ("tests.worker_environments:Deadly", "--port", "0", "--workers", "2")
@@ -77,7 +84,7 @@ async def test_a_worker_without_its_server_ends_by_itself() -> None:
         "worker._die_with = lambda _: None\n"
         "worker.main()"
     )
-    ours, theirs = __import__("socket").socketpair()
+    ours, theirs = socket.socketpair()
     with ours, theirs:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", code, "0", str(theirs.fileno())),
@@ -136,6 +143,30 @@ async def test_a_worker_leaves_signals_to_the_server() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(pid, number)
             assert (await env.step({})).observation["pid"] == pid
+
+
+async def test_steps_run_exactly_once_while_sockets_are_cut() -> None:
+    chance = random.Random(5)
+
+    def budget() -> tuple[int, int]:
+        return chance.randint(700, 2500), chance.randint(400, 2500)
+
+    async with (
+        serving(create_app(Counter, config=ServerConfig(workers=2))) as url,
+        cutting_proxy(int(url.rsplit(":", 1)[1]), budget) as proxy,
+        openenv.connect(f"http://127.0.0.1:{proxy.port}", connections=1) as pool,
+        asyncio.timeout(50),
+    ):
+
+        async def episode(env: Any) -> None:
+            total = (await env.reset(seed=3)).observation["total"]
+            for amount in range(1, 101):
+                total += amount
+                assert (await env.step({"amount": amount})).observation["total"] == total
+            assert (await env.state())["step_count"] == 100
+
+        await asyncio.gather(*[episode(await pool.session()) for _ in range(4)])
+        assert proxy.cuts >= 5
 
 
 async def test_what_environments_print_goes_to_the_servers_stderr() -> None:

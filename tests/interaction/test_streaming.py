@@ -31,6 +31,10 @@ class CountingOnThread(Counting):
     execution = "thread"
 
 
+class CountingInProcess(Counting):
+    execution = "process"
+
+
 class CountingAsync(Counting):
     async def step(self, action: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         for value in super().step(action):
@@ -46,7 +50,7 @@ class StreamingEnv(EnvClient[dict[str, Any], dict[str, Any], State]):
             yield observation
 
 
-PLACEMENTS = [Counting, CountingOnThread, CountingAsync]
+PLACEMENTS = [Counting, CountingOnThread, CountingInProcess, CountingAsync]
 
 
 @pytest.mark.parametrize("transport", NATIVE)

@@ -1,0 +1,241 @@
+"""Where should an environment run: on the event loop, on threads, or in worker processes?
+
+Steps that cost nothing, that compute, and that sleep, in each placement, measured in turns. Nothing
+is pinned to a core: server, workers and client share the machine, as they would for its owner. Run
+`python -m benchmarks.placement`; with `--collect`, `openenv collect` against `openenv serve` alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import facts
+from benchmarks.peers.program import ProgramError, running
+from benchmarks.placed import LOOPS, SLEEP_S, work
+from benchmarks.report import RESULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+_OPENING_S = 60.0
+_OPENENV = (sys.executable, "-m", "openenv.cli")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a step does."""
+
+    name: str
+    environment: str
+    work_us: int = 0
+
+    def ideal(self, sessions: int, cores: int) -> float | None:
+        """Return the steps per second if nothing but the environments took any time."""
+        if self.environment == "Sleep":
+            return sessions / SLEEP_S
+        return cores / self.work_us * 1e6 if self.work_us else None
+
+
+LOADS = (
+    Load("echo", "Echo"),
+    Load("200 us of work", "Work", 200),
+    Load("1 ms of work", "Work", 1000),
+    Load("5 ms asleep", "Sleep"),
+)
+PLACES = (("inline",), ("thread",), ("process", "1"), ("process", "2"))
+
+
+@dataclass(frozen=True)
+class Window:
+    """One measured window of one row."""
+
+    load: str
+    place: str
+    steps_per_s: float
+    p50_us: float
+    p99_us: float
+    server_cpu_us: float
+    "Of the process that has the sockets, per step; workers are not in it."
+
+
+def loops_for(work_us: float) -> int:
+    """Return how many loops of `work` take this long on this machine, at its best."""
+    loops = 20_000
+    best_s = min(_seconds_of(loops) for _ in range(20))
+    return round(loops * work_us * 1e-6 / best_s)
+
+
+def _seconds_of(loops: int) -> float:
+    began_s = time.perf_counter()
+    work(loops)
+    return time.perf_counter() - began_s
+
+
+@contextmanager
+def _loops(count: int) -> Iterator[None]:
+    """Let the programs that are started meanwhile inherit how much work a step is."""
+    os.environ[LOOPS] = str(count)
+    yield
+    del os.environ[LOOPS]
+
+
+def measure(load: Load, place: tuple[str, ...], sessions: int, window_s: float) -> Window:
+    """Measure one window against a fresh server."""
+    python = (sys.executable, "-m")
+    server_command = [*python, "benchmarks.serve_placed", load.environment, *place]
+    with (
+        _loops(loops_for(load.work_us) if load.work_us else 0),
+        running(server_command) as server,
+        running([*python, "benchmarks.load_ours", "multiplexed"]) as client,
+    ):
+        request = {
+            "url": server.announcement["url"],
+            "server_pid": server.pid,
+            "sessions": sessions,
+            "warmup_s": 0.3,
+            "window_s": window_s,
+        }
+        answer = client.ask(request, window_s + _OPENING_S)
+    return Window(
+        load=load.name,
+        place=" x ".join(place),
+        steps_per_s=answer["steps"] / answer["elapsed_s"],
+        p50_us=answer["p50_us"],
+        p99_us=answer["p99_us"],
+        server_cpu_us=answer["server_cpu_s"] / answer["steps"] * 1e6,
+    )
+
+
+def table(windows: list[Window], sessions: int) -> Table:
+    """Return medians, a section for each load."""
+    shown = Table(title=f"{sessions} sessions, each with one step in flight", title_justify="left")
+    for name in ("a step is", "placement"):
+        shown.add_column(name, no_wrap=True)
+    for name in ("steps/s", "of the ideal", "p50 ms", "p99 ms", "server us/step"):
+        shown.add_column(name, justify="right")
+    cores = len(os.sched_getaffinity(0))
+    for load in LOADS:
+        ideal = load.ideal(sessions, cores)
+        for place in PLACES:
+            row = [w for w in windows if (w.load, w.place) == (load.name, " x ".join(place))]
+            if row:
+                rate = median(w.steps_per_s for w in row)
+                shown.add_row(
+                    load.name,
+                    row[0].place,
+                    f"{rate:,.0f}",
+                    "-" if ideal is None else f"{rate / ideal:.0%}",
+                    f"{median(w.p50_us for w in row) / 1e3:,.2f}",
+                    f"{median(w.p99_us for w in row) / 1e3:,.2f}",
+                    f"{median(w.server_cpu_us for w in row):.1f}",
+                )
+        shown.add_section()
+    return shown
+
+
+# ---- openenv collect against openenv serve
+
+
+def collected(workers: int, work_us: int, episodes: int) -> float:
+    """Return the steps per second that the two commands reach, as the second one prints them."""
+    with _loops(loops_for(work_us)), tempfile.TemporaryDirectory() as folder:
+        serve = (*_OPENENV, "serve", "benchmarks.placed:Work", "--port", "0")
+        server = subprocess.Popen(
+            [*serve, "--workers", str(workers)], cwd=_CHECKOUT, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().split()[-1]
+            arguments = ("--episodes", str(episodes), "--max-turns", "10", "--concurrency", "64")
+            run = subprocess.run(
+                [*_OPENENV, "collect", url, *arguments, "--out", f"{folder}/x.jsonl"],
+                capture_output=True,
+                text=True,
+                check=True,
+                env=os.environ | {"PYTHONPATH": str(_CHECKOUT)},
+            )
+        finally:
+            server.terminate()
+            server.communicate()
+    found = re.search(r"steps/s\W+([\d,]+)", run.stdout)
+    assert found is not None, run.stdout
+    return float(found.group(1).replace(",", ""))
+
+
+def measure_collect(rounds: int, work_us: int) -> tuple[Table, dict[str, list[float]]]:
+    """Measure one and two workers in turns."""
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for workers, found in rates.items():
+            found.append(collected(workers, work_us, 64 * workers))
+    shown = Table(title=f"openenv collect, {work_us / 1e3:g} ms of work", title_justify="left")
+    for name in ("workers", "steps/s", "to one worker", "in pairs"):
+        shown.add_column(name, justify="right")
+    one, two = median(rates[1]), median(rates[2])
+    pairs = ", ".join(f"{b / a:.2f}x" for a, b in zip(*rates.values(), strict=True))
+    shown.add_row("1", f"{one:,.0f}", "1.00x", "")
+    shown.add_row("2", f"{two:,.0f}", f"{two / one:.2f}x", pairs)
+    return shown, {str(workers): found for workers, found in rates.items()}
+
+
+def main() -> int:
+    """Measure, print, write; return the exit code."""
+    options = _parser().parse_args()
+    console, told = Console(width=110), Console(stderr=True)
+    content: dict[str, Any] = {"machine": facts(), "options": vars(options)}
+    try:
+        if not options.collect:
+            windows: list[Window] = []
+            loads = [load for load in LOADS if (options.load or "") in load.name]
+            for number in range(options.rounds):
+                for load in loads:
+                    for place in PLACES:
+                        told.print(f"round {number + 1}: {load.name}, {' x '.join(place)}")
+                        windows.append(measure(load, place, options.sessions, options.window))
+            console.print(table(windows, options.sessions))
+            content["windows"] = [asdict(window) for window in windows]
+        shown, rates = measure_collect(options.rounds, options.collect_work)
+        console.print(shown)
+        content["collect_steps_per_s"] = rates
+    except ProgramError as error:
+        told.print(str(error), style="red", markup=False)
+        return 1
+    moment = datetime.now(UTC)
+    path = RESULTS / f"placement-{moment:%Y%m%dT%H%M%SZ}.json"
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    console.print(f"written to {path}", soft_wrap=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="benchmarks.placement", description=__doc__)
+    parser.add_argument("--sessions", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3, help="how many windows of each row")
+    parser.add_argument("--window", type=float, metavar="S", default=1.0, help="its length")
+    parser.add_argument("--load", help="only loads whose name has this in it")
+    parser.add_argument("--collect", action="store_true", help="only openenv collect")
+    parser.add_argument(
+        "--collect-work", type=int, metavar="US", default=5000, help="what a step there computes"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
