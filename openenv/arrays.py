@@ -93,7 +93,9 @@ def encode_ext(obj: Any) -> msgspec.msgpack.Ext:
     and PayloadError for an array whose elements have no portable form.
     """
     dtype, shape, raw = _dismantle(obj)
-    return msgspec.msgpack.Ext(EXT_CODE, b"".join((_header(dtype, shape), raw)))
+    header = _header(dtype, shape)
+    _remember(obj, header)
+    return msgspec.msgpack.Ext(EXT_CODE, b"".join((header, raw)))
 
 
 def encode_json(obj: Any) -> dict[str, Any]:
@@ -159,6 +161,10 @@ def plain(obj: Any) -> Any:
 
 def enc_hook_msgpack(obj: Any) -> Any:
     """Encode what msgspec does not know: arrays and numpy scalars (enc_hook of its Encoder)."""
+    if type(obj) is _known_class:
+        header = _known_headers.get((obj.dtype, obj.shape))
+        if header is not None:
+            return msgspec.msgpack.Ext(EXT_CODE, header + obj.tobytes())
     return encode_ext(obj) if _is_array(obj) else plain(obj)
 
 
@@ -216,6 +222,29 @@ def _numpy() -> Any:
     except ImportError:
         return None
     return numpy
+
+
+# Most arrays of a server are alike, and small ones should not cost more than the step they come
+# from: of what has been encoded once, dtype and shape say all there is to check.
+_known_class: Any = object()  # numpy's, as soon as there is an array
+_known_headers: dict[tuple[Any, tuple[int, ...]], bytes] = {}
+_KNOWN_HEADERS_LIMIT = 256
+_KNOWN_BYTES = 4096  # above this a second copy of the elements costs more than looking again
+
+
+def _remember(obj: Any, header: bytes) -> None:
+    """Know arrays like this one the next time."""
+    global _known_class
+    numpy = sys.modules.get("numpy")
+    if (
+        numpy is not None
+        and type(obj) is numpy.ndarray
+        and obj.nbytes <= _KNOWN_BYTES
+        and obj.dtype.str[0] != ">"
+        and len(_known_headers) < _KNOWN_HEADERS_LIMIT
+    ):
+        _known_class = numpy.ndarray
+        _known_headers[obj.dtype, obj.shape] = header
 
 
 def _is_array(obj: Any) -> bool:

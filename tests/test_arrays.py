@@ -84,6 +84,23 @@ def test_any_memory_layout_arrives_in_c_order_little_endian(original: np.ndarray
     assert copy.dtype == original.dtype.newbyteorder("<")
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_array_like_one_before_is_the_same_on_the_wire(dtype: str) -> None:
+    first = np.arange(6).reshape(2, 3).astype(dtype)
+    grid = np.arange(24).reshape(4, 6).astype(dtype)
+    encoder.encode(first)
+    for second in (first + first, grid[::2, ::2], grid.T[:2, :3], first.astype(f">{dtype}")):
+        assert encoder.encode(second) == encoder.encode(arrays.encode_ext(second))
+        assert np.array_equal(decoder.decode(encoder.encode(second)), second)
+    with pytest.raises(PayloadError, match="mask"):
+        encoder.encode(np.ma.masked_array(first, first > 1))
+    scalar = np.zeros((), dtype)
+    encoder.encode(scalar)
+    if scalar.dtype.kind != "c":
+        # A numpy scalar has the same dtype and shape, and is a number all the same.
+        assert encoder.encode(scalar[()]) == encoder.encode(scalar.item())
+
+
 def test_special_numbers_travel_bit_by_bit() -> None:
     original = np.array([np.nan, np.inf, -np.inf, -0.0])
     assert decoder.decode(encoder.encode(original)).tobytes() == original.tobytes()
