@@ -34,6 +34,14 @@ class SessionSocket(WebSocketsSansIOProtocol):
         extensions: dict[str, Any] = self.scope["extensions"]
         extensions[CLAIM_EXTENSION] = self.claim
         await super().run_asgi()
+        if not self.disconnected and self.transport.get_write_buffer_size():
+            # Closing waits until all is written: for a client that does not read, for ever.
+            self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        """Lose the socket of a client that does not answer, with what it does not read."""
+        super().keepalive_timeout()
+        self.transport.abort()
 
     def claim(self) -> SocketChannel:
         """Take the messages of an accepted socket from now on; `receive` of ASGI gets none."""

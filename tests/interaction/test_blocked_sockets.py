@@ -9,6 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from openenv.app import create_app
 from openenv.channel import ChannelClosed, MemoryChannel, memory_pair
 from openenv.environment import Environment
 from openenv.models import State
@@ -17,6 +18,7 @@ from openenv.server.config import ServerConfig
 from openenv.server.connection import serve_channel
 from tests.environments import ThreadCounter
 from tests.interaction.worlds import World, world
+from tests.serving import serving
 
 REPLY_BYTES = 6_000_000
 encode, decode = msgspec.msgpack.encode, msgspec.msgpack.decode
@@ -116,6 +118,44 @@ async def test_a_link_is_taken_over_from_a_blocked_socket_without_losing_a_reply
         assert [reply[2]["count"] for reply in replies] == list(range(1, 7))
         await new.send(["step", 9, 1, {"bytes": 1}])
         assert [reply[2]["count"] for reply in await new.read(1)] == [7]
+
+
+async def test_who_stops_reading_and_answers_no_ping_loses_socket_link_and_sessions() -> None:
+    app = create_app(Large, config=ServerConfig(grace_s=0.1))
+    async with (
+        serving(app, ws_ping_interval=0.2, ws_ping_timeout=0.2) as url,
+        asyncio.timeout(10),
+        AsyncExitStack() as stack,
+    ):
+        registry = app.state.registry
+        client = await _raw(World("websocket", registry, url), stack)
+        await client.greet()
+        await client.send(["open", 1, 1], ["reset", 2, 1])
+        await client.read(2)
+        for number in range(3, 9):
+            await client.send(["step", number, 1, {"bytes": REPLY_BYTES}])
+        while registry.active:
+            await asyncio.sleep(0.001)
+        assert not registry.links
+
+
+async def test_a_blocked_socket_whose_link_was_taken_over_does_not_stay_open() -> None:
+    async with world("websocket", Large) as one, asyncio.timeout(10), AsyncExitStack() as stack:
+        old = await _raw(one, stack)
+        token = (await old.greet())[2]
+        await old.send(["open", 1, 1], ["reset", 2, 1])
+        await old.read(2)
+        link = one.registry.links[token]
+        socket: Any = link.channel._socket  # type: ignore[union-attr]
+        socket.close_timeout = 0.1
+        for number in range(3, 9):
+            await old.send(["step", number, 1, {"bytes": REPLY_BYTES}])
+        while not link.has_unsent:
+            await asyncio.sleep(0.001)
+        new = await _raw(one, stack)
+        assert (await new.greet(token, old.received))[3] is True
+        while not socket.disconnected:
+            await asyncio.sleep(0.001)
 
 
 class Dead(MemoryChannel):
