@@ -28,8 +28,8 @@ logger = logging.getLogger("openenv.rollout")
 POLICY_FAILED = "POLICY_FAILED"
 "The code of an episode that its policy ended."
 
-DIGITS = 7
-"Of a second: no time is recorded finer than that."
+TICKS_PER_S = 1e7
+"No time is recorded finer than that."
 
 _MASK = 2**64 - 1
 
@@ -95,7 +95,7 @@ class Player:
         began_s = perf_counter()
         result = await client.reset(episode.seed, episode.episode_id, **self._reset_options)
         now_s = perf_counter()
-        episode.reset_latency_s = round(now_s - began_s, DIGITS)
+        episode.reset_latency_s = _ticks(now_s - began_s)
         episode.final_observation = result.observation
         while not (result.done or result.truncated) and len(turns) != max_turns:
             observation, began_s = result.observation, now_s
@@ -134,8 +134,13 @@ def _turn(
     observation: Any, answer: Any, result: StepResult[Any], latency_s: float, policy_s: float
 ) -> Turn:
     outcome = (result.reward, result.done, result.truncated, result.metadata)
-    times = (round(latency_s, DIGITS), round(policy_s, DIGITS))
+    times = (_ticks(latency_s), _ticks(policy_s))
     if not isinstance(answer, Completion):
         return Turn(observation, answer, *outcome, None, None, None, None, *times)
     tokens = (answer.completion_token_ids, answer.logprobs, answer.loss_mask)
     return Turn(observation, answer.action, *outcome, answer.prompt_token_ids, *tokens, *times)
+
+
+def _ticks(took_s: float) -> float:
+    # A quarter of the time that `round` takes, and this is done twice for each step.
+    return int(took_s * TICKS_PER_S) / TICKS_PER_S
