@@ -182,9 +182,8 @@ class VectorClient:
         flight = self._require_flight()
         self._check_idle(flight)
         indices = range(self.num_envs) if mask is None else _true(mask, self.num_envs, "mask")
-        return self._arrays(
-            await self._receive(self._send(flight, actions, indices, timeout_s, mask))
-        )
+        count = self._send(flight, actions, indices, timeout_s, actions_of_all=True)
+        return self._arrays(await self._receive(count))
 
     # ---- whoever is ready first
 
@@ -211,8 +210,9 @@ class VectorClient:
         received yet.
         """
         flight = self._require_flight()
+        of_all = env_ids is None
         indices = range(self.num_envs) if env_ids is None else _ids(env_ids, self.num_envs)
-        self._send(flight, actions, indices, timeout_s, None)
+        self._send(flight, actions, indices, timeout_s, actions_of_all=of_all)
 
     async def recv(self, m: int | None = None) -> tuple[Any, Array, Array, Array, Infos]:
         """Return the results of the first `m` sessions that are ready; None: of all in flight.
@@ -258,11 +258,13 @@ class VectorClient:
         actions: Any,
         indices: Sequence[int],
         timeout_s: float | None,
-        mask: Any,
+        *,
+        actions_of_all: bool,
     ) -> int:
         """Send steps, and resets where an episode is over; return how many.
 
-        Everything is checked before anything is sent.
+        `actions_of_all`: there is an action for each session, not only for these. Everything is
+        checked before anything is sent.
         """
         if flight.in_flight:
             self._check_idle(flight, indices)
@@ -270,30 +272,21 @@ class VectorClient:
             never = sorted(flight.unbegun.intersection(indices))
             if never:
                 raise NotReset(f"sessions {never} have never been reset: call reset first")
-        if mask is None:
-            clients = [self._clients[index] for index in indices]
-            payloads = self._actions.payloads(actions, clients, f"the sessions {brief(indices)}")
+        if actions_of_all:
+            payloads: Any = self._actions.payloads(actions, self._clients)
         else:
-            payloads = self._actions.payloads(actions, self._clients, "all sessions")
-            payloads = [payloads[index] for index in indices]
-        if flight.over.isdisjoint(indices):
-            if type(indices) is range:
-                flight.step_all(payloads, timeout_s)
-            else:
-                flight.step(indices, payloads, timeout_s)
-            return len(indices)
+            clients = [self._clients[index] for index in indices]
+            payloads = dict(zip(indices, self._actions.payloads(actions, clients), strict=True))
         over = flight.over.intersection(indices)
+        if not over:
+            flight.step(payloads, timeout_s, None if type(indices) is range else set(indices))
+            return len(indices)
         if self.autoreset_mode is AutoresetMode.DISABLED:
             raise LocalProtocolError(
                 f"the episodes of sessions {sorted(over)} are over: reset them first, "
                 f"with options={{'{RESET_MASK}': ...}}"
             )
-        going_on = [place for place, index in enumerate(indices) if index not in over]
-        flight.step(
-            [indices[place] for place in going_on],
-            [payloads[place] for place in going_on],
-            timeout_s,
-        )
+        flight.step(payloads, timeout_s, set(indices) - over)
         for index in sorted(over):
             flight.begin(index)
         return len(indices)

@@ -40,9 +40,7 @@ class Actions:
         self._takes_arrays = callable(make) or _is_array(hints.get(make or ""))
         "Whether a value of some dimensions stays an array, rather than become a list."
 
-    def payloads(
-        self, actions: Any, clients: Sequence[EnvClient[Any, Any, Any]], what: str
-    ) -> list[Any]:
+    def payloads(self, actions: Any, clients: Sequence[EnvClient[Any, Any, Any]]) -> list[Any]:
         """Return a payload for each client. Raises ConfigurationError for another number."""
         if isinstance(actions, np.ndarray):
             rows: Any = actions
@@ -50,13 +48,12 @@ class Actions:
             rows = np.asarray(actions) if actions and isinstance(actions[0], _BARE) else actions
         else:
             raise ConfigurationError(
-                f"actions are an array or a list, one for each of {what}, "
-                f"not {type(actions).__name__}"
+                f"actions are an array or a list, not {type(actions).__name__}"
             )
-        if np.ndim(rows) == 0 or len(rows) != len(clients):
-            shape = list(np.shape(rows)) if isinstance(rows, np.ndarray) else len(rows)
+        if getattr(rows, "ndim", 1) == 0 or len(rows) != len(clients):
+            got = f"shape {list(rows.shape)}" if isinstance(rows, np.ndarray) else len(rows)
             raise ConfigurationError(
-                f"{len(clients)} actions are due, one for each of {what}: got {shape}"
+                f"{len(clients)} actions are due, one for each session: got {got}"
             )
         if isinstance(rows, np.ndarray):
             return self._of_array(rows, clients)

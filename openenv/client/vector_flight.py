@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,13 +21,16 @@ from openenv.protocol.columns import single_results
 from openenv.protocol.frames import Error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from openenv.client.connection import Connection
     from openenv.client.env import EnvClient
     from openenv.protocol.frames import Result, Results
 
     AnyClient = EnvClient[Any, Any, Any]
+
+
+_NUMBER = attrgetter("_number")
 
 
 class Outcome(msgspec.Struct):
@@ -66,11 +70,12 @@ class Flight:
         self, clients: Sequence[AnyClient], *, begins_at_once: bool, wait_s: float
     ) -> None:
         self._clients = clients
+        self._sessions = [client._session for client in clients]
         self._begins_at_once = begins_at_once
         self._wait_s = wait_s
         self._lanes: dict[Connection, list[int]] = {}
-        for index, client in enumerate(clients):
-            self._lanes.setdefault(client._session.connection, []).append(index)
+        for index, session in enumerate(self._sessions):
+            self._lanes.setdefault(session.connection, []).append(index)
         self.in_flight: set[int] = set()
         "Sessions with a request that is not answered, or whose outcome has not been received."
         self.over: set[int] = set()
@@ -88,26 +93,18 @@ class Flight:
 
     # ---- asking
 
-    def step_all(self, payloads: Sequence[Any], timeout_s: float | None) -> None:
-        """Send a step to every session, all of which have episodes."""
-        if len(self._lanes) == 1:
-            self._send(*next(iter(self._lanes.items())), list(payloads), timeout_s)
-            return
-        for connection, indices in self._lanes.items():
-            self._send(connection, indices, [payloads[index] for index in indices], timeout_s)
-
     def step(
-        self, indices: Sequence[int], payloads: Sequence[Any], timeout_s: float | None
+        self,
+        payloads: Sequence[Any] | Mapping[int, Any],
+        timeout_s: float | None,
+        among: Container[int] | None = None,
     ) -> None:
-        """Send a step to each of these sessions, which have episodes."""
-        lanes: dict[Connection, tuple[list[int], list[Any]]] = {}
-        for index, payload in zip(indices, payloads, strict=True):
-            connection = self._clients[index]._session.connection
-            members, rows = lanes.setdefault(connection, ([], []))
-            members.append(index)
-            rows.append(payload)
-        for connection, (members, rows) in lanes.items():
-            self._send(connection, members, rows, timeout_s)
+        """Send each session its payload, or each that is `among` these; all have episodes."""
+        for connection, lane in self._lanes.items():
+            indices = lane if among is None else [index for index in lane if index in among]
+            if indices:
+                rows = list(map(payloads.__getitem__, indices))
+                self._send(connection, indices, rows, timeout_s)
 
     def begin(
         self, index: int, seed: int | None = None, options: dict[str, Any] | None = None
@@ -115,7 +112,7 @@ class Flight:
         """Begin an episode in a session, which is opened again if it was lost."""
         self.in_flight.add(index)
         self.unbegun.discard(index)
-        session = self._clients[index]._session
+        session = self._sessions[index]
         if not session.is_open:
             task = asyncio.create_task(self._reopen(index, seed, options), name="openenv-reopen")
             self._reopening.add(task)
@@ -132,11 +129,14 @@ class Flight:
         self, connection: Connection, indices: list[int], rows: list[Any], timeout_s: float | None
     ) -> None:
         self.in_flight.update(indices)
-        clients = self._clients
-        patience_s = clients[indices[0]]._session.patience_for(timeout_s)
+        sessions = self._sessions
+        first = sessions[indices[0]]
         try:
-            sessions = [clients[index]._session.steppable_number() for index in indices]
-            send_steps(connection, sessions, rows, timeout_s, patience_s, _Steps(self, indices))
+            numbers: list[Any] = list(map(_NUMBER, map(sessions.__getitem__, indices)))
+            if None in numbers:
+                numbers = [sessions[index].steppable_number() for index in indices]
+            patience_s = first.patience_for(timeout_s)
+            send_steps(connection, numbers, rows, timeout_s, patience_s, _Steps(self, indices))
         except OpenEnvError as error:
             if len(indices) == 1:
                 self.failed(indices[0], error)
@@ -147,7 +147,7 @@ class Flight:
 
     async def _reopen(self, index: int, seed: int | None, options: dict[str, Any] | None) -> None:
         try:
-            await self._clients[index]._session.open(self._wait_s)
+            await self._sessions[index].open(self._wait_s)
         except OpenEnvError as error:
             self.failed(index, error, was_begin=True)
         else:
@@ -227,7 +227,7 @@ class Flight:
 
     def failed(self, index: int, error: OpenEnvError, *, was_begin: bool = False) -> None:
         """Take an error in place of a reply."""
-        self._clients[index]._session.take_outcome(error)
+        self._sessions[index].take_outcome(error)
         self.over.add(index)
         outcome = self._ending.pop(index, None) or Outcome(index, truncated=True)
         # Why an episode ended says more than why the next one did not begin.
@@ -248,7 +248,7 @@ class Flight:
             self._arrive(outcome, 1)
 
     def _begun(self, index: int, reply: Result) -> None:
-        self._clients[index]._session.take_outcome(reply)
+        self._sessions[index].take_outcome(reply)
         self.over.discard(index)
         outcome = self._ending.pop(index, None) or Outcome(index)
         outcome.shown = reply
@@ -260,7 +260,7 @@ class Flight:
         self.begin(outcome.index)
 
     def _singles(self, indices: list[int], frame: Results) -> list[Result | Error]:
-        return single_results(frame, self._clients[indices[0]]._session.connection.wire)
+        return single_results(frame, self._sessions[indices[0]].connection.wire)
 
     def _arrive(self, arrival: Arrival, count: int) -> None:
         self._ready.append(arrival)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from openenv.client.batch import read_columns
+from openenv.client.vector_flight import Outcome, Rows
 from openenv.client.vector_form import KINDS, described, leaves_of, value_at
 from openenv.client.vector_table import Table, elements
 from openenv.errors import OpenEnvError, PayloadError
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openenv.client.env import EnvClient
+    from openenv.client.vector_flight import Arrival
     from openenv.client.vector_form import Leaf
-    from openenv.protocol.frames import Result, Results
+    from openenv.protocol.frames import Result
 
     AnyClient = EnvClient[Any, Any, Any]
     Array = np.ndarray[Any, Any]
@@ -41,33 +43,37 @@ class Observations:
         self._objects: list[Any] = [None] * len(clients)
         self._table: Table | None = None
 
-    def take(self, indices: Sequence[int], replies: Sequence[Result]) -> Failures:
-        """Remember the observations of these replies, each to the session with that index.
+    def take(self, indices: Sequence[int], arrivals: Sequence[Arrival]) -> Failures:
+        """Remember what was observed, by the sessions `indices`.
 
-        Return index -> error of those that cannot be read, or not be stacked with the others: for
-        them the last observation stays.
+        Return index -> error of what cannot be read, or not be stacked with the others: there the
+        last observation stays.
         """
         if self._table is not None:
-            columns = self._table.read(b"".join([reply.observation for reply in replies]))
-            if columns is not None:
-                self._store(indices, columns)
-                return {}
-        values = [_read(self._clients[i], one) for i, one in zip(indices, replies, strict=True)]
-        if self._leaves is None:
-            self._decide(indices[0], values, replies)
-        return self._take_values(indices, values)
-
-    def take_rows(self, indices: Sequence[int], frame: Results) -> Failures:
-        """Remember the observations of many replies to steps; like `take`."""
-        if self._table is not None:
-            columns = self._table.read(elements(frame.observations))
+            payloads = [_payloads(arrival) for arrival in arrivals]
+            columns = self._table.read(b"".join(payloads))
             if columns is not None and len(columns[0]) == len(indices):
                 self._store(indices, columns)
                 return {}
-        clients = [self._clients[index] for index in indices]
-        results = read_columns(clients, frame, clients[0]._session.connection.wire)
-        values = [one if isinstance(one, OpenEnvError) else one.observation for one in results]
-        return self._take_values(indices, values)
+        failures: Failures = {}
+        for arrival in arrivals:
+            if type(arrival) is Rows:
+                failures |= self._take_values(arrival.indices, self._read_rows(arrival))
+        shown = [one for one in arrivals if type(one) is Outcome and one.shown is not None]
+        if shown:
+            places = [outcome.index for outcome in shown]
+            replies = [outcome.shown for outcome in shown]
+            values = [_read(self._clients[outcome.index], outcome.shown) for outcome in shown]
+            if self._leaves is None:
+                self._decide(places[0], values, replies)
+            failures |= self._take_values(places, values)
+        return failures
+
+    def _read_rows(self, rows: Rows) -> list[Any]:
+        """Return what many replies observe, errors as values."""
+        clients = [self._clients[index] for index in rows.indices]
+        results = read_columns(clients, rows.frame, clients[0]._session.connection.wire)
+        return [one if isinstance(one, OpenEnvError) else one.observation for one in results]
 
     def read_one(self, index: int, reply: Result) -> tuple[Any, OpenEnvError | None]:
         """Return what a reply observes, without remembering it; or the last one, and an error."""
@@ -203,6 +209,13 @@ class Observations:
                 inner = inner.setdefault(name, {})
             inner[leaf.path[-1]] = column
         return formed
+
+
+def _payloads(arrival: Arrival) -> Any:
+    """Return the payloads of what was observed, one after the other."""
+    if type(arrival) is Rows:
+        return elements(arrival.frame.observations)
+    return b"" if arrival.shown is None else arrival.shown.observation  # type: ignore[union-attr]
 
 
 def _read(client: AnyClient, reply: Result) -> Any:

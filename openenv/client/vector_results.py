@@ -7,7 +7,6 @@ stacked is vector_observations.py's affair, the form of infos vector_infos.py's.
 from __future__ import annotations
 
 import logging
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,63 +52,52 @@ class Results:
 
         Raises the first error if there is nothing else.
         """
-        many = [arrival for arrival in arrivals if type(arrival) is Rows]
-        single = [arrival for arrival in arrivals if type(arrival) is Outcome]
-        indices = [*chain.from_iterable(rows.indices for rows in many)]
-        indices += [outcome.index for outcome in single]
-        order = _in_order(arrivals) if in_order else None
-        size = self._count if order is None else len(order)
-        places = _Places(order)
+        indices, rewards, done, truncated = _joined(arrivals)
+        size = len(indices) if in_order else self._count
+        places = _Places(indices if in_order else ())
         infos: Infos = {}
-        self._add_finals(infos, size, places, single)
-        errors = self._take_observations(many, single)
-        rewards = np.zeros(size, np.float64)
-        terminations, truncations = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
-        if indices:
-            to = indices if order is None else [places[index] for index in indices]
-            rewards[to] = _rewards(many, single)
-            terminations[to] = [
-                *chain.from_iterable(rows.frame.done for rows in many),
-                *(outcome.terminated for outcome in single),
-            ]
-            truncations[to] = [
-                *chain.from_iterable(rows.frame.truncated for rows in many),
-                *(outcome.truncated for outcome in single),
-            ]
-        self._add_infos(infos, size, places, many, single)
+        self._add_finals(infos, size, places, arrivals)
+        errors = self._take_observations(indices, arrivals)
+        if in_order:
+            observations = self._observations.of(indices)
+            infos[ENV_ID] = np.array(indices, np.int32)
+        else:
+            observations = self._observations.of_all()
+        result = (
+            observations,
+            _column(size, indices, rewards, np.float64, in_order=in_order),
+            _column(size, indices, done, np.bool_, in_order=in_order),
+            _column(size, indices, truncated, np.bool_, in_order=in_order),
+            infos,
+        )
+        self._add_infos(infos, size, places, arrivals)
         if errors:
-            truncations[[places[index] for index in errors]] = True
+            result[3][[places[index] for index in errors]] = True
             self._report(errors, len(indices))
             for index, error in errors.items():
                 add_object(infos, size, ERROR, places[index], error)
-        if order is None:
-            return self._observations.of_all(), rewards, terminations, truncations, infos
-        infos[ENV_ID] = np.array(order, np.int32)
-        return self._observations.of(order), rewards, terminations, truncations, infos
+        return result
 
     def _take_observations(
-        self, many: list[Rows], single: list[Outcome]
+        self, indices: list[int], arrivals: Sequence[Arrival]
     ) -> dict[int, OpenEnvError]:
         """Remember what is observed; return the errors of all sessions that have failed."""
-        errors = {outcome.index: outcome.error for outcome in single if outcome.error is not None}
-        unreadable: dict[int, OpenEnvError] = {}
-        for rows in many:
-            unreadable |= self._observations.take_rows(rows.indices, rows.frame)
-        shown = [outcome for outcome in single if outcome.shown is not None]
-        if shown:
-            unreadable |= self._observations.take(
-                [outcome.index for outcome in shown], [outcome.shown for outcome in shown]
-            )
+        unreadable = self._observations.take(indices, arrivals)
         if unreadable:
             # An episode whose observation is lost cannot be gone on with.
             self._flight.over.update(unreadable)
+        errors = {
+            one.index: one.error
+            for one in arrivals
+            if type(one) is Outcome and one.error is not None
+        }
         return {**unreadable, **errors}
 
     def _add_finals(
-        self, infos: Infos, size: int, places: Mapping[int, int], single: list[Outcome]
+        self, infos: Infos, size: int, places: Mapping[int, int], arrivals: Sequence[Arrival]
     ) -> None:
-        for outcome in single:
-            if not outcome.is_final:
+        for outcome in arrivals:
+            if type(outcome) is not Outcome or not outcome.is_final:
                 continue
             place = places[outcome.index]
             info: dict[str, Any] = {}
@@ -122,22 +110,16 @@ class Results:
             add_info(infos, size, place, {FINAL_INFO: info})
 
     def _add_infos(
-        self,
-        infos: Infos,
-        size: int,
-        places: Mapping[int, int],
-        many: list[Rows],
-        single: list[Outcome],
+        self, infos: Infos, size: int, places: Mapping[int, int], arrivals: Sequence[Arrival]
     ) -> None:
-        for rows in many:
-            if rows.frame.metadata is None:
-                continue
-            for index, metadata in zip(rows.indices, rows.frame.metadata, strict=True):
-                if metadata:
-                    add_info(infos, size, places[index], metadata)
-        for outcome in single:
-            if outcome.shown is not None and outcome.shown.metadata:
-                add_info(infos, size, places[outcome.index], outcome.shown.metadata)
+        for arrival in arrivals:
+            if type(arrival) is Outcome:
+                if arrival.shown is not None and arrival.shown.metadata:
+                    add_info(infos, size, places[arrival.index], arrival.shown.metadata)
+            elif arrival.frame.metadata is not None:  # type: ignore[union-attr]
+                for index, metadata in zip(arrival.indices, arrival.frame.metadata, strict=True):  # type: ignore[union-attr]
+                    if metadata:
+                        add_info(infos, size, places[index], metadata)
 
     def _report(self, errors: Mapping[int, OpenEnvError], received: int) -> None:
         """Raise the error of the first session if nothing else was received, else log it."""
@@ -154,28 +136,45 @@ class Results:
 class _Places(dict[int, int]):
     """Session -> row: by the order in which they are returned, or the same number."""
 
-    def __init__(self, order: list[int] | None) -> None:
-        super().__init__({index: place for place, index in enumerate(order or ())})
+    def __init__(self, order: Sequence[int]) -> None:
+        super().__init__({index: place for place, index in enumerate(order)})
 
     def __missing__(self, index: int) -> int:
         return index
 
 
-def _in_order(arrivals: Sequence[Arrival]) -> list[int]:
-    order: list[int] = []
-    for arrival in arrivals:
-        order += arrival.indices if type(arrival) is Rows else [arrival.index]  # type: ignore[union-attr]
-    return order
-
-
-def _rewards(many: list[Rows], single: list[Outcome]) -> list[float]:
+def _joined(arrivals: Sequence[Arrival]) -> tuple[list[int], list[Any], list[bool], list[bool]]:
+    """Return the sessions of all arrivals in their order; and rewards, done and truncated."""
+    indices: list[int] = []
     rewards: list[Any] = []
-    for rows in many:
-        rewards += rows.frame.rewards
+    done: list[bool] = []
+    truncated: list[bool] = []
+    for arrival in arrivals:
+        if type(arrival) is Rows:
+            indices += arrival.indices
+            rewards += arrival.frame.rewards
+            done += arrival.frame.done
+            truncated += arrival.frame.truncated
+        elif type(arrival) is Outcome:
+            indices.append(arrival.index)
+            rewards.append(arrival.reward)
+            done.append(arrival.terminated)
+            truncated.append(arrival.truncated)
     if None in rewards:
         rewards = [reward or 0.0 for reward in rewards]
-    rewards += [outcome.reward for outcome in single]
-    return rewards
+    return indices, rewards, done, truncated
+
+
+def _column(
+    size: int, indices: list[int], values: list[Any], dtype: Any, *, in_order: bool
+) -> Array:
+    """Return the values as an array: in their order, or each in the row of its session."""
+    if in_order:
+        return np.array(values, dtype)
+    column = np.zeros(size, dtype)
+    if dtype is np.float64 or True in values:
+        column[indices] = values
+    return column
 
 
 def brief(indices: Sequence[int]) -> str:
