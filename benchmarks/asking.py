@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from benchmarks.questions import Question
     from benchmarks.rows import Row
 
-README = Path(__file__).parent.parent / "README.md"
+CHECKOUT = Path(__file__).parent.parent
+README = CHECKOUT / "README.md"
 
 
 def ask(question: Question) -> int:

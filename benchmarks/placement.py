@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,31 @@ class Window:
     p99_us: float
     server_cpu_us: float
     "Of the process that has the sockets, per step; workers are not in it."
+    disturbance: float
+    "What others took of the machine meanwhile, in cores."
+
+
+class Disturbance:
+    """What others have taken since this was made, in cores. The programs must have ended."""
+
+    def __init__(self) -> None:
+        self._began = self._read()
+
+    def read(self) -> float:
+        """Return the mean until now."""
+        elapsed_s, own_s, machine_s = (
+            now - then for now, then in zip(self._read(), self._began, strict=True)
+        )
+        return max(0.0, machine_s - own_s) / elapsed_s
+
+    @staticmethod
+    def _read() -> tuple[float, float, float]:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        own_s = children.ru_utime + children.ru_stime + time.process_time()
+        stat = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)
+        user, nice, system, _, _, _, _, steal = map(int, stat[1:9])
+        machine_s = (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
+        return time.perf_counter(), own_s, machine_s
 
 
 def loops_for(work_us: float) -> int:
@@ -98,7 +124,7 @@ def _loops(count: int) -> Iterator[None]:
 
 def measure(load: Load, place: tuple[str, ...], sessions: int, window_s: float) -> Window:
     """Measure one window against a fresh server."""
-    python = (sys.executable, "-m")
+    python, disturbance = (sys.executable, "-m"), Disturbance()
     server_command = [*python, "benchmarks.serve_placed", load.environment, *place]
     with (
         _loops(loops_for(load.work_us) if load.work_us else 0),
@@ -120,6 +146,7 @@ def measure(load: Load, place: tuple[str, ...], sessions: int, window_s: float) 
         p50_us=answer["p50_us"],
         p99_us=answer["p99_us"],
         server_cpu_us=answer["server_cpu_s"] / answer["steps"] * 1e6,
+        disturbance=disturbance.read(),
     )
 
 
@@ -128,7 +155,7 @@ def table(windows: list[Window], sessions: int) -> Table:
     shown = Table(title=f"{sessions} sessions, each with one step in flight", title_justify="left")
     for name in ("a step is", "placement"):
         shown.add_column(name, no_wrap=True)
-    for name in ("steps/s", "of the ideal", "p50 ms", "p99 ms", "server us/step"):
+    for name in ("steps/s", "of the ideal", "p50 ms", "p99 ms", "server us/step", "others"):
         shown.add_column(name, justify="right")
     cores = len(os.sched_getaffinity(0))
     for load in LOADS:
@@ -145,6 +172,7 @@ def table(windows: list[Window], sessions: int) -> Table:
                     f"{median(w.p50_us for w in row) / 1e3:,.2f}",
                     f"{median(w.p99_us for w in row) / 1e3:,.2f}",
                     f"{median(w.server_cpu_us for w in row):.1f}",
+                    f"{median(w.disturbance for w in row):.2f}",
                 )
         shown.add_section()
     return shown
@@ -153,8 +181,9 @@ def table(windows: list[Window], sessions: int) -> Table:
 # ---- openenv collect against openenv serve
 
 
-def collected(workers: int, work_us: int, episodes: int) -> float:
-    """Return the steps per second that the two commands reach, as the second one prints them."""
+def collected(workers: int, work_us: int, episodes: int) -> tuple[float, float]:
+    """Return the steps per second that the two commands reach, and what others took meanwhile."""
+    disturbance = Disturbance()
     with _loops(loops_for(work_us)), tempfile.TemporaryDirectory() as folder:
         serve = (*_OPENENV, "serve", "benchmarks.placed:Work", "--port", "0")
         server = subprocess.Popen(
@@ -176,23 +205,25 @@ def collected(workers: int, work_us: int, episodes: int) -> float:
             server.communicate()
     found = re.search(r"steps/s\W+([\d,]+)", run.stdout)
     assert found is not None, run.stdout
-    return float(found.group(1).replace(",", ""))
+    return float(found.group(1).replace(",", "")), disturbance.read()
 
 
-def measure_collect(rounds: int, work_us: int) -> tuple[Table, dict[str, list[float]]]:
+def measure_collect(rounds: int, work_us: int) -> tuple[Table, dict[int, Any]]:
     """Measure one and two workers in turns."""
-    rates: dict[int, list[float]] = {1: [], 2: []}
+    measured: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     for _ in range(rounds):
-        for workers, found in rates.items():
+        for workers, found in measured.items():
             found.append(collected(workers, work_us, 64 * workers))
+    rates = {workers: [rate for rate, _ in found] for workers, found in measured.items()}
     shown = Table(title=f"openenv collect, {work_us / 1e3:g} ms of work", title_justify="left")
-    for name in ("workers", "steps/s", "to one worker", "in pairs"):
+    for name in ("workers", "steps/s", "to one worker", "in pairs", "others"):
         shown.add_column(name, justify="right")
+    others = [", ".join(f"{taken:.2f}" for _, taken in found) for found in measured.values()]
     one, two = median(rates[1]), median(rates[2])
     pairs = ", ".join(f"{b / a:.2f}x" for a, b in zip(*rates.values(), strict=True))
-    shown.add_row("1", f"{one:,.0f}", "1.00x", "")
-    shown.add_row("2", f"{two:,.0f}", f"{two / one:.2f}x", pairs)
-    return shown, {str(workers): found for workers, found in rates.items()}
+    shown.add_row("1", f"{one:,.0f}", "1.00x", "", others[0])
+    shown.add_row("2", f"{two:,.0f}", f"{two / one:.2f}x", pairs, others[1])
+    return shown, measured
 
 
 def main() -> int:
@@ -213,7 +244,7 @@ def main() -> int:
             content["windows"] = [asdict(window) for window in windows]
         shown, rates = measure_collect(options.rounds, options.collect_work)
         console.print(shown)
-        content["collect_steps_per_s"] = rates
+        content["collect_steps_per_s_and_others"] = rates
     except ProgramError as error:
         told.print(str(error), style="red", markup=False)
         return 1

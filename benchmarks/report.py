@@ -58,10 +58,14 @@ def publish(page: Path, summaries: Sequence[Summary], caption: str, order: Itera
         shown = [_rate(found.get((name, number))) for number in numbers]
         if any(shown):
             lines.append(f"| {name} | {' | '.join(shown)} |")
+    put_between_marks(page, [*lines, "", caption])
+
+
+def put_between_marks(page: Path, lines: Sequence[str]) -> None:
+    """Replace what stands between a page's benchmark marks."""
     before, rest = page.read_text().split(MARK_BEGIN)
     _, after = rest.split(MARK_END)
-    table_text = "\n".join([MARK_BEGIN, *lines, "", caption, MARK_END])
-    page.write_text(before + table_text + after)
+    page.write_text(before + "\n".join([MARK_BEGIN, *lines, MARK_END]) + after)
 
 
 def _rate(summary: Summary | None) -> str:
