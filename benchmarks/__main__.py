@@ -148,8 +148,8 @@ def _caption(machine: dict[str, Any], cores: Cores, rounds: int, record: dict[st
     windows = sum(len(record[question.name]["samples"]) for question in QUESTIONS)
     return (
         f"{machine.get('processor', 'unknown processor')}, server on core {cores.server}, client "
-        f"on core {cores.client}; medians of {rounds} windows; commit {machine.get('commit', 'unknown')}, "
-        f"{datetime.now(UTC):%Y-%m-%d}; {disturbed} of {windows} windows disturbed by others."
+        f"on core {cores.client}; medians of {rounds} windows; "
+        f"commit {machine.get('commit', 'unknown')}, {datetime.now(UTC):%Y-%m-%d}; {disturbed} of {windows} windows disturbed by others."
     )
 
 
