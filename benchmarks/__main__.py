@@ -146,10 +146,11 @@ def _cells(findings: Findings) -> list[tuple[str, str, str, str]]:
 def _caption(machine: dict[str, Any], cores: Cores, rounds: int, record: dict[str, Any]) -> str:
     disturbed = sum(record[question.name]["disturbed"] for question in QUESTIONS)
     windows = sum(len(record[question.name]["samples"]) for question in QUESTIONS)
+    processor, commit = (machine.get(name, "unknown") for name in ("processor", "commit"))
     return (
-        f"{machine.get('processor', 'unknown processor')}, server on core {cores.server}, client "
-        f"on core {cores.client}; medians of {rounds} windows; "
-        f"commit {machine.get('commit', 'unknown')}, {datetime.now(UTC):%Y-%m-%d}; {disturbed} of {windows} windows disturbed by others."
+        f"{processor}, server on core {cores.server}, client on core {cores.client}; medians of "
+        f"{rounds} windows; commit {commit}, {datetime.now(UTC):%Y-%m-%d}; {disturbed} of "
+        f"{windows} windows disturbed by others."
     )
 
 
