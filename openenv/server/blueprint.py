@@ -30,9 +30,10 @@ class Blueprint(msgspec.Struct):
 
     def load(self) -> tuple[Any, list[Any]]:
         """Return env and payload classes. Raises ConfigurationError."""
-        from openenv.server.target import import_package  # noqa: PLC0415 - needs the extra `server`
-
         for name, folder in self.folders.items():
+            # Only where folders are served: it needs the extra `server`.
+            from openenv.server.target import import_package  # noqa: PLC0415
+
             if name not in sys.modules:
                 import_package(name, Path(folder), self.env)
         env = _find(self.env)
