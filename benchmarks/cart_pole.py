@@ -57,7 +57,8 @@ class CartPole(Environment[Move, Seen, State]):
 
     def step(self, move: Move) -> Seen:
         """Push the cart."""
-        return Seen(*self.env.step(move.action))
+        # What Gymnasium's own vectors pass: it checks a plain int in twice the time.
+        return Seen(*self.env.step(np.int64(move.action)))
 
     def close(self) -> None:
         """Let go of it."""

@@ -7,7 +7,6 @@ them arrays vector_results.py's. vector_sync.py has the blocking form.
 
 from __future__ import annotations
 
-import asyncio
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -106,25 +105,19 @@ class VectorClient:
         if not self._pool.is_open:
             await self._pool.__aenter__()
             self._owns_pool = True
-        opened = await asyncio.gather(
-            *(
-                self._pool.session(self._client_cls, wait_s=self._wait_s, label=self._label)
-                for _ in range(self.num_envs)
-            ),
-            return_exceptions=True,
-        )
-        failed = [one for one in opened if isinstance(one, BaseException)]
-        clients = [one for one in opened if not isinstance(one, BaseException)]
+        try:
+            self._clients = await self._pool.sessions(
+                self.num_envs, self._client_cls, wait_s=self._wait_s, label=self._label
+            )
+        except BaseException:
+            await self.close()
+            raise
         self._flight = Flight(
-            clients,
+            self._clients,
             begins_at_once=self.autoreset_mode is AutoresetMode.SAME_STEP,
             wait_s=self._wait_s,
         )
-        if failed:
-            await self.close()
-            raise failed[0]
-        self._clients = clients
-        self._results = Results(self._flight, clients, stack=self._stack)
+        self._results = Results(self._flight, self._clients, stack=self._stack)
         return self
 
     async def close(self) -> None:

@@ -53,10 +53,13 @@ class Table:
         if any(leaf.dtype is None or not leaf.size_bytes for leaf in leaves):
             return None
         base = _address(memoryview(payload))
-        decoder = msgspec.msgpack.Decoder(
-            ext_hook=lambda _, data: _Place(_address(data) - base + len(data))
-        )
-        tree = decoder.decode(payload)
+
+        def place(_: int, data: memoryview) -> _Place | None:
+            # Nothing but its address says where the decoder found it.
+            end = _address(data) - base + len(data)
+            return _Place(end) if payload[max(0, end - len(data)) : end] == data else None
+
+        tree = msgspec.msgpack.Decoder(ext_hook=place).decode(payload)
         try:
             ends = [value_at(tree, leaf.path) for leaf in leaves]
         except (LookupError, AttributeError):

@@ -1,10 +1,13 @@
 """What observations, actions and infos of many sessions become, decided once for a vector."""
 
 import asyncio
+import subprocess
+import sys
 import types
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,14 +17,17 @@ from numpy.typing import NDArray
 
 from openenv.app import create_app
 from openenv.client.env import EnvClient
-from openenv.client.pool import connect
+from openenv.client.pool import Pool, connect
 from openenv.client.vector import VectorClient
 from openenv.client.vector_infos import add_info, add_object
+from openenv.client.websocket import dial
 from openenv.environment import Environment
 from openenv.errors import ConfigurationError, PayloadError
 from openenv.models import Action, State
+from openenv.protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL_JSON
 from openenv.rollout.source import in_process
 from tests.environments import Add, Counter, Total
+from tests.gymnasium_environment import CartPole, CartPoleEnv
 from tests.serving import serving
 
 
@@ -256,6 +262,44 @@ async def test_a_server_of_the_published_dialect_has_vectors_too() -> None:
         observations, rewards, *_ = await vector.step([1, 1, 2])
         assert observations.tolist() == [2, 3, 5]
         assert rewards.tolist() == [1, 1, 2]
+
+
+async def test_arrays_come_as_json_too() -> None:
+    async with asyncio.timeout(10), serving(create_app(CartPole)) as url:
+        reach = partial(
+            dial,
+            url,
+            connect_timeout_s=5.0,
+            max_message_bytes=MAX_MESSAGE_BYTES,
+            subprotocols=(SUBPROTOCOL_JSON,),
+        )
+        async with (
+            Pool(url, dial=reach) as as_json,
+            connect(url) as as_msgpack,
+            as_json.vector(3, CartPoleEnv) as one,
+            as_msgpack.vector(3, CartPoleEnv) as other,
+        ):
+            first, second = await one.reset(seed=1), await other.reset(seed=1)
+            check_array(first[0], second[0])
+            for _ in range(30):
+                first, second = await one.step([1, 1, 0]), await other.step([1, 1, 0])
+                for ours, theirs in zip(first[:4], second[:4], strict=True):
+                    check_array(ours, theirs)
+
+
+def test_without_numpy_a_vector_says_what_to_install() -> None:
+    code = """
+import sys
+sys.modules["numpy"] = None
+from openenv.client.pool import Pool
+try:
+    Pool("http://127.0.0.1:9").vector(2)
+except ValueError as error:
+    print(type(error).__name__, error)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.startswith("ConfigurationError")
+    assert "pip install 'openenv[tensor]'" in run.stdout
 
 
 # ---- actions
