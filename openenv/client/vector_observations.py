@@ -41,6 +41,8 @@ class Observations:
         "None until the form is decided, empty for a list of objects."
         self._columns: list[Array] = []
         self._objects: list[Any] = [None] * len(clients)
+        self._outlines: set[Any] = set()
+        "What observations of the form look like from outside; none where that says too little."
         self._table: Table | None = None
 
     def take(self, indices: Sequence[int], arrivals: Sequence[Arrival]) -> Failures:
@@ -146,10 +148,7 @@ class Observations:
         """Return the columns of values if all have the form; None if each needs a look."""
         columns = []
         try:
-            if (
-                len({tuple(value) if isinstance(value, dict) else type(value) for value in values})
-                > 1
-            ):
+            if set(map(_outline, values)) != self._outlines:
                 return None
             for leaf in self._leaves or ():
                 items = [value_at(value, leaf.path) for value in values]
@@ -188,6 +187,8 @@ class Observations:
         found = [leaves_of(values[place]) for place in read]
         leaves = found[0]
         can_stack = self._wants_stack and all(other == leaves for other in found)
+        if all(len(leaf.path) <= 1 for leaf in leaves or ()):
+            self._outlines = set(map(_outline, (values[place] for place in read)))
         self._leaves = leaves if can_stack and leaves else []
         self._columns = [
             np.zeros((len(self._clients), *leaf.shape), leaf.dtype or np.bool_)
@@ -216,6 +217,10 @@ def _payloads(arrival: Arrival) -> Any:
     if type(arrival) is Rows:
         return elements(arrival.frame.observations)
     return b"" if arrival.shown is None else arrival.shown.observation  # type: ignore[union-attr]
+
+
+def _outline(value: Any) -> Any:
+    return tuple(value) if isinstance(value, dict) else type(value)
 
 
 def _read(client: AnyClient, reply: Result) -> Any:

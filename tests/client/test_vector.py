@@ -74,8 +74,8 @@ class Track(Environment[Go, At, State]):
     def step(self, go: Go) -> At:
         if go.by == RAISE:
             raise ValueError("off the track")
-        if go.by == WORD:
-            return At("lost")
+        if go.by in (WORD, DIE):
+            return At("lost", 0.0, go.by == DIE)
         if go.by < 0:
             return At(self.place, 5.0, go.by == END, go.by == CUT)
         self.place += go.by
@@ -230,6 +230,28 @@ async def test_sends_and_receives_need_not_be_of_the_same_size() -> None:
         places = dict(zip(received, [*first[0], *rest[0]], strict=True))
         assert places == {0: 11, 1: 13, 3: 14}
         assert vector.in_flight == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_results_that_came_together_are_received_one_by_one(mode: AutoresetMode) -> None:
+    async with (
+        in_process(Track, connections=1) as pool,
+        pool.vector(4, TrackEnv, autoreset_mode=mode) as vector,
+    ):
+        await vector.reset(seed=10)
+        await vector.send([1, 2, END, 4])
+        received = {}
+        for _ in range(4):
+            observations, rewards, terminations, _, infos = await vector.recv(1)
+            [index] = infos["env_id"]
+            received[index] = (observations.item(), rewards.item(), terminations.item())
+        after_end = 0 if mode is AutoresetMode.SAME_STEP else 12
+        assert received == {
+            0: (11, 1, False),
+            1: (13, 2, False),
+            2: (after_end, 5, True),
+            3: (17, 4, False),
+        }
 
 
 class Gated(Environment[Go, At, State]):
@@ -456,6 +478,32 @@ async def test_a_last_observation_that_cannot_be_stacked_is_an_error_too() -> No
         step = await vector.step([1, END])
         assert step[4]["final_obs"].tolist() == [None, 12]
         assert step[0].tolist() == [12, 0]
+        step = await vector.step([1, DIE])
+        assert isinstance(step[4]["session_error"][1], PayloadError)
+        assert step[4]["final_obs"].tolist() == [None, 0]
+        assert step[2].tolist() == [False, True]
+        assert step[0].tolist() == [13, 0]
+
+
+@dataclass
+class Numbered:
+    place: int
+    reward: float = 0.0
+
+
+class NumberedEnv(EnvClient[Go, Numbered, State]):
+    """A client of Track that does not know words."""
+
+
+async def test_an_observation_that_cannot_be_decoded_is_an_error() -> None:
+    async with in_process(Track) as pool, pool.vector(3, NumberedEnv) as vector:
+        await vector.reset(seed=10)
+        observations, *_, truncations, infos = await vector.step([1, WORD, 1])
+        assert observations.tolist() == [11, 11, 13]
+        assert truncations.tolist() == [False, True, False]
+        assert infos["session_error"][1].path == ".place"
+        with pytest.raises(PayloadError):
+            await vector.step([WORD, 0, WORD], mask=[True, False, True])
 
 
 async def test_a_session_that_cannot_be_begun_is_tried_again_with_the_next_step() -> None:
@@ -487,6 +535,19 @@ async def test_a_session_that_the_server_has_ended_is_opened_again(
         assert observations.tolist() == [12, 13, next_one, 15]
         assert infos == {}
         assert registry.active == 4
+
+
+async def test_a_session_that_is_known_to_have_ended_is_told_apart_too() -> None:
+    async with served_track() as (registry, vector):
+        await vector.reset(seed=10)
+        session = vector._clients[1]._session
+        registry.sessions[session.token].end("for the test")
+        while session.is_open:
+            await asyncio.sleep(0)
+        observations, *_, infos = await vector.step([1] * 4)
+        assert observations.tolist() == [11, 11, 13, 14]
+        assert isinstance(infos["session_error"][1], SessionExpired)
+        assert (await vector.step([1] * 4))[0].tolist() == [12, 0, 14, 15]
 
 
 async def test_a_session_that_has_no_slot_any_more_is_an_error_until_there_is_one() -> None:
