@@ -117,7 +117,7 @@ NOT_RUN: dict[str, tuple[str, Callable[[list[str]], None]]] = {
     ".ci/run": ("runs this very test", is_executable),
     "pytest": ("runs this very test", names_tests),
     "python -m pytest": ("runs this very test", names_tests),
-    "python -m benchmarks.": ("takes minutes", has_module_and_flags),
+    "python -m benchmarks": ("takes minutes", has_module_and_flags),
 }
 
 # What is run in place of a target of make; the target's recipe must say so.
