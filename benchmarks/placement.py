@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import facts
+from benchmarks.measuring import Cores
 from benchmarks.peers.program import ProgramError, running
 from benchmarks.placed import LOOPS, SLEEP_S, work
 from benchmarks.report import RESULTS
@@ -131,23 +132,26 @@ def _loops(count: int) -> Iterator[None]:
     del os.environ[LOOPS]
 
 
-def measure(load: Load, place: tuple[str, ...], sessions: int, window_s: float) -> Window:
+def measure(load: Load, place: tuple[str, ...], options: argparse.Namespace) -> Window:
     """Measure one window against a fresh server."""
+    cores = Cores.available() if options.pin else None
     python, disturbance = (sys.executable, "-m"), Disturbance()
     server_command = [*python, "benchmarks.serve_placed", load.environment, *place]
     with (
         _loops(loops_for(load.work_us) if load.work_us else 0),
-        running(server_command) as server,
-        running([*python, "benchmarks.load_ours", "multiplexed"]) as client,
+        running(server_command, core=cores and cores.server) as server,
+        running(
+            [*python, "benchmarks.load_ours", "multiplexed"], core=cores and cores.client
+        ) as client,
     ):
         request = {
             "url": server.announcement["url"],
             "server_pid": server.pid,
-            "sessions": sessions,
+            "sessions": options.sessions,
             "warmup_s": 0.3,
-            "window_s": window_s,
+            "window_s": options.window,
         }
-        answer = client.ask(request, window_s + _OPENING_S)
+        answer = client.ask(request, options.window + _OPENING_S)
     return Window(
         load=load.name,
         place=" x ".join(place),
@@ -249,7 +253,7 @@ def main() -> int:
                 for load in loads:
                     for place in PLACES:
                         told.print(f"round {number + 1}: {load.name}, {' x '.join(place)}")
-                        windows.append(measure(load, place, options.sessions, options.window))
+                        windows.append(measure(load, place, options))
             console.print(table(windows, options.sessions))
             content["windows"] = [asdict(window) for window in windows]
         shown, rates = measure_collect(options.rounds, options.collect_work)
@@ -271,6 +275,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="how many windows of each row")
     parser.add_argument("--window", type=float, metavar="S", default=1.0, help="its length")
     parser.add_argument("--load", help="only loads whose name has this in it")
+    parser.add_argument(
+        "--pin", action="store_true", help="server and client to one core each, with all workers"
+    )
     parser.add_argument("--collect", action="store_true", help="only openenv collect")
     parser.add_argument(
         "--collect-work", type=int, metavar="US", default=5000, help="what a step there computes"
