@@ -16,7 +16,7 @@ import msgspec
 
 from openenv.client.batch import send_steps
 from openenv.client.requests import Taker
-from openenv.errors import OpenEnvError, from_wire
+from openenv.errors import LocalProtocolError, OpenEnvError, from_wire
 from openenv.protocol.columns import single_results
 from openenv.protocol.frames import Error
 
@@ -189,6 +189,8 @@ class Flight:
     async def close(self) -> None:
         """End all sessions. Raises the first error of those that could not be ended."""
         self._is_closed = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(LocalProtocolError("the vector was closed meanwhile"))
         for task in self._reopening:
             task.cancel()
         if self._reopening:

@@ -634,6 +634,33 @@ async def test_closing_does_not_wait_for_what_nobody_will_receive() -> None:
         assert vector.in_flight == []
 
 
+async def test_whoever_waits_for_results_learns_that_the_vector_was_closed() -> None:
+    async with gated(2) as vector:
+        waiting = asyncio.create_task(vector.step([1, 1]))
+        while len(vector.in_flight) < 2:
+            await asyncio.sleep(0)
+        for gate in Gated.gates.values():
+            gate.release()
+        await vector.close()
+        with pytest.raises(LocalProtocolError, match="closed"):
+            await waiting
+
+
+async def test_hundreds_of_sessions_keep_their_rows() -> None:
+    async with track(600, autoreset_mode="SameStep") as vector:
+        await vector.reset(seed=0)
+        rng = np.random.default_rng(0)
+        places = np.arange(600)
+        for _ in range(10):
+            by = rng.integers(1, 100, 600)
+            ends = rng.random(600) < 0.05
+            observations, rewards, terminations, *_ = await vector.step(np.where(ends, END, by))
+            assert (rewards == np.where(ends, 5, by)).all()
+            assert (terminations == ends).all()
+            places = np.where(ends, 0, places + by)
+            assert (observations == places).all()
+
+
 async def test_too_few_slots_are_an_error_that_leaves_none_taken() -> None:
     app = create_app(Track, max_concurrent_envs=3)
     async with asyncio.timeout(20), serving(app) as url, connect(url) as pool:
