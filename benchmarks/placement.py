@@ -75,7 +75,7 @@ class Window:
     p50_us: float
     p99_us: float
     server_cpu_us: float
-    "Of the process that has the sockets, per step; workers are not in it."
+    "Per step, of the process that has the sockets and its workers."
     disturbance: float
     "What others took of the machine meanwhile, in cores."
 
