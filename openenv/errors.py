@@ -25,7 +25,7 @@ unchanged).
       ConfigurationError
         ConcurrencyConfigurationError
       ProviderError
-        StartupTimeout  ImageNotFound  ProviderUnavailable
+        StartupTimeout  StartupFailed  ImageNotFound  ProviderUnavailable
 
 `to_wire` translates an exception, `from_wire` translates it back.
 """
@@ -354,6 +354,25 @@ class StartupTimeout(ProviderError):
 
     def __init__(self, message: str = "", last_lines: str | None = None) -> None:
         super().__init__(message)
+        self.last_lines = last_lines
+
+
+class StartupFailed(ProviderError):
+    """What was started has ended before it answered; `last_lines` is the end of its log."""
+
+    code = "STARTUP_FAILED"
+    fields: ClassVar[tuple[str, ...]] = ("exit_code", "out_of_memory", "last_lines")
+
+    def __init__(
+        self,
+        message: str = "",
+        exit_code: int | None = None,
+        out_of_memory: bool | None = None,
+        last_lines: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.out_of_memory = out_of_memory
         self.last_lines = last_lines
 
 

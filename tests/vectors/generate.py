@@ -166,6 +166,8 @@ DETAILS: dict[str, Any] = {
     "environment_name": "EchoEnvironment",
     "max_concurrent_envs": 8,
     "last_lines": "listening",
+    "exit_code": 137,
+    "out_of_memory": True,
 }
 
 

@@ -1,0 +1,104 @@
+"""What providers have in common: they start something that listens, and stop what they started.
+
+Knows nothing of clients. A provider is used through `open` and `aclose`, or as the blocking calls
+that each kind has beside them. docker.py is one; health.py finds out whether a server answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+
+READY_TIMEOUT_S = 30.0
+"How long a server may take until it answers, unless told otherwise."
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a started server is reached."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    "What every request needs, a token for instance."
+
+
+class Provider(ABC):
+    """Starts one server and stops it.
+
+    `open` returns when the server answers. If it raises or is cancelled, nothing is left of what
+    it started. A provider runs one server at a time, and may be opened again after `aclose`.
+    """
+
+    @abstractmethod
+    async def open(
+        self, *what: Any, timeout_s: float = READY_TIMEOUT_S, **options: Any
+    ) -> Endpoint:
+        """Start a server. Raises ProviderError, StartupTimeout if it does not answer in time."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Stop what `open` started, if it still runs."""
+
+
+class ContainerProvider(Provider):
+    """A provider of containers, by three blocking calls; `open` and `aclose` are made of them."""
+
+    @abstractmethod
+    def start_container(
+        self,
+        image: str,
+        port: int | None = None,
+        env_vars: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> str:
+        """Start a container of an image and return the URL at which its server will answer."""
+
+    @abstractmethod
+    def stop_container(self) -> None:
+        """Stop and remove the container, if there is one."""
+
+    @abstractmethod
+    def wait_for_ready(self, base_url: str, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Return when the server answers. Raises StartupTimeout."""
+
+    async def open(
+        self, *what: Any, timeout_s: float = READY_TIMEOUT_S, **options: Any
+    ) -> Endpoint:
+        """Start a container: `open(image, port, env_vars, **options)`."""
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self.aclose)
+            url = await in_thread(self.start_container, *what, **options)
+            await in_thread(self.wait_for_ready, url, timeout_s)
+            undo.pop_all()
+        return Endpoint(url)
+
+    async def aclose(self) -> None:
+        """Stop the container."""
+        await in_thread(self.stop_container)
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """Call a blocking function on a thread; a cancelled caller waits for its end all the same.
+
+    What the function was about to start would be lost otherwise, and never be stopped.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(function, *arguments, **options))
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not running.cancelled():
+            running.exception()  # looked at, so that nobody is told that it was not
+        raise cancelled
+    return running.result()
