@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("openenv.client")
 
-
 Dial = Callable[[], Awaitable[Dialed]]
 
 
@@ -57,6 +56,8 @@ class Connection:
         self._max_message_bytes = max_message_bytes
         self._loop: asyncio.AbstractEventLoop | None = None
         self._protocol: Any = None
+        self.capabilities: Sequence[str] = ()
+        "What the server can do besides what every server does."
         self.encoding: Encoding = "msgpack"
         "How payloads of replies are encoded."
         self.next_id: Callable[[], int] = count(1).__next__
@@ -109,11 +110,6 @@ class Connection:
     def wire(self) -> Any:
         """How frames are encoded."""
         return self._protocol.wire
-
-    @property
-    def capabilities(self) -> Sequence[str]:
-        """What the server can do besides what every server does."""
-        return self._protocol.capabilities  # type: ignore[no-any-return]
 
     @property
     def session_count(self) -> int:
@@ -211,6 +207,10 @@ class Connection:
         requests.send(sessions, frames, timeout_s, taker)
         return requests
 
+    def write_now(self) -> None:
+        """Write what was asked so far: the server begins with it while more is being asked."""
+        self._outbox.write_now()  # type: ignore[union-attr]  # as `open` left it
+
     def stream(self, frame: Any, timeout_s: float) -> AsyncIterator[Any]:
         """Send a request; yield its partial replies and then its reply. Raises like `request`."""
         return self._open_requests().follow(frame, timeout_s)
@@ -293,6 +293,7 @@ class Connection:
         """Begin a new link; what a step needs of it is within reach of a single look."""
         self._protocol = protocol
         self.encoding, self.next_id = protocol.encoding, protocol.next_id
+        self.capabilities = protocol.capabilities
 
     def _use(self, channel: FrameChannel | None) -> None:
         """Read from and write to this channel from now on; None: until there is another."""

@@ -54,6 +54,11 @@ class Outbox:
         if not self._is_scheduled:
             self._schedule()
 
+    def write_now(self) -> None:
+        """Write what is there before the turn ends: the peer begins with it, and more will come."""
+        if self._is_scheduled:
+            self._flush_now()
+
     def acknowledge_later(self) -> None:
         """Tell the peer soon how much has come in, should no other message do so before."""
         if self._acknowledging is None:

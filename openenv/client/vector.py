@@ -270,18 +270,14 @@ class VectorClient:
         else:
             clients = [self._clients[index] for index in indices]
             payloads = dict(zip(indices, self._actions.payloads(actions, clients), strict=True))
-        over = flight.over.intersection(indices)
-        if not over:
-            flight.step(payloads, timeout_s, None if type(indices) is range else set(indices))
-            return len(indices)
-        if self.autoreset_mode is AutoresetMode.DISABLED:
-            raise LocalProtocolError(
-                f"the episodes of sessions {sorted(over)} are over: reset them first, "
-                f"with options={{'{RESET_MASK}': ...}}"
-            )
-        flight.step(payloads, timeout_s, set(indices) - over)
-        for index in sorted(over):
-            flight.begin(index)
+        if flight.over and self.autoreset_mode is AutoresetMode.DISABLED:
+            over = flight.over.intersection(indices)
+            if over:
+                raise LocalProtocolError(
+                    f"the episodes of sessions {sorted(over)} are over: reset them first, "
+                    f"with options={{'{RESET_MASK}': ...}}"
+                )
+        flight.step(payloads, timeout_s, None if type(indices) is range else set(indices))
         return len(indices)
 
     async def _receive(self, count: int) -> list[Arrival]:

@@ -99,12 +99,25 @@ class Flight:
         timeout_s: float | None,
         among: Container[int] | None = None,
     ) -> None:
-        """Send each session its payload, or each that is `among` these; all have episodes."""
+        """Send each session its payload, or each that is `among` these.
+
+        Where an episode is over, the next one is begun instead.
+        """
+        over = self.over
+        *others, last = self._lanes
         for connection, lane in self._lanes.items():
             indices = lane if among is None else [index for index in lane if index in among]
+            if over:
+                for index in indices:
+                    if index in over:
+                        self.begin(index)
+                indices = [index for index in indices if index not in over]
             if indices:
                 rows = list(map(payloads.__getitem__, indices))
                 self._send(connection, indices, rows, timeout_s)
+            if others and connection is not last:
+                # Its server begins while the other connections' requests are made.
+                connection.write_now()
 
     def begin(
         self, index: int, seed: int | None = None, options: dict[str, Any] | None = None
