@@ -17,18 +17,13 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from openenv.environment import Environment
 from openenv.errors import ConfigurationError
+from openenv.manifest import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
-
-MANIFEST = "openenv.yaml"
-DEFAULT_APP = "server.app:app"
-"What a manifest without `app` means."
 
 
 def load_target(target: str) -> Any:
@@ -95,33 +90,9 @@ def is_servable(found: Any) -> bool:
 
 
 def _load_folder(folder: Path, target: str) -> Any:
-    app = _manifest(folder, target).get("app", DEFAULT_APP)
-    module, _, attribute = str(app).partition(":")
-    if not re.fullmatch(r"\w+(\.\w+)*", module) or not attribute:
-        raise ConfigurationError(
-            f"{folder / MANIFEST}: app is {app!r}, but must be of the form {DEFAULT_APP}"
-        )
+    module, _, attribute = read_manifest(folder).app.partition(":")
     package = _define_package(folder.resolve(), target)
     return _attribute(_import(f"{package}.{module}", target), attribute, target, is_servable)
-
-
-def _manifest(folder: Path, target: str) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"{target} is no environment: it holds no {MANIFEST}. It needs at least the line "
-            f"'app: {DEFAULT_APP}'"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f":{where.line + 1}" if where is not None else ""
-        problem = getattr(error, "problem", None) or error
-        raise ConfigurationError(f"{path}{line} is not valid YAML: {problem}") from error
-    if not isinstance(manifest, dict):
-        raise ConfigurationError(f"{path} must hold keys and values, such as 'app: {DEFAULT_APP}'")
-    return manifest
 
 
 def _define_package(folder: Path, target: str) -> str:
