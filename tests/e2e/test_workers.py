@@ -126,13 +126,18 @@ async def test_ctrl_c_in_a_terminal_ends_server_and_workers_without_a_word() -> 
         *(*OPENENV, "serve", *DEADLY), env=ENVIRON, stdout=PIPE, stderr=PIPE, process_group=0
     )
     assert process.stdout is not None
-    line = (await process.stdout.readline()).decode()
-    assert "(1,024 sessions, 2 worker processes)" in line
-    async with openenv.connect(line.split()[-1], connections=1) as pool:
-        _, pids = await begin(pool, 2)
-        os.killpg(process.pid, signal.SIGINT)
-        async with asyncio.timeout(20):
-            _, complaints = await process.communicate()
+    try:
+        line = (await process.stdout.readline()).decode()
+        assert "(1,024 sessions, 2 worker processes)" in line
+        async with openenv.connect(line.split()[-1], connections=1) as pool:
+            _, pids = await begin(pool, 2)
+            os.killpg(process.pid, signal.SIGINT)
+            async with asyncio.timeout(20):
+                _, complaints = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert (process.returncode, complaints) == (0, b"")
     await ended(set(pids))
 
