@@ -1,7 +1,8 @@
-"""Makes a virtual environment for a published release, once, when it is first asked for.
+"""Makes a virtual environment for a release of somebody else's, once, when it is first asked for.
 
 Owns the folder `.peers/` of the checkout, which git ignores. Knows nothing of what the release
-is asked to do: that is programs/. `python -m benchmarks.peers` makes all of them beforehand.
+is asked to do: that is programs/. `python -m benchmarks.peers` makes those of the published
+releases beforehand.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ class PeerInstallError(RuntimeError):
 
 @dataclass(frozen=True)
 class Release:
-    """One published version of one distribution."""
+    """One published version of one distribution, and what is installed with it."""
 
     distribution: str
     version: str
+    companions: tuple[str, ...] = _COMPANIONS
 
     def __str__(self) -> str:
         return f"{self.distribution}=={self.version}"
@@ -50,6 +52,10 @@ FIRST = Release("openenv-core", "0.1.0")
 RENAMED_FROM = Release("openenv-core", "0.3.0")
 NEWEST = Release("openenv", "0.10.0")
 RELEASES = (FIRST, RENAMED_FROM, NEWEST)
+
+# What a user would pick instead; benchmarks/others.py.
+GRPC = Release("grpcio", "1.85.1", ("grpcio-tools==1.85.1", "uvloop"))
+RAY = Release("ray", "2.60.0", ("uvloop",))
 
 
 def python_of(release: Release) -> Path:
@@ -68,7 +74,7 @@ def _make(release: Release, python: Path) -> None:
     shutil.rmtree(release.folder, ignore_errors=True)
     _run([sys.executable, "-m", "venv", str(release.folder)], release)
     quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
-    _run([str(python), "-m", "pip", "install", *quiet, str(release), *_COMPANIONS], release)
+    _run([str(python), "-m", "pip", "install", *quiet, str(release), *release.companions], release)
     # Last, so that a half-made folder is made anew.
     _stamp_path(release).write_text(_stamp_text(release))
 
@@ -97,7 +103,7 @@ def _stamp_path(release: Release) -> Path:
 
 
 def _stamp_text(release: Release) -> str:
-    return "\n".join([str(release), *_COMPANIONS, ""])
+    return "\n".join([str(release), *release.companions, ""])
 
 
 def _stamp(release: Release) -> str:

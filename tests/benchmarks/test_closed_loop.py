@@ -2,6 +2,7 @@ import asyncio
 import io
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,13 +34,15 @@ class Steps:
         self.calls += 1
 
 
-def _ask(monkeypatch: pytest.MonkeyPatch, steps: Any, sessions: int) -> dict[str, Any]:
+def _ask(
+    monkeypatch: pytest.MonkeyPatch, steps: Any, sessions: int, server_pid: int | None = None
+) -> dict[str, Any]:
     request = {
         "url": "http://server",
         "sessions": sessions,
         "warmup_s": 0.0,
         "window_s": 0.05,
-        "server_pid": os.getpid(),
+        "server_pid": server_pid or os.getpid(),
     }
     printed = io.StringIO()
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(request) + "\n"))
@@ -71,6 +74,30 @@ def test_latency_and_cpu_time_are_measured(monkeypatch: pytest.MonkeyPatch) -> N
     # Server and client are this one busy process, read one after the other.
     assert answer["server_cpu_s"] == pytest.approx(answer["client_cpu_s"], rel=0.2)
     assert 0 < answer["client_cpu_s"] <= answer["elapsed_s"] * 1.1
+
+
+BUSY = "import time\nprint(flush=True)\nwhile True: time.process_time()"
+PARENT = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {BUSY!r}], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+sys.stdin.read()
+child.kill()
+"""
+
+
+def test_what_a_server_has_started_counts_as_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline()
+        answer = _ask(monkeypatch, Steps(), 1, parent.pid)
+        assert parent.stdin is not None
+        parent.stdin.close()
+    # The parent only waits; a child that is busy has more than this even of a busy core.
+    assert answer["server_cpu_s"] > 0.002
 
 
 def test_a_step_that_raises_fails_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:

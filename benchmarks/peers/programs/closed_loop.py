@@ -77,12 +77,13 @@ async def _measure(open_lanes: OpenLanes, request: dict[str, Any]) -> dict[str, 
 
 async def _measure_steps(lanes: list[Lane], request: dict[str, Any]) -> dict[str, Any]:
     loops = _Loops(lanes)
+    server_clocks = [_cpu_clock(pid) for pid in _with_descendants(request["server_pid"])]
     tasks = loops.start()
     await asyncio.sleep(request["warmup_s"])
     loops.latencies_ns.clear()
-    before = _reading(loops, request["server_pid"])
+    before = _reading(loops, server_clocks)
     await asyncio.sleep(request["window_s"])
-    after = _reading(loops, request["server_pid"])
+    after = _reading(loops, server_clocks)
     latencies_ns = sorted(loops.latencies_ns)
     loops.stopped = True
     await asyncio.wait_for(asyncio.gather(*tasks), _END_S)
@@ -135,14 +136,24 @@ class _Loops:
             calls[number] += 1
 
 
-def _reading(loops: _Loops, server_pid: int) -> dict[str, float]:
+def _reading(loops: _Loops, server_clocks: list[int]) -> dict[str, float]:
     return {
         "steps": loops.steps,
         "elapsed_s": time.perf_counter(),
         "machine_cpu_s": _machine_cpu_s(),
         "client_cpu_s": time.clock_gettime(_cpu_clock(os.getpid())),
-        "server_cpu_s": time.clock_gettime(_cpu_clock(server_pid)),
+        "server_cpu_s": sum(map(time.clock_gettime, server_clocks)),
     }
+
+
+def _with_descendants(pid: int) -> list[int]:
+    """Return a process and all that it has started, directly or not: a server may be several."""
+    found = [pid]
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+            for child in file.read().split():
+                found += _with_descendants(int(child))
+    return found
 
 
 def _status(pid: int) -> dict[str, int]:

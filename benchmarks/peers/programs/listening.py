@@ -10,23 +10,23 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
-
 if TYPE_CHECKING:
     import asyncio
 
 _SHOWN = ("openenv", "openenv-core", "uvicorn", "websockets", "starlette", "fastapi", "pydantic")
 _FAST = ("uvloop", "httptools", "msgspec")
-
-
-class _AnnouncingServer(uvicorn.Server):
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets=sockets)
-        announce_server(self.servers[0])
+_OTHERS = ("grpcio", "protobuf", "ray")
 
 
 def serve(app: Any, **settings: Any) -> None:
     """Serve `app` on the loopback until the process is told to end; `settings` are uvicorn's."""
+    import uvicorn  # noqa: PLC0415 - programs that only announce themselves have none
+
+    class AnnouncingServer(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets=sockets)
+            announce_server(self.servers[0])
+
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -36,7 +36,7 @@ def serve(app: Any, **settings: Any) -> None:
         log_level="warning",
         **settings,
     )
-    _AnnouncingServer(config).run()
+    AnnouncingServer(config).run()
 
 
 def announce_server(server: asyncio.Server) -> None:
@@ -54,7 +54,7 @@ def announce(line: dict[str, Any]) -> None:
 def versions() -> dict[str, str]:
     """Return the versions of the packages that matter, those that are installed."""
     found = {}
-    for name in (*_SHOWN, *_FAST):
+    for name in (*_SHOWN, *_FAST, *_OTHERS):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -36,6 +36,15 @@ def test_a_release_is_installed_once_with_the_fast_loop_and_parser(
     assert pip[-3:] == ["some-release==1.2.3", "uvloop", "httptools"]
 
 
+def test_a_release_may_name_what_is_installed_with_it(installer: FakeInstaller) -> None:
+    release = Release("some-release", "1.2.3", ("its-tools==4",))
+    python_of(release)
+    _, pip = installer.commands
+    assert pip[-2:] == ["some-release==1.2.3", "its-tools==4"]
+    python_of(Release("some-release", "1.2.3", ("its-tools==5",)))
+    assert len(installer.commands) == 4
+
+
 def test_an_interrupted_installation_is_made_anew(installer: FakeInstaller) -> None:
     _RELEASE.folder.mkdir(parents=True)
     (_RELEASE.folder / "half").touch()
