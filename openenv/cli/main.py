@@ -14,6 +14,7 @@ except ModuleNotFoundError as missing:
 
 from openenv.cli.commands.collect import collect
 from openenv.cli.commands.demo import demo
+from openenv.cli.commands.init import init
 from openenv.cli.commands.report import report
 from openenv.cli.commands.serve import serve
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (serve, collect, report, demo):
+for command in (init, serve, collect, report, demo):
     app.command()(command)
 
 
