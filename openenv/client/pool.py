@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from openenv.client.connection import Dial
-    from openenv.client.vector import VectorClient
+    from openenv.client.vector.client import VectorClient
 
 ClientT = TypeVar("ClientT", bound=EnvClient[Any, Any, Any])
 
@@ -193,7 +193,7 @@ class Pool:
         theirs. Needs numpy.
         """
         try:
-            from openenv.client.vector import VectorClient  # noqa: PLC0415 - imports numpy
+            from openenv.client.vector.client import VectorClient  # noqa: PLC0415 - imports numpy
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 f"a vector needs {error.name}: pip install 'openenv[tensor]'"

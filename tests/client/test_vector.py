@@ -14,8 +14,8 @@ import pytest
 from openenv.app import create_app
 from openenv.client.env import EnvClient
 from openenv.client.pool import Pool, connect
-from openenv.client.vector import AutoresetMode, VectorClient
-from openenv.client.vector_sync import SyncVectorClient
+from openenv.client.vector.client import AutoresetMode, VectorClient
+from openenv.client.vector.sync import SyncVectorClient
 from openenv.environment import Environment
 from openenv.errors import (
     ConfigurationError,

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from openenv.app import create_app
 from openenv.client.env import EnvClient
 from openenv.client.pool import Pool, connect
-from openenv.client.vector import VectorClient
-from openenv.client.vector_infos import add_info, add_object
+from openenv.client.vector.client import VectorClient
+from openenv.client.vector.infos import add_info, add_object
 from openenv.client.websocket import dial
 from openenv.environment import Environment
 from openenv.errors import ConfigurationError, PayloadError

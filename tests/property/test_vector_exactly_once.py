@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openenv.client.env import EnvClient
-from openenv.client.vector import VectorClient
+from openenv.client.vector.client import VectorClient
 from openenv.environment import Environment
 from openenv.models import State
 from openenv.rollout.source import in_process

@@ -1,8 +1,8 @@
 """VectorClient: many sessions of a pool as one vector, with the names and semantics of Gymnasium.
 
 Owns the calls, and checks everything before anything is sent. What is under way is
-vector_flight.py's affair, how actions become payloads vector_actions.py's, and what has come of
-them arrays vector_results.py's. vector_sync.py has the blocking form.
+flight.py's affair, how actions become payloads actions.py's, and what has come of
+them arrays results.py's. sync.py has the blocking form.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from openenv.client.vector_actions import Actions, MakeAction
-from openenv.client.vector_flight import Flight
-from openenv.client.vector_results import Results, brief
+from openenv.client.vector.actions import Actions, MakeAction
+from openenv.client.vector.flight import Flight
+from openenv.client.vector.results import Results, brief
 from openenv.errors import ConfigurationError, LocalProtocolError, NotReset
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from openenv.client.env import EnvClient
     from openenv.client.pool import Pool
-    from openenv.client.vector_flight import Arrival
-    from openenv.client.vector_results import Array, Infos
-    from openenv.client.vector_sync import SyncVectorClient
+    from openenv.client.vector.flight import Arrival
+    from openenv.client.vector.results import Array, Infos
+    from openenv.client.vector.sync import SyncVectorClient
 
 RESET_MASK = "reset_mask"
 
@@ -141,7 +141,7 @@ class VectorClient:
 
     def sync(self) -> SyncVectorClient:
         """Return the blocking form of this vector, for code without an event loop."""
-        from openenv.client.vector_sync import SyncVectorClient  # noqa: PLC0415 - built on this
+        from openenv.client.vector.sync import SyncVectorClient  # noqa: PLC0415 - built on this
 
         return SyncVectorClient(self)
 

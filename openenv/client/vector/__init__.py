@@ -1,0 +1,1 @@
+"""Many sessions of a pool as one vector."""

@@ -1,0 +1,329 @@
+"""Flight: the requests of a vector that are under way, and what has come of those that are not.
+
+Owns what is sent to which session when (a step, or a reset where an episode is over), and the order
+in which results become ready. Knows nothing of arrays: results.py makes them of what is
+received.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from openenv.client.batch import send_steps
+from openenv.client.requests import Taker
+from openenv.errors import LocalProtocolError, OpenEnvError, from_wire
+from openenv.protocol.columns import single_results
+from openenv.protocol.frames import Error
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping, Sequence
+
+    from openenv.client.connection import Connection
+    from openenv.client.env import EnvClient
+    from openenv.protocol.frames import Result, Results
+
+    AnyClient = EnvClient[Any, Any, Any]
+
+
+_NUMBER = attrgetter("_number")
+
+
+class Outcome(msgspec.Struct):
+    """What has come of one request to the session `index`."""
+
+    index: int
+    shown: Any = None
+    "The reply whose observation is the session's from now on; None if there is none."
+    reward: float = 0.0
+    terminated: bool = False
+    truncated: bool = False
+    is_final: bool = False
+    "Whether an episode ended and another was begun at once: then `shown` is the other's first."
+    final: Any = None
+    "The reply that ended it; None if an error did."
+    error: OpenEnvError | None = None
+
+
+class Rows(msgspec.Struct):
+    """What has come of steps of many sessions, column by column; none of them has failed."""
+
+    indices: list[int]
+    frame: Any
+
+
+Arrival = Outcome | Rows
+
+
+class Flight:
+    """The sessions of one vector, from their first reset until `close`.
+
+    A session whose step fails is over, as if it had been truncated. With `begins_at_once` an
+    episode that is over is followed by the next one before its outcome is ready.
+    """
+
+    def __init__(
+        self, clients: Sequence[AnyClient], *, begins_at_once: bool, wait_s: float
+    ) -> None:
+        self._clients = clients
+        self._sessions = [client._session for client in clients]
+        self._begins_at_once = begins_at_once
+        self._wait_s = wait_s
+        self._lanes: dict[Connection, list[int]] = {}
+        for index, session in enumerate(self._sessions):
+            self._lanes.setdefault(session.connection, []).append(index)
+        self.in_flight: set[int] = set()
+        "Sessions with a request that is not answered, or whose outcome has not been received."
+        self.over: set[int] = set()
+        "Sessions whose episode is over."
+        self.unbegun = set(range(len(clients)))
+        "Sessions that have never been reset."
+        self._ending: dict[int, Outcome] = {}
+        "Outcomes that wait for the first observation of the next episode."
+        self._ready: deque[Arrival] = deque()
+        self._ready_count = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._wanted = 0
+        self._reopening: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    # ---- asking
+
+    def step(
+        self,
+        payloads: Sequence[Any] | Mapping[int, Any],
+        timeout_s: float | None,
+        among: Container[int] | None = None,
+    ) -> None:
+        """Send each session its payload, or each that is `among` these.
+
+        Where an episode is over, the next one is begun instead.
+        """
+        over = self.over
+        *others, last = self._lanes
+        for connection, lane in self._lanes.items():
+            indices = lane if among is None else [index for index in lane if index in among]
+            if over:
+                for index in indices:
+                    if index in over:
+                        self.begin(index)
+                indices = [index for index in indices if index not in over]
+            if indices:
+                rows = list(map(payloads.__getitem__, indices))
+                self._send(connection, indices, rows, timeout_s)
+            if others and connection is not last:
+                # Its server begins while the other connections' requests are made.
+                connection.write_now()
+
+    def begin(
+        self, index: int, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> None:
+        """Begin an episode in a session, which is opened again if it was lost."""
+        self.in_flight.add(index)
+        self.unbegun.discard(index)
+        session = self._sessions[index]
+        if not session.is_open:
+            task = asyncio.create_task(self._reopen(index, seed, options), name="openenv-reopen")
+            self._reopening.add(task)
+            task.add_done_callback(self._reopening.discard)
+            return
+        try:
+            frame = session.reset_frame(seed, None, options)
+            taker = _Begin(self, index, frame.id)
+            session.connection.send_many([frame.session], [frame], session.patience_s, taker)
+        except OpenEnvError as error:
+            self.failed(index, error, was_begin=True)
+
+    def _send(
+        self, connection: Connection, indices: list[int], rows: list[Any], timeout_s: float | None
+    ) -> None:
+        self.in_flight.update(indices)
+        sessions = self._sessions
+        first = sessions[indices[0]]
+        try:
+            numbers: list[Any] = list(map(_NUMBER, map(sessions.__getitem__, indices)))
+            if None in numbers:
+                numbers = [sessions[index].steppable_number() for index in indices]
+            patience_s = first.patience_for(timeout_s)
+            send_steps(connection, numbers, rows, timeout_s, patience_s, _Steps(self, indices))
+        except OpenEnvError as error:
+            if len(indices) == 1:
+                self.failed(indices[0], error)
+                return
+            # One of them cannot be stepped, which is not the others' affair.
+            for index, row in zip(indices, rows, strict=True):
+                self._send(connection, [index], [row], timeout_s)
+
+    async def _reopen(self, index: int, seed: int | None, options: dict[str, Any] | None) -> None:
+        try:
+            await self._sessions[index].open(self._wait_s)
+        except OpenEnvError as error:
+            self.failed(index, error, was_begin=True)
+        else:
+            self.begin(index, seed, options)
+
+    # ---- receiving
+
+    @property
+    def is_received(self) -> bool:
+        """Whether somebody waits for outcomes."""
+        return self._waiter is not None
+
+    async def receive(self, count: int) -> list[Arrival]:
+        """Return the first `count` outcomes that are ready, waiting for them.
+
+        When cancelled, they are there for the next call.
+        """
+        while self._ready_count < count:
+            self._wanted = count
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._ready_count -= count
+        arrivals: list[Arrival] = []
+        while count:
+            arrival = self._ready.popleft()
+            if type(arrival) is Rows and len(arrival.indices) > count:
+                singles = self._singles(arrival.indices, arrival.frame)
+                self._ready.extendleft(map(_outcome, reversed(arrival.indices), reversed(singles)))
+                continue
+            indices = arrival.indices if type(arrival) is Rows else [arrival.index]  # type: ignore[union-attr]
+            self.in_flight.difference_update(indices)
+            count -= len(indices)
+            arrivals.append(arrival)
+        return arrivals
+
+    async def close(self) -> None:
+        """End all sessions. Raises the first error of those that could not be ended."""
+        self._is_closed = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(LocalProtocolError("the vector was closed meanwhile"))
+        for task in self._reopening:
+            task.cancel()
+        if self._reopening:
+            await asyncio.wait(self._reopening)
+        ended = await asyncio.gather(
+            *(client.close() for client in self._clients), return_exceptions=True
+        )
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error
+
+    # ---- replies
+
+    def take_rows(self, indices: list[int], frame: Results) -> None:
+        """Take the replies to steps of these sessions."""
+        if True in frame.done or True in frame.truncated:
+            if self._begins_at_once:
+                for index, reply in zip(indices, self._singles(indices, frame), strict=True):
+                    self.take(index, reply, was_begin=False)
+                return
+            ends = zip(indices, frame.done, frame.truncated, strict=True)
+            self.over.update(index for index, done, truncated in ends if done or truncated)
+        self._arrive(Rows(indices, frame), len(indices))
+
+    def take(self, index: int, reply: Any, *, was_begin: bool) -> None:
+        """Take the reply to a request of this session."""
+        if self._is_closed:
+            return
+        if type(reply) is Error:
+            error = from_wire(reply.code, reply.message, reply.details)
+            self.failed(index, error, was_begin=was_begin)
+        elif was_begin:
+            self._begun(index, reply)
+        else:
+            self._stepped(_outcome(index, reply))
+
+    def failed(self, index: int, error: OpenEnvError, *, was_begin: bool = False) -> None:
+        """Take an error in place of a reply."""
+        self._sessions[index].take_outcome(error)
+        self.over.add(index)
+        outcome = self._ending.pop(index, None) or Outcome(index, truncated=True)
+        # Why an episode ended says more than why the next one did not begin.
+        outcome.error = outcome.error or error
+        if self._begins_at_once and not was_begin:
+            self._go_on(outcome)
+        else:
+            self._arrive(outcome, 1)
+
+    def _stepped(self, outcome: Outcome) -> None:
+        if not (outcome.terminated or outcome.truncated):
+            self._arrive(outcome, 1)
+        elif self._begins_at_once:
+            outcome.final = outcome.shown
+            self._go_on(outcome)
+        else:
+            self.over.add(outcome.index)
+            self._arrive(outcome, 1)
+
+    def _begun(self, index: int, reply: Result) -> None:
+        self._sessions[index].take_outcome(reply)
+        self.over.discard(index)
+        outcome = self._ending.pop(index, None) or Outcome(index)
+        outcome.shown = reply
+        self._arrive(outcome, 1)
+
+    def _go_on(self, outcome: Outcome) -> None:
+        outcome.is_final, outcome.shown = True, None
+        self._ending[outcome.index] = outcome
+        self.begin(outcome.index)
+
+    def _singles(self, indices: list[int], frame: Results) -> list[Result | Error]:
+        return single_results(frame, self._sessions[indices[0]].connection.wire)
+
+    def _arrive(self, arrival: Arrival, count: int) -> None:
+        self._ready.append(arrival)
+        self._ready_count += count
+        waiter = self._waiter
+        if waiter is not None and self._ready_count >= self._wanted and not waiter.done():
+            waiter.set_result(None)
+
+
+def _outcome(index: int, reply: Any) -> Outcome:
+    if type(reply) is Error:
+        error = from_wire(reply.code, reply.message, reply.details)
+        return Outcome(index, truncated=True, error=error)
+    return Outcome(index, reply, reply.reward or 0.0, reply.done, reply.truncated)
+
+
+class _Steps(Taker):
+    """Takes the replies to steps of the sessions `indices`."""
+
+    __slots__ = ("_flight", "_indices")
+
+    def __init__(self, flight: Flight, indices: list[int]) -> None:
+        self._flight = flight
+        self._indices = indices
+
+    def take(self, reply: Any) -> None:
+        """Take a single reply."""
+        self._flight.take(self._indices[reply.id - self.ids[0]], reply, was_begin=False)
+
+    def take_columns(self, frame: Results) -> None:
+        """Take many replies."""
+        indices = self._indices
+        if frame.ids != self.ids:
+            first = self.ids[0]
+            indices = [indices[number - first] for number in frame.ids]
+        self._flight.take_rows(indices, frame)
+
+
+class _Begin(Taker):
+    """Takes the reply to a reset of the session `index`."""
+
+    __slots__ = ("_flight", "_index")
+
+    def __init__(self, flight: Flight, index: int, request_id: int) -> None:
+        self.ids = [request_id]
+        self._flight = flight
+        self._index = index
+
+    def take(self, reply: Any) -> None:
+        """Take the reply."""
+        self._flight.take(self._index, reply, was_begin=True)
