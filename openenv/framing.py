@@ -1,8 +1,8 @@
-"""WebSocket framing for the messages that matter: whole, unfragmented, complete in what was read.
+"""WebSocket framing for the messages that matter: whole, unfragmented, and not too large.
 
 Cuts these out of a socket's bytes and writes them; a tenth of what a general parser costs. All
-else (control frames, fragments, frames that come in pieces or too large) is passed on, at exact
-frame boundaries, to the websockets library, which keeps the protocol. Knows nothing of messages.
+else (control frames, fragments, what is too large) is passed on, at exact frame boundaries, to the
+websockets library, which keeps the protocol. Knows nothing of messages.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _CONTROL = 0x08
 _U16_HEADER, _U64_HEADER = Struct("!BBH"), Struct("!BBQ")
 _JOINED_BYTES = 65536
 "Up to here copying a message behind its header is cheaper than a second write."
+_SMALL_PIECE_BYTES = 4096
+"Below this a piece of a message is copied to the one before: as an object it may take more memory."
 
 
 def header(data: Data, payload: bytes, mask_bit: int = 0) -> bytes:
@@ -67,10 +69,13 @@ class FrameCutter:
 
     __slots__ = (
         "_foreign_bytes",
+        "_header",
         "_is_fragmented",
         "_mask_bit",
         "_max_bytes",
+        "_missing_bytes",
         "_pass_on",
+        "_pieces",
         "_rest",
         "_take",
     )
@@ -91,6 +96,12 @@ class FrameCutter:
         "The beginning of a header."
         self._foreign_bytes = 0
         "What is still to come of a frame that was passed on."
+        self._header = b""
+        "That of a whole message of which only the beginning has come."
+        self._pieces: list[bytes | bytearray | memoryview] = []
+        "What has come of it behind the header."
+        self._missing_bytes = 0
+        "What has not."
         self._is_fragmented = False
         "Whether a message in fragments is under way."
 
@@ -101,6 +112,8 @@ class FrameCutter:
             self._foreign_bytes -= len(piece)
             self._pass_on(piece)
             data = data[len(piece) :]
+        elif self._missing_bytes:
+            data = self._go_on(data)
         elif self._rest:
             data, self._rest = self._rest + data, b""
         start, end = 0, len(data)
@@ -109,20 +122,25 @@ class FrameCutter:
             if stop == 0:
                 self._rest = data[start:]
                 return
-            if stop > end or not self._is_plain(data, start, stop - body):
+            if not self._is_plain(data, start, stop - body):
                 self._pass_frame(data, start, stop)
                 if data[start] == _CLOSE:
                     # Whatever comes after it is the closing handshake's affair.
                     self._pass_on(data[stop:])
                     return
+            elif stop > end:
+                self._header, self._missing_bytes = data[start:body], stop - end
+                self._add_piece(memoryview(data)[body:])
+                return
             else:
                 self._take_frame(data, start, body, stop)
             start = stop
 
     def finish(self, data: bytes) -> None:
         """Pass all on: the connection is closing."""
-        rest, self._rest = self._rest, b""
-        self._pass_on(rest + data)
+        begun, self._rest = (self._rest, self._header, *self._pieces), b""
+        self._header, self._pieces, self._missing_bytes = b"", [], 0
+        self._pass_on(b"".join((*begun, data)))
 
     def _is_plain(self, data: bytes, start: int, size: int) -> bool:
         return (
@@ -138,13 +156,44 @@ class FrameCutter:
             payload = apply_mask(payload, data[body - 4 : body])
         if data[start] == _BINARY:
             self._take(payload)
-            return
+        else:
+            self._take_text(payload, data[start:body])
+
+    def _take_text(self, payload: bytes, header: bytes) -> None:
         try:
             text = payload.decode()
         except UnicodeDecodeError:
-            self._pass_on(data[start:stop])
+            masked = apply_mask(payload, header[-4:]) if self._mask_bit else payload
+            self._pass_on(header + masked)
         else:
             self._take(text)
+
+    def _go_on(self, data: bytes) -> bytes:
+        """Add to the message that has begun; return what comes after it."""
+        missing = self._missing_bytes
+        self._add_piece(data[:missing])
+        self._missing_bytes = max(0, missing - len(data))
+        if self._missing_bytes:
+            return b""
+        header, pieces = self._header, self._pieces
+        self._header, self._pieces = b"", []
+        payload = b"".join(pieces)
+        if self._mask_bit:
+            payload = apply_mask(payload, header[-4:])
+        if header[0] == _BINARY:
+            self._take(payload)
+        else:
+            self._take_text(payload, header)
+        return data[missing:]
+
+    def _add_piece(self, piece: bytes | memoryview) -> None:
+        pieces = self._pieces
+        if len(piece) >= _SMALL_PIECE_BYTES:
+            pieces.append(piece)
+        elif pieces and isinstance(last := pieces[-1], bytearray):
+            last += piece
+        else:
+            pieces.append(bytearray(piece))
 
     def _pass_frame(self, data: bytes, start: int, stop: int) -> None:
         piece = data[start:stop]
@@ -169,4 +218,6 @@ def _bounds(data: bytes, start: int, end: int) -> tuple[int, int]:
         body += width
     if second & _MASKED:
         body += 4
+        if body > end:
+            return 0, 0
     return body, body + size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -124,6 +125,53 @@ def _unmasked(taken: list[Any]) -> list[tuple[int, bytes]]:
         frames.append((first, bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))))
         start = body + size
     return frames
+
+
+@pytest.mark.parametrize("is_server", [True, False])
+@pytest.mark.parametrize("message", [b"\x00\xff" * 400, "hä" * 300])
+@pytest.mark.parametrize("piece_bytes", [1, 7, 100, 799])
+def test_a_message_in_pieces_never_takes_the_long_way(
+    is_server: bool, message: bytes | str, piece_bytes: int
+) -> None:
+    socket = Socket(is_server=is_server)
+    write = client_frames if is_server else server_frames
+    stream = b"".join((*write(message), *write(b"next")))
+    for start in range(0, len(stream), piece_bytes):
+        socket.cutter.feed(stream[start : start + piece_bytes])
+    assert socket.taken == [message, b"next"]
+
+
+def test_text_in_pieces_that_is_none_is_left_to_the_parser_which_refuses_it() -> None:
+    wrong = frame(Opcode.TEXT, b"\xff no UTF-8 at all")
+    socket = Socket()
+    socket.cutter.feed(wrong[:9])
+    socket.cutter.feed(wrong[9:])
+    assert socket.taken == [wrong]
+
+
+def test_a_message_of_which_a_part_has_come_is_passed_on_when_the_connection_closes() -> None:
+    begun = b"".join(client_frames(b"x" * 900))[:500]
+    socket = Socket()
+    socket.cutter.feed(begun[:30])
+    socket.cutter.feed(begun[30:])
+    assert socket.taken == []
+    socket.cutter.finish(b"rest")
+    socket.cutter.finish(b" and more")
+    assert socket.taken == [begun + b"rest and more"]
+
+
+def test_a_message_byte_by_byte_takes_no_more_memory_than_in_one_piece() -> None:
+    size = 100_000
+    cutter = FrameCutter(lambda _: None, lambda _: None, is_server=False, max_bytes=size)
+    stream = b"".join(server_frames(bytes(size)))[:-1]
+    cutter.feed(stream[:20])
+    tracemalloc.start()
+    try:
+        for byte in memoryview(stream)[20:]:
+            cutter.feed(bytes((byte,)))
+        assert tracemalloc.get_traced_memory()[0] < 2 * size
+    finally:
+        tracemalloc.stop()
 
 
 def test_whole_messages_never_take_the_long_way() -> None:
