@@ -1,0 +1,100 @@
+"""The output of `docker build`, as events: which step runs, what it prints, how it ends.
+
+Understands BuildKit's plain progress and that of the builder before it. Pure: lines in, events out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+KEPT_LINES = 40
+
+_BUILDKIT = re.compile(r"#(\d+) (.*)")
+_TIMED = re.compile(r"\d+\.\d+ ?(.*)")
+_FORMER_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
+_FORMER_NOISE = re.compile(
+    r" ---> |Removing intermediate container|Successfully (built|tagged)|Sending build context"
+)
+_FAILURE_FRAME = "------"
+
+
+@dataclass(frozen=True)
+class Event:
+    """A step has begun, printed a line, or ended."""
+
+    kind: Literal["begun", "output", "cached", "done", "failed"]
+    step: str
+    text: str = ""
+
+
+@dataclass
+class _Step:
+    title: str
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    has_failed: bool = False
+
+
+class BuildLog:
+    """Is fed with lines, and remembers the end of each step's output."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, _Step] = {}
+        self._loose: deque[str] = deque(maxlen=KEPT_LINES)
+        "What belongs to no step, such as errors in the Dockerfile."
+        self._is_former = False
+
+    def feed(self, line: str) -> list[Event]:
+        """Take a line; return what has happened."""
+        line = line.rstrip()
+        numbered = _BUILDKIT.fullmatch(line)
+        if numbered:
+            return self._feed_buildkit(numbered[1], numbered[2])
+        begun = _FORMER_STEP.fullmatch(line)
+        if begun:
+            self._is_former = True
+            return self._begin(begun[1], f"[{begun[1]}/{begun[2]}] {begun[3]}")
+        if _FORMER_NOISE.match(line) or not line:
+            return []
+        if self._is_former:
+            number = str(len(self._steps))
+            return self._print(self._steps[number], line)
+        self._loose.append(line)
+        return []
+
+    def failure(self) -> tuple[str | None, list[str]]:
+        """Return the step that failed and the end of what it said, after a build that failed."""
+        failed = [step for step in self._steps.values() if step.has_failed]
+        if not failed and self._is_former:
+            failed = list(self._steps.values())[-1:]
+        if failed:
+            return failed[0].title, list(failed[0].lines)
+        return None, [line for line in self._loose if line != _FAILURE_FRAME]
+
+    def _feed_buildkit(self, number: str, rest: str) -> list[Event]:
+        step = self._steps.get(number)
+        if step is None:
+            return self._begin(number, rest)
+        word, _, more = rest.partition(" ")
+        if word == "DONE":
+            return [Event("done", step.title, more)]
+        if word == "CACHED":
+            return [Event("cached", step.title)]
+        if word == "ERROR:":
+            step.has_failed = True
+            step.lines.append(more)
+            return [Event("failed", step.title, more)]
+        if rest in (step.title, "...") or rest.startswith(("sha256:", "transferring ")):
+            return []
+        timed = _TIMED.fullmatch(rest)
+        return self._print(step, timed[1] if timed else rest)
+
+    def _begin(self, number: str, title: str) -> list[Event]:
+        self._steps[number] = _Step(title)
+        return [Event("begun", title)]
+
+    def _print(self, step: _Step, line: str) -> list[Event]:
+        step.lines.append(line)
+        return [Event("output", step.title, line)]

@@ -1,0 +1,92 @@
+"""`openenv build`: an environment's image."""
+
+import shlex
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from openenv.cli.docker_build import build_image, find_builder
+from openenv.cli.images import LABEL_VERSION, plan_image
+from openenv.cli.running import Debug, reporting
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from openenv.cli.build_log import Event
+
+
+def build(
+    path: Annotated[
+        Path, typer.Argument(metavar="ENV_PATH", help="The environment's folder.")
+    ] = Path(),
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", "-t", help="Default: NAME-env and openenv-NAME; repeatable."),
+    ] = None,
+    context: Annotated[
+        Path | None, typer.Option("--context", "-c", help="Default: the environment's folder.")
+    ] = None,
+    dockerfile: Annotated[
+        Path | None,
+        typer.Option("--dockerfile", "-f", help="Default: server/Dockerfile, or Dockerfile."),
+    ] = None,
+    build_arg: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For ARG; repeatable.")
+    ] = None,
+    platform: Annotated[
+        str | None, typer.Option(metavar="OS/ARCH", help="Such as linux/amd64.")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all output.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Build an image that serves an environment."""
+    with reporting(debug):
+        # The same way out as for Ctrl-C: the build is cancelled, and its copies are removed.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        recipe = plan_image(
+            path,
+            tags=tag or (),
+            context=context,
+            dockerfile=dockerfile,
+            build_args=build_arg or (),
+            platform=platform,
+            uses_cache=not no_cache,
+        )
+        console = Console(highlight=False, markup=False, soft_wrap=True)
+        began_s = time.monotonic()
+        with console.status(f"building {recipe.manifest.name}") as status:
+            progress = _Progress(console, status, verbose)
+            image = build_image(recipe, find_builder(), progress.show)
+        took_s = time.monotonic() - began_s
+        console.print(
+            f"built {' and '.join(image.tags)}: {image.size_bytes / 1e6:.0f} MB, "
+            f"openenv {recipe.labels[LABEL_VERSION]}, in {took_s:.1f} s"
+        )
+        run = ("docker", "run", "--rm", "-p", f"{recipe.manifest.port}:{recipe.manifest.port}")
+        console.print(f"\nServe it with\n\n  {shlex.join((*run, image.tags[0]))}")
+
+
+class _Progress:
+    """Says which step runs, and with `verbose` all that it prints."""
+
+    def __init__(self, console: Console, status: "Status", verbose: bool) -> None:
+        self._console = console
+        self._status = status
+        self._verbose = verbose
+
+    def show(self, event: "Event") -> None:
+        if event.step.startswith("[internal]"):
+            return
+        if event.kind == "begun":
+            self._console.print(event.step)
+        elif event.kind == "cached":
+            self._console.print("  cached", style="dim")
+        elif event.kind == "output" and self._verbose:
+            self._console.print(f"  {event.text}", style="dim")
+        elif event.kind == "output":
+            self._status.update(event.text[:80])
