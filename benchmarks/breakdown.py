@@ -88,7 +88,7 @@ async def server_us(make_frames: MakeFrames) -> float:
     channel: Any = Sink()
     link = SessionLink(registry, ServerProtocol(MSGPACK, "token"))
     link.attach(channel)
-    await link.greet(channel, link.protocol.attach(f.ClientHello()))
+    await link.outbox.greet(channel, link.protocol.attach(f.ClientHello()))
     next_id = count(1).__next__
 
     def handle(frames: list[Any]) -> float:

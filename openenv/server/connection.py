@@ -143,7 +143,7 @@ async def _greet(registry: SessionRegistry, channel: FrameChannel, wire: Wire) -
     try:
         if old is not None:
             registry.spawn(_fence, *old)
-        await link.greet(channel, greeting)
+        await link.outbox.greet(channel, greeting)
     except BaseException:
         # Lost before its client knows of it; without this the link would never expire.
         link.detach(channel)
@@ -184,9 +184,9 @@ async def _converse(link: SessionLink, channel: FrameChannel) -> None:
 
     What a direct channel's messages ask for is mostly answered before they would get here.
     """
-    writer = asyncio.get_running_loop().create_task(link.write(channel), name="openenv-writer")
+    writer = asyncio.get_running_loop().create_task(link.outbox.run(channel), name="openenv-writer")
     try:
-        await link.flush(channel)
+        await link.outbox.flush(channel)
         if (quick := direct(channel)) is not None:
             quick.listen(partial(link.answer, quick))
         while True:
@@ -195,12 +195,12 @@ async def _converse(link: SessionLink, channel: FrameChannel) -> None:
                 return
             if link.is_ended:
                 # A refused client has asked all the same: now it reads why it was refused.
-                await link.flush(channel)
+                await link.outbox.flush(channel)
                 await channel.aclose(CLOSE_NORMAL)
                 return
             link.handle(data)
-            await link.flush(channel)
-            await link.until_flushed(channel)
+            await link.outbox.flush(channel)
+            await link.outbox.until_flushed(channel)
     finally:
         writer.cancel()
         await asyncio.wait([writer])
