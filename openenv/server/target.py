@@ -72,6 +72,19 @@ def load_object(target: str, is_candidate: Callable[[Any], bool] = callable) -> 
     return _attribute(_import(module, target), attribute, target, is_candidate)
 
 
+def load_member(
+    folder: Path, reference: str, is_candidate: Callable[[Any], bool] = callable
+) -> Any:
+    """Return what `module:attribute` names inside an environment's folder.
+
+    Raises ConfigurationError.
+    """
+    module, _, attribute = reference.partition(":")
+    package = _define_package(folder.resolve(), str(folder))
+    target = f"{folder} ({reference})"
+    return _attribute(_import(f"{package}.{module}", target), attribute, target, is_candidate)
+
+
 def is_environment(found: Any) -> bool:
     """Whether this is an Environment class or instance, or a function that makes one."""
     if hasattr(found, "reset") and hasattr(found, "step"):

@@ -1,0 +1,101 @@
+"""`python -m openenv.cli.validation.probe TARGET FILE`: import a target, write what is in it.
+
+A program of its own, as whatever is imported may print, hang or exit. static.py runs it and judges
+what it finds.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from openenv.cli.commands.serve import load_app
+from openenv.client.env import EnvClient
+from openenv.client.sync import SyncEnvClient
+from openenv.errors import ConfigurationError
+from openenv.manifest import Manifest, read_manifest
+from openenv.server.serve import registry_of
+from openenv.server.target import load_member
+
+PAYLOADS = ("action", "observation", "state")
+
+
+def examine(target: str) -> dict[str, Any]:
+    """Return what can be said of a target by importing it."""
+    try:
+        registry = registry_of(load_app(target))
+    except ConfigurationError as error:
+        return {"error": str(error)}
+    found: dict[str, Any] = {}
+    if registry is not None:
+        calls = registry.calls
+        found["environment"] = calls.name
+        found["is_concurrent"] = calls.is_concurrent
+        found["execution"] = calls.execution
+        found["payloads"] = {
+            name: {
+                "class": getattr(getattr(calls, name).cls, "__name__", None),
+                "schema": getattr(calls, name).json_schema(),
+            }
+            for name in PAYLOADS
+        }
+    folder = Path(target)
+    if folder.is_dir():
+        manifest = read_manifest(folder)
+        found["client"] = _client(folder, manifest)
+        found["named"] = {
+            name: _named(folder, getattr(manifest, name))
+            for name in PAYLOADS
+            if getattr(manifest, name)
+        }
+    return found
+
+
+def _client(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """Return the name of the client's class, or why there is none."""
+    named = manifest.client
+    if named is None:
+        return _first_client(folder)
+    reference = named if ":" in named else f"client:{named}"
+    try:
+        found = load_member(folder, reference, _is_client)
+    except ConfigurationError as error:
+        return {"error": str(error)}
+    if not _is_client(found):
+        return {"error": f"{reference} is no EnvClient"}
+    return {"class": found.__name__}
+
+
+def _first_client(folder: Path) -> dict[str, str]:
+    if not (folder / "client.py").is_file():
+        return {}
+    try:
+        members = vars(sys.modules[load_member(folder, "client:__name__")])
+    except ConfigurationError as error:
+        return {"error": str(error)}
+    own = [one for one in members.values() if _is_client(one)]
+    own = [one for one in own if one.__module__ == members["__name__"]]
+    return {"class": own[0].__name__} if own else {}
+
+
+def _named(folder: Path, reference: str) -> dict[str, str]:
+    """Return the name of a payload class that a manifest names, or why there is none."""
+    module, _, name = reference.rpartition(".")
+    try:
+        found = load_member(folder, f"{module or 'models'}:{name}", inspect.isclass)
+    except ConfigurationError as error:
+        return {"error": str(error)}
+    if not inspect.isclass(found):
+        return {"error": f"{reference} is no class"}
+    return {"class": found.__name__}
+
+
+def _is_client(value: Any) -> bool:
+    return inspect.isclass(value) and issubclass(value, EnvClient | SyncEnvClient)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).write_text(json.dumps(examine(sys.argv[1])), encoding="utf-8")
