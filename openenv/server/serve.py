@@ -213,11 +213,22 @@ def _unix_listener(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind(path)
+        _open_as_its_folder(path)
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigurationError(f"cannot listen on {path}: {error.strerror or error}") from error
     return listener
+
+
+def _open_as_its_folder(path: str) -> None:
+    """Let those connect who may write to the socket's folder, unless it is one like /tmp.
+
+    A server in a container is another user than its client outside.
+    """
+    mode = os.stat(os.path.dirname(path) or ".").st_mode
+    if not mode & stat.S_ISVTX:
+        os.chmod(path, 0o600 | mode & 0o066)
 
 
 def _remove_socket(path: str) -> None:

@@ -39,7 +39,8 @@ def serve(
     host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     uds: Annotated[
-        str | None, typer.Option(help="Listen on this Unix domain socket instead.")
+        str | None,
+        typer.Option(help="Listen on this Unix domain socket instead.", envvar="OPENENV_UDS"),
     ] = None,
     max_sessions: Annotated[
         int | None, typer.Option(min=1, help="How many sessions at once.")
@@ -53,17 +54,27 @@ def serve(
     ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
     tune_gc: Annotated[bool, typer.Option(help="Collect garbage rarely: faster.")] = True,
+    ready_fd: Annotated[
+        int | None,
+        typer.Option(hidden=True, help="Write the URL to this file too, for whoever started it."),
+    ] = None,
     debug: Annotated[
         bool, typer.Option("--debug", help="Log everything; send clients tracebacks.")
     ] = False,
 ) -> None:
     """Serve an environment until Ctrl-C or SIGTERM."""
     with reporting(debug):
+        if ready_fd is not None:
+            # What the environment starts must not hold it open.
+            os.set_inheritable(ready_fd, False)
         place = execution.value if execution else None
         app = load_app(target, max_sessions, place, workers, debug=debug)
 
         def announce(url: str) -> None:
             typer.echo(f"serving {_described(registry_of(app), target)} on {url}")
+            if ready_fd is not None:
+                with open(ready_fd, "w") as waiting:
+                    waiting.write(f"{url}\n")
 
         serve_app(
             app,

@@ -1,0 +1,192 @@
+"""UVProvider: an environment's server in this machine, with an installation of its own, made by uv.
+
+Owns what is installed: the environment with all that it needs, and the openenv that runs here. The
+rest is process.py's affair; git.py brings folders from elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import tomllib
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import ConfigurationError, ProviderError, ProviderUnavailable, StartupFailed
+from openenv.manifest import MANIFEST, read_manifest
+from openenv.providers.child import Child, last_lines
+from openenv.providers.git import clone, is_git_url
+from openenv.providers.process import RuntimeProvider, folder_of, serve_command
+from openenv.wheel import write_wheel
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+INSTALL_TIMEOUT_S = 1800.0
+"How long installing may take: one environment needs kilobytes, another torch."
+
+_VERSION = ">=1.0.0.dev0"
+# Environments of the published releases ask for one whose files have the names of ours.
+_LEFT_OUT = "openenv-core ; python_version < '3'"
+_PUBLISHED = re.compile(r"openenv[-_.]core\b|openenv\[(.*\W)?core\W")
+
+
+class UVProvider(RuntimeProvider):
+    """Serves an environment's folder, or a git repository's, by `uv run --isolated`.
+
+    A repository is `git+https://host/repository@revision#subdirectory=envs/my_env`; its code runs
+    on this machine, with this user's rights. `app` is served in place of the manifest's.
+    """
+
+    def __init__(
+        self,
+        target: str | os.PathLike[str] | None = None,
+        *,
+        project_path: str | os.PathLike[str] | None = None,
+        app: str | None = None,
+        python: str | None = None,
+        install_timeout_s: float = INSTALL_TIMEOUT_S,
+        **options: Any,
+    ) -> None:
+        """Remember what to start; `project_path` is another name of `target`."""
+        super().__init__(project_path if target is None else target, **options)
+        self._app = app
+        self._python = python
+        self._install_timeout_s = install_timeout_s
+
+    def _run(
+        self,
+        target: str,
+        port: int,
+        options: Mapping[str, Any],
+        environ: Mapping[str, str],
+        log: Path,
+    ) -> None:
+        uv = find_uv()
+        # Whoever runs in it last removes it: that is the server's lifeline.
+        home = Path(tempfile.mkdtemp(prefix="openenv-uv-"))
+        try:
+            folder = self._folder(target, home)
+            served = self._served(folder)
+            run = self._project(uv, folder, home)
+            # An environment variable would lead uv, and Python, to an installation that is not its.
+            environ = {k: v for k, v in environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
+            self._install(target, run, environ, log)
+            command = (*run, "openenv")
+            serve = partial(serve_command, command, served, port, options)
+            child = Child(serve, environ, log, home)
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+        self._begin(child)
+
+    def _folder(self, target: str, home: Path) -> Path:
+        if is_git_url(target):
+            return clone(target, home / "source", self._is_cancelled)
+        folder = folder_of(target)
+        if folder is None:
+            raise ConfigurationError(f"{target}: uv takes a folder or a git URL, not a module")
+        return folder.resolve()
+
+    def _served(self, folder: Path) -> str:
+        if self._app is None and not (folder / MANIFEST).is_file():
+            raise ConfigurationError(f"{folder} holds no {MANIFEST}: say what to serve with app=")
+        if self._app is None or read_manifest(folder).app == self._app:
+            return str(folder)
+        return self._app
+
+    def _project(self, uv: str, folder: Path, home: Path) -> tuple[str, ...]:
+        """Write a project that needs the environment and our wheel; return how to run in it."""
+        wheels = home / "wheels"
+        wheels.mkdir()
+        write_wheel(wheels)
+        project = home / "project"
+        project.mkdir()
+        name, needs, extras = _requirement(folder)
+        lines = [
+            "[project]",
+            'name = "openenv-uv"',
+            'version = "0"',
+            'requires-python = ">=3.11"',
+            f"dependencies = {json.dumps([*needs, f'openenv[{extras}]{_VERSION}'])}",
+            "[tool.uv]",
+            f"override-dependencies = {json.dumps([_LEFT_OUT])}",
+            f"find-links = {json.dumps([str(wheels)])}",
+            "package = false",
+        ]
+        if name is not None:
+            where = json.dumps(str(folder))
+            lines += ["[tool.uv.sources]", f"{name} = {{ path = {where}, editable = true }}"]
+        (project / "pyproject.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        python = ("--python", self._python) if self._python else ()
+        return (uv, "run", "--isolated", "--project", str(project), *python, "--")
+
+    def _install(
+        self, target: str, run: tuple[str, ...], environ: Mapping[str, str], log: Path
+    ) -> None:
+        """Have uv get and build everything, so that the server's time is the server's own."""
+        child = self._begin(Child(lambda _: [*run, "python", "-c", ""], environ, log))
+        try:
+            child.line(self._install_timeout_s)
+        except TimeoutError:
+            raise ProviderError(
+                f"uv has not installed {target} within {self._install_timeout_s:g} s (its output "
+                f"is in {log})"
+            ) from None
+        finally:
+            self._stop()
+        if self._is_cancelled.is_set():
+            raise ProviderError(f"installing {target} was given up")
+        if child.exit_code:
+            lines = last_lines(log)
+            raise StartupFailed(
+                f"uv cannot install {target}:\n{lines}",
+                exit_code=child.exit_code,
+                last_lines=lines,
+            )
+
+
+def find_uv() -> str:
+    """Return the path of uv. Raises ProviderUnavailable."""
+    found = shutil.which("uv")
+    if found is None:
+        try:
+            from uv import find_uv_bin  # noqa: PLC0415 - optional, and for this alone
+
+            found = str(find_uv_bin())
+        except (ImportError, FileNotFoundError):
+            raise ProviderUnavailable(
+                "environments with an installation of their own need uv: pip install uv"
+            ) from None
+    return found
+
+
+def _requirement(folder: Path) -> tuple[str | None, list[str], str]:
+    """Return a folder's distribution, if it is one, what it needs, and which extras of ours."""
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("project", {})
+    except FileNotFoundError:
+        project = {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{folder / 'pyproject.toml'} is no TOML: {error}") from error
+    name = project.get("name")
+    if name is None:
+        return None, _listed(folder), "cli"
+    extra = "[server]" if "server" in project.get("optional-dependencies", {}) else ""
+    is_published = any(map(_PUBLISHED.match, project.get("dependencies", ())))
+    return name, [f"{name}{extra}"], "cli,compat,fastapi" if is_published else "cli"
+
+
+def _listed(folder: Path) -> list[str]:
+    """Return the requirements of a folder that is no distribution."""
+    for file in (folder / "server/requirements.txt", folder / "requirements.txt"):
+        if file.is_file():
+            lines = (
+                re.sub(r"(^|\s)#.*", "", line).strip() for line in file.read_text().split("\n")
+            )
+            return [line for line in lines if line and not line.startswith("-")]
+    return []

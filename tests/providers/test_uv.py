@@ -1,0 +1,161 @@
+"""Servers with an installation of their own, made by uv."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from openenv.client.generic import GenericEnvClient
+from openenv.client.launch import launch
+from openenv.errors import ConfigurationError, ProviderError, ProviderUnavailable, StartupFailed
+from openenv.providers.git import GitSource
+from openenv.providers.uv import UVProvider
+from tests.providers.environments import wait_until_gone, write_environment
+
+TELLS_ITS_PLACE = "import openenv, sys; os.environ['TOLD'] = f'{openenv.__file__}|{sys.prefix}'"
+# Made here, so that nothing is asked of an index but what openenv itself needs.
+PROJECT = """
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "openenv-told"
+version = "0"
+dependencies = ["openenv-core>=0.2"]
+
+[tool.setuptools]
+packages = ["told_env", "told_env.server"]
+package-dir = { told_env = ".", "told_env.server" = "server" }
+"""
+
+
+@pytest.fixture(autouse=True)
+def _folders_are_the_tests_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def told_environment(folder: Path) -> Path:
+    write_environment(folder, TELLS_ITS_PLACE)
+    (folder / "pyproject.toml").write_text(PROJECT)
+    return folder
+
+
+async def test_a_folder_gets_an_installation_of_its_own_with_the_openenv_that_runs_here(
+    tmp_path: Path,
+) -> None:
+    folder = told_environment(tmp_path / "told_env")
+    env = await launch(GenericEnvClient, UVProvider(), (folder,))
+    async with env:
+        told = (await env.reset()).observation
+        where, prefix = told["told"].split("|")
+        assert prefix not in (sys.prefix, "")
+        # The published package that the environment asks for would lie over it.
+        assert where.startswith(prefix) or "uv" in where
+        assert list(tmp_path.glob("openenv-uv-*"))
+    wait_until_gone(told["pid"])
+    assert not list(tmp_path.glob("openenv-*"))
+    assert not (folder / "uv.lock").exists()
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost")
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def repository(folder: Path) -> str:
+    """Return the URL of a repository with an environment in it, on a branch of its own."""
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    git(folder, "commit", "--quiet", "--allow-empty", "-m", "Begin")
+    git(folder, "checkout", "--quiet", "-b", "with-env")
+    write_environment(folder / "envs/told_env", TELLS_ITS_PLACE)
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "Add an environment")
+    git(folder, "checkout", "--quiet", "main")
+    return f"git+file://{folder}"
+
+
+def test_a_git_repository_is_served_from_a_copy(tmp_path: Path) -> None:
+    url = f"{repository(tmp_path / 'repository')}@with-env#subdirectory=envs/told_env"
+    with UVProvider(url) as provider, GenericEnvClient(provider.base_url).sync() as env:
+        assert env.reset().observation["told"]
+        assert (env.step({"a": 1})).observation == {"echo": {"a": 1}}
+    assert not list(tmp_path.glob("openenv-*"))
+
+
+@pytest.mark.parametrize("end", ["@no-such-branch", "#subdirectory=no/such/folder"])
+def test_what_git_does_not_find_is_said(tmp_path: Path, end: str) -> None:
+    url = repository(tmp_path / "repository") + end
+    with pytest.raises((ProviderError, ConfigurationError), match="no.such"):
+        UVProvider(url).start()
+    assert not list(tmp_path.glob("openenv-*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("git+https://host/a/b", ("https://host/a/b", "", "", "b")),
+        ("git+https://host/a/b.git@v1", ("https://host/a/b.git", "v1", "", "b")),
+        (
+            "git+ssh://git@host/a/b@feature/x#egg=c&subdirectory=envs/d_env",
+            ("ssh://git@host/a/b", "feature/x", "envs/d_env", "d_env"),
+        ),
+    ],
+)
+def test_urls_of_repositories_are_read_as_pip_does(text: str, found: tuple[str, ...]) -> None:
+    source = GitSource.parse(text)
+    assert (source.url, source.revision, source.subdirectory, source.name) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://host/a/b",
+        "git+ext::sh -c id",
+        "git+https://host/a@--upload-pack=id",
+        "git+https://host/a#subdirectory=../..",
+    ],
+)
+def test_urls_that_are_no_repositorys_are_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        GitSource.parse(text)
+
+
+def test_a_requirement_that_nobody_has_is_said_in_uvs_words(tmp_path: Path) -> None:
+    folder = told_environment(tmp_path / "told_env")
+    text = PROJECT.replace("openenv-core>=0.2", "openenv==0.0.0.dev1")
+    (folder / "pyproject.toml").write_text(text)
+    with pytest.raises(StartupFailed, match="openenv==0.0.0.dev1") as caught:
+        UVProvider(project_path=folder).start()
+    assert caught.value.exit_code
+    assert not list(tmp_path.glob("openenv-uv-*"))
+
+
+def test_without_uv_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setitem(sys.modules, "uv", None)
+    with pytest.raises(ProviderUnavailable, match="pip install uv"):
+        UVProvider(write_environment(tmp_path / "told_env")).start()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "pyproject", "named"),
+    [(None, "", "openenv.yaml"), ("name: x", "[project", "pyproject.toml")],
+)
+def test_a_folder_that_is_no_environment_is_refused(
+    tmp_path: Path, manifest: str | None, pyproject: str, named: str
+) -> None:
+    folder = write_environment(tmp_path / "told_env")
+    (folder / "pyproject.toml").write_text(pyproject)
+    if manifest is None:
+        os.remove(folder / "openenv.yaml")
+    with pytest.raises(ConfigurationError, match=named):
+        UVProvider(folder).start()
+    assert not list(tmp_path.glob("openenv-*"))
