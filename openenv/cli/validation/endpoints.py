@@ -109,6 +109,9 @@ def _object(reply: Reply) -> dict[str, Any]:
 
 def _expect(is_so: bool, expected: dict[str, Any], actual: dict[str, Any]) -> None:
     if not is_so:
-        differing = {name: value for name, value in actual.items() if value != expected.get(name)}
-        told = ", ".join(f"{name} is {value!r}" for name, value in differing.items())
-        raise CheckFailed(told, expected=expected, actual=actual)
+        told = (
+            f"{name} is {value!r}"
+            for name, value in actual.items()
+            if name not in expected or value != expected[name]
+        )
+        raise CheckFailed(", ".join(told), expected=expected, actual=actual)

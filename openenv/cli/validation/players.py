@@ -63,6 +63,11 @@ class Episode:
         """Whether it has ended."""
         return self.seen[-1].is_over
 
+    @property
+    def faults(self) -> list[str]:
+        """What the environment raised."""
+        return [seen.fault for seen in self.seen if seen.fault is not None]
+
     def difference(self, other: Episode) -> str | None:
         """Return where another episode of the same actions differs first; None if nowhere."""
         for number, (mine, theirs) in enumerate(zip(self.seen, other.seen, strict=False)):
