@@ -110,6 +110,12 @@ class LegacyServerProtocol:
         """Return a text for each frame that has a form in this dialect."""
         return [text for frame in frames if (text := self._text(frame)) is not None]
 
+    def send_first(self, frames: list[Any]) -> list[Data]:
+        """Send all of them: here, few wait."""
+        messages = self.send(frames)
+        frames.clear()
+        return messages
+
     def _malformed(self, message: str) -> f.Malformed:
         return f.Malformed(self._next_id(), message)
 

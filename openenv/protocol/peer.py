@@ -130,6 +130,21 @@ class Peer:
             )
         return messages
 
+    def send_first(self, frames: list[Any]) -> list[Data]:
+        """Do what `send` does with the first of the frames, which are taken out of the list.
+
+        It is one message, unless some of them cannot be sent. So whoever sends can look in between
+        whether the link is full, or the socket.
+        """
+        if self.state is LinkState.ENDED:
+            raise LocalProtocolError("the link has ended")
+        size = max(1, int(_CHUNK_BYTES / self.mean_frame_bytes))
+        first = frames[:size]
+        del frames[:size]
+        messages: list[Data] = []
+        self._add_message(messages, first, frames)
+        return messages
+
     def acknowledgement(self) -> Data | None:
         """Return a message that only acknowledges, if one is owed.
 
@@ -158,17 +173,23 @@ class Peer:
             raise LocalProtocolError(f"cannot {what} a link that is {self.state.value}")
         self.state = state
 
-    def _add_message(self, messages: list[Data], frames: list[Any]) -> None:
+    def _add_message(
+        self, messages: list[Data], frames: list[Any], rest: list[Any] | None = None
+    ) -> None:
+        """Add the frames in one message, or in more if it gets too large.
+
+        With `rest` only what fits into the first: the others go back there.
+        """
         try:
             data = self.wire.encode((self.link.received, frames))
         # A payload is a user's object: its encoding may raise anything.
         except Exception as error:  # noqa: BLE001
-            if not self._add_halves(messages, frames):
+            if not self._add_halves(messages, frames, rest):
                 self._add_refusal(messages, frames[0], unencodable(frames[0], error))
             return
         count, size, limit = len(frames), size_bytes(data), self.peer_max_message_bytes
         self.mean_frame_bytes += (size / count - self.mean_frame_bytes) / 8
-        if size > min(COALESCE_BYTES, limit) and self._add_halves(messages, frames):
+        if size > min(COALESCE_BYTES, limit) and self._add_halves(messages, frames, rest):
             return
         if size > limit:
             self._add_refusal(messages, frames[0], _too_large(frames[0], size, limit))
@@ -177,18 +198,22 @@ class Peer:
             self.link.keep(data)
             messages.append(data)
 
-    def _add_halves(self, messages: list[Data], frames: list[Any]) -> bool:
+    def _add_halves(self, messages: list[Data], frames: list[Any], rest: list[Any] | None) -> bool:
         """Add the frames in two messages; False if they are one that cannot be divided."""
         if len(frames) == 1:
             parts = halves(frames[0])
             if parts is None:
                 return False
-            for part in parts:
-                self._add_message(messages, [part])
-            return True
-        middle = len(frames) // 2
-        self._add_message(messages, frames[:middle])
-        self._add_message(messages, frames[middle:])
+            first, second = [parts[0]], [parts[1]]
+        else:
+            middle = len(frames) // 2
+            first, second = frames[:middle], frames[middle:]
+        if rest is not None:
+            # First: what the first half puts back in turn comes before it.
+            rest[:0] = second
+        self._add_message(messages, first, rest)
+        if rest is None:
+            self._add_message(messages, second)
         return True
 
     def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:

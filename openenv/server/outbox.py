@@ -134,6 +134,11 @@ class Outbox:
             while messages := self._ready():
                 for message in messages:
                     channel.write(message)
+                if not self.frames:
+                    return
+                if not channel.is_writable:
+                    self._call_writer()
+                    return
         except ChannelClosed:
             # The reader notices too, and detaches.
             return
@@ -194,12 +199,14 @@ class Outbox:
             self._work.set()
 
     def _ready(self) -> list[Data]:
-        """Return the next messages to send, the last of all one that only acknowledges."""
+        """Return what comes next: a message of what waits, or one that only acknowledges.
+
+        Few at a time, so that neither the link nor the socket ever gets much more than it takes.
+        """
         link = self._link
         if self.frames and (link is None or link.kept_bytes <= link.buffer_bytes):
-            frames, self.frames = self.frames, []
             self._is_acknowledgement_due = False
-            return self._protocol.send(frames)  # type: ignore[no-any-return]
+            return self._protocol.send_first(self.frames)  # type: ignore[no-any-return]
         if self._is_acknowledgement_due:
             self._is_acknowledgement_due = False
             # None, if a reply has just carried it.
@@ -212,8 +219,8 @@ class Outbox:
 
         Whoever is told of that ends the link.
         """
-        frames, self.frames = self.frames, []
-        self._protocol.send(frames)
+        self._protocol.send(self.frames)
+        self.frames.clear()
         if self._link is not None and self._link.is_full:
             self._overflow()
 

@@ -109,6 +109,13 @@ def test_what_a_legacy_client_may_not_send_is_answered(text: Any, code: str) -> 
     assert not data["message"].startswith(code)
 
 
+def test_replies_are_sent_all_at_once() -> None:
+    frames: list[Any] = [f.StateReply(1, {"a": 1}), f.StateReply(2, {"a": 2})]
+    texts = LegacyServerProtocol().send_first(frames)
+    assert [json.loads(text)["data"] for text in texts] == [{"a": 1}, {"a": 2}]
+    assert not frames
+
+
 def test_requests_are_numbered_in_their_order() -> None:
     server = LegacyServerProtocol()
     assert server.open() == f.Open(1, SESSION)

@@ -88,6 +88,11 @@ def test_nothing_is_received_without_a_socket(state: LinkState) -> None:
         peer_in(state).receive(MSGPACK.encode((0, ())))
 
 
+def test_nothing_is_sent_first_on_a_link_that_has_ended() -> None:
+    with pytest.raises(LocalProtocolError):
+        peer_in(ENDED).send_first([step(1)])
+
+
 def test_nothing_is_sent_on_a_link_that_has_ended() -> None:
     with pytest.raises(LocalProtocolError, match="ended"):
         peer_in(ENDED).send(steps(1))
@@ -263,6 +268,34 @@ def test_messages_grow_up_to_the_size_at_which_frames_stop_sharing(wire: Wire, n
         assert max(map(size_bytes, messages)) <= f.COALESCE_BYTES
         smallest = sum(map(size_bytes, messages)) / f.COALESCE_BYTES
         assert len(messages) <= 3 * smallest + 1
+
+
+@both_wires
+def test_who_looks_between_messages_sends_one_at_a_time(wire: Wire) -> None:
+    client, server = begun(wire)
+    frames = [f.StateReply(number, "x" * 30_000) for number in range(1, 8)]
+    messages = []
+    while frames:
+        left = len(frames)
+        [message] = server.send_first(frames)
+        messages += [message]
+        assert left - 3 <= len(frames) < left
+    assert ids(receive_all(client, messages)) == list(range(1, 8))
+
+
+@both_wires
+def test_who_looks_between_messages_loses_no_neighbour_of_what_cannot_be_sent(wire: Wire) -> None:
+    client, server = begun(wire)
+    frames = [f.StateReply(number, "x") for number in range(1, 8)]
+    frames[3].state = Unencodable()
+    messages = []
+    while frames:
+        messages += server.send_first(frames)
+    received = receive_all(client, messages)
+    assert ids(received) == list(range(1, 8))
+    assert [type(frame) for frame in received] == [f.StateReply] * 3 + [f.Error] + [
+        f.StateReply
+    ] * 3
 
 
 @both_wires

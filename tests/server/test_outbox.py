@@ -101,6 +101,36 @@ async def test_what_becomes_ready_in_one_turn_shares_a_message() -> None:
     assert socket.ids == [1, 2]
 
 
+async def test_no_more_is_numbered_than_the_bound_allows() -> None:
+    outbox, socket = make_outbox(buffer_bytes=100_000), Socket()
+    outbox.attach(socket)
+    await outbox.greet(socket, [])
+    push(outbox, *range(1, 51), size=10_000)
+    await turn()
+    assert 100_000 < sum(len(frame[2]) for one in socket.written for frame in one[1]) < 200_000
+    assert len(outbox.frames) == 50 - len(socket.ids)
+
+
+async def test_a_socket_that_is_full_gets_the_rest_when_it_is_drained() -> None:
+    outbox, socket = make_outbox(), Socket(room=2)
+    outbox.attach(socket)
+    await outbox.greet(socket, [])
+    writer = asyncio.create_task(outbox.run(socket))
+    push(outbox, *range(1, 51), size=10_000)
+    await turn()
+    assert len(socket.written) == 2
+    # One message is on its way; all others are not even encoded.
+    assert len(outbox.frames) > 50 - 20
+    push(outbox, 51)
+    await turn()
+    assert len(socket.written) == 2
+    socket.drain()
+    await turn()
+    assert socket.ids == list(range(1, 52))
+    assert outbox.free is socket
+    writer.cancel()
+
+
 async def test_what_an_ended_link_still_says_goes_nowhere() -> None:
     outbox, socket = make_outbox(), Socket()
     outbox.attach(socket)
