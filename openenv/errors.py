@@ -24,8 +24,10 @@ unchanged).
         EnvironmentFactoryError  StepTimeout  WorkerDied
       ConfigurationError
         ConcurrencyConfigurationError
-      ProviderError
-        StartupTimeout  StartupFailed  ImageNotFound  ProviderUnavailable
+      ProviderError                a server could not be started or stopped
+        ImageNotFound  ProviderUnavailable
+        StartupFailed              what was started does not answer
+          StartupTimeout
 
 `to_wire` translates an exception, `from_wire` translates it back.
 """
@@ -127,10 +129,7 @@ class ConnectionLost(TransportError, ConnectionError):
 
 
 class RequestTimeout(TransportError, TimeoutError):
-    """No reply came in time.
-
-    The session needs reset or close: whether the request ran is unknown.
-    """
+    """No reply came in time. Whether the request ran is unknown: the session needs reset or close."""
 
     code = "REQUEST_TIMEOUT"
     http_status = 504
@@ -346,17 +345,6 @@ class ProviderError(OpenEnvError):
     code = "PROVIDER_ERROR"
 
 
-class StartupTimeout(ProviderError):
-    """What was started did not answer in time; `last_lines` is the end of its log."""
-
-    code = "STARTUP_TIMEOUT"
-    fields: ClassVar[tuple[str, ...]] = ("last_lines",)
-
-    def __init__(self, message: str = "", last_lines: str | None = None) -> None:
-        super().__init__(message)
-        self.last_lines = last_lines
-
-
 class StartupFailed(ProviderError):
     """What was started has ended before it answered; `last_lines` is the end of its log."""
 
@@ -371,9 +359,14 @@ class StartupFailed(ProviderError):
         last_lines: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
-        self.out_of_memory = out_of_memory
+        self.exit_code, self.out_of_memory = exit_code, out_of_memory
         self.last_lines = last_lines
+
+
+class StartupTimeout(StartupFailed):
+    """What was started did not answer in time."""
+
+    code = "STARTUP_TIMEOUT"
 
 
 class ImageNotFound(ProviderError):
@@ -404,10 +397,7 @@ def to_wire(error: OpenEnvError) -> tuple[str, str, bool, dict[str, Any] | None]
 
 
 def from_wire(code: str, message: str, details: dict[str, Any] | None = None) -> OpenEnvError:
-    """Rebuild the exception of an error frame.
-
-    A code of a later version becomes a plain OpenEnvError.
-    """
+    """Rebuild the exception of an error frame; of a later version's code, a plain OpenEnvError."""
     cls = TABLE.get(code)
     if cls is None:
         return OpenEnvError(f"{message} (code: {code})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 try:
     import typer
@@ -12,18 +12,38 @@ except ModuleNotFoundError as missing:
         f"openenv: the command line needs {missing.name}: pip install 'openenv[cli]'"
     ) from None
 
+from openenv.cli.commands.build import build
 from openenv.cli.commands.collect import collect
 from openenv.cli.commands.demo import demo
 from openenv.cli.commands.init import init
+from openenv.cli.commands.logs import logs
+from openenv.cli.commands.prune import prune
+from openenv.cli.commands.ps import ps
 from openenv.cli.commands.report import report
+from openenv.cli.commands.run import run
 from openenv.cli.commands.serve import serve
+from openenv.cli.commands.stop import stop
+from openenv.cli.commands.validate import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 app = typer.Typer(
     help="Environments for reinforcement learning as services.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (init, serve, collect, report, demo):
+_ENVIRONMENTS: tuple[Callable[..., None], ...] = (
+    init,
+    validate,
+    build,
+    serve,
+    collect,
+    report,
+    demo,
+)
+_CONTAINERS: tuple[Callable[..., None], ...] = (run, ps, logs, stop, prune)
+for command in (*_ENVIRONMENTS, *_CONTAINERS):
     app.command()(command)
 
 

@@ -20,6 +20,7 @@ from openenv.protocol.frames import Error, Result
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from openenv.client.either import EitherClient
     from openenv.client.sync import SyncEnvClient
     from openenv.protocol.frames import Partial, StateReply
 
@@ -96,6 +97,27 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
     def from_url(cls, url: str, **options: Any) -> Self:
         """Return a client of the server at this URL."""
         return cls(base_url=url, **options)
+
+    @classmethod
+    def from_docker_image(
+        cls, image: str, provider: Any = None, **options: Any
+    ) -> EitherClient[ActT, ObsT, StateT]:
+        """Start a container of an image and return its client; `close` removes it.
+
+        What is returned is awaited in async code and used as it is in blocking code. `port`,
+        `env_vars`, `timeout_s` until the server answers, and those of ContainerOptions go to the
+        provider (default: LocalDockerProvider), other options to the client. Raises ProviderError.
+        """
+        from openenv.client.launch import from_image  # noqa: PLC0415 - built on this module
+
+        return from_image(cls, image, provider, options)
+
+    @classmethod
+    def _from_docker(
+        cls, image: str, port: int = 8000, **options: Any
+    ) -> EitherClient[ActT, ObsT, StateT]:
+        """Start a container whose server listens on this port inside."""
+        return EnvClient.from_docker_image.__func__(cls, image, container_port=port, **options)  # type: ignore[attr-defined, no-any-return]
 
     @property
     def base_url(self) -> str:
@@ -217,8 +239,9 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
     async def _stop_provider(self) -> None:
         provider, self._provider = self._provider, None
         if provider is not None:
-            stop = getattr(provider, "stop_container", None) or provider.stop
-            await asyncio.to_thread(stop)
+            from openenv.client.launch import stop_provider  # noqa: PLC0415 - built on this module
+
+            await stop_provider(provider)
 
     # ---- payloads
 

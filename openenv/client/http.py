@@ -8,8 +8,10 @@ from __future__ import annotations
 from types import new_class
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args, get_origin
 
+from openenv.client import portal
 from openenv.client.env import EnvClient
 from openenv.client.http_connection import HttpConnection
+from openenv.client.launch import docker_provider, launch, sort_options
 from openenv.client.sync import SyncEnvClient
 from openenv.models import ActT, ObsT, StateT
 
@@ -90,3 +92,22 @@ class HTTPEnvClient(SyncEnvClient[ActT, ObsT, StateT]):
     def from_url(cls, url: str, **options: Any) -> Self:
         """Return a client of the server at this URL."""
         return cls(base_url=url, **options)
+
+    @classmethod
+    def from_docker_image(cls, image: str, provider: Any = None, **options: Any) -> Self:  # type: ignore[override]
+        """Start a container of an image and return its client; `close` removes it.
+
+        `port`, `env_vars`, `timeout_s` until the server answers, and those of ContainerOptions go
+        to the provider (default: LocalDockerProvider), others to the client. Raises ProviderError.
+        """
+        of_client, of_provider, timeout_s = sort_options(cls, options)
+        chosen = docker_provider() if provider is None else provider
+        client: Self = portal.run(launch, cls, chosen, (image,), timeout_s, of_provider, of_client)
+        return client
+
+    @classmethod
+    def _from_docker(cls, image: str, port: int = 8000, **options: Any) -> Self:
+        """Start a container whose server listens on this port inside."""
+        start = HTTPEnvClient.from_docker_image.__func__  # type: ignore[attr-defined]
+        client: Self = start(cls, image, container_port=port, **options)
+        return client

@@ -15,6 +15,7 @@ from openenv.models import ActT, ObsT, StateT, StepResult
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from openenv.client.either import EitherClient
     from openenv.client.env import EnvClient
 
 
@@ -28,6 +29,13 @@ class SyncEnvClient(Generic[ActT, ObsT, StateT]):
     def from_url(cls, url: str, **options: Any) -> Self:
         """Return a generic client of the server at this URL."""
         return cls(GenericEnvClient.from_url(url, **options))  # type: ignore[arg-type]
+
+    @classmethod
+    def from_docker_image(
+        cls, image: str, provider: Any = None, **options: Any
+    ) -> EitherClient[ActT, ObsT, StateT]:
+        """Start a container of an image and return its generic client; `close` removes it."""
+        return GenericEnvClient.from_docker_image(image, provider, **options)  # type: ignore[return-value]
 
     @property
     def async_client(self) -> EnvClient[ActT, ObsT, StateT]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -85,10 +86,16 @@ class ContainerProvider(Provider):
         await in_thread(self.stop_container)
 
 
-async def in_thread(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+async def in_thread(
+    function: Callable[..., T],
+    *arguments: Any,
+    on_cancel: Callable[[], None] | None = None,
+    **options: Any,
+) -> T:
     """Call a blocking function on a thread; a cancelled caller waits for its end all the same.
 
-    What the function was about to start would be lost otherwise, and never be stopped.
+    What the function was about to start would be lost otherwise, and never be stopped. `on_cancel`
+    may tell it to hurry.
     """
     running = asyncio.ensure_future(asyncio.to_thread(function, *arguments, **options))
     cancelled: asyncio.CancelledError | None = None
@@ -97,6 +104,8 @@ async def in_thread(function: Callable[..., T], *arguments: Any, **options: Any)
             await asyncio.wait([running])
         except asyncio.CancelledError as error:
             cancelled = error
+            if on_cancel is not None:
+                on_cancel()
     if cancelled is not None:
         if not running.cancelled():
             running.exception()  # looked at, so that nobody is told that it was not

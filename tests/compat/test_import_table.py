@@ -39,7 +39,7 @@ SERIALIZATION = [
 TABLE = {
     "": ["EnvClient", "GenericEnvClient", "HTTPEnvClient", "StepResult", "SyncEnvClient"],
     "client_types": ["StepResult"],
-    "containers.runtime": ["KubernetesProvider"],
+    "containers.runtime": ["ContainerProvider", "KubernetesProvider", "LocalDockerProvider"],
     "env_client": ["EnvClient", "StepResult"],
     "env_server": [
         "CompositeTransform",
@@ -106,7 +106,9 @@ ORIGINS = {
     ),
     **dict.fromkeys(("convert_to_ws_url", "run_async_safely"), "openenv.core.utils"),
     "EnvironmentMetadata": "openenv.models:EnvironmentInfo",
+    "ContainerProvider": "openenv.providers.base",
     "KubernetesProvider": "openenv.providers.kubernetes",
+    "LocalDockerProvider": "openenv.providers.docker",
 }
 
 

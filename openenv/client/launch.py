@@ -1,0 +1,109 @@
+"""Launching: from a provider, and what it shall start, to a client that stops it again.
+
+Which provider, and of what, is the caller's affair. either.py is what callers get back.
+"""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from openenv.client.either import EitherClient
+from openenv.providers.base import READY_TIMEOUT_S, Endpoint, Provider, in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from openenv.client.env import EnvClient
+
+ClientT = TypeVar("ClientT")
+
+# How long a server may take to answer: ours, and what AutoEnv has always called it.
+_TIMEOUTS = ("timeout_s", "wait_timeout")
+
+
+def from_image(
+    client_cls: type[EnvClient[Any, Any, Any]],
+    image: str,
+    provider: Any,
+    options: Mapping[str, Any],
+) -> EitherClient[Any, Any, Any]:
+    """Return a client of a container's server, which the provider starts (default: Docker's).
+
+    Options of the client class are given to it, `timeout_s` is how long the server may take to
+    answer, all others are the provider's.
+    """
+    of_client, of_provider, timeout_s = sort_options(client_cls, options)
+    chosen = docker_provider() if provider is None else provider
+
+    async def make() -> EnvClient[Any, Any, Any]:
+        return await launch(client_cls, chosen, (image,), timeout_s, of_provider, of_client)
+
+    return EitherClient(make)
+
+
+async def launch(
+    client_cls: Callable[..., ClientT],
+    provider: Any,
+    what: tuple[Any, ...] = (),
+    timeout_s: float = READY_TIMEOUT_S,
+    of_provider: Mapping[str, Any] | None = None,
+    of_client: Mapping[str, Any] | None = None,
+) -> ClientT:
+    """Have a provider start something; return its client, not yet connected, that stops it."""
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(stop_provider, provider)
+        endpoint = await start(provider, what, timeout_s, of_provider or {})
+        given = dict(of_client or {})
+        if endpoint.headers:
+            taken = inspect.signature(client_cls).parameters
+            name = "headers" if "headers" in taken else "default_headers"
+            given[name] = {**endpoint.headers, **(given.get(name) or {})}
+        client = client_cls(base_url=endpoint.url, provider=provider, **given)
+        undo.pop_all()
+    return client
+
+
+async def start(
+    provider: Any, what: tuple[Any, ...], timeout_s: float, options: Mapping[str, Any]
+) -> Endpoint:
+    """Start a server by a provider of ours, or by one that only has the blocking calls."""
+    if isinstance(provider, Provider):
+        return await provider.open(*what, timeout_s=timeout_s, **options)
+    url = await in_thread(provider.start_container, *what, **options)
+    await in_thread(provider.wait_for_ready, url, timeout_s=timeout_s)
+    return Endpoint(url)
+
+
+async def stop_provider(provider: Any) -> None:
+    """Stop what a provider has started, whichever calls it has for that."""
+    if isinstance(provider, Provider):
+        await provider.aclose()
+    else:
+        await in_thread(getattr(provider, "stop_container", None) or provider.stop)
+
+
+def docker_provider() -> Provider:
+    """Return a provider of this machine's Docker."""
+    from openenv.providers.docker import LocalDockerProvider  # noqa: PLC0415 - for this alone
+
+    return LocalDockerProvider()
+
+
+def sort_options(
+    client_cls: type[Any], options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], float]:
+    """Return the options of a client class, those of a provider, and how long to wait for it."""
+    taken = inspect.signature(client_cls).parameters
+    of_client, of_provider, timeout_s = {}, {}, READY_TIMEOUT_S
+    for name, value in options.items():
+        if name in _TIMEOUTS:
+            timeout_s = value
+        elif name == "request_timeout_s" and name not in taken:
+            of_client["message_timeout_s"] = value
+        elif name in taken and name not in ("base_url", "provider"):
+            of_client[name] = value
+        else:
+            of_provider[name] = value
+    return of_client, of_provider, timeout_s

@@ -1,0 +1,289 @@
+"""LocalDockerProvider: an environment's server in a container of this machine's Docker.
+
+How a container may be confined is docker_options.py's affair, what becomes of those that nobody
+stops docker_cleanup.py's and watchdog.py's. Knows nothing of clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import threading
+import time
+import uuid
+import weakref
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import (
+    ConfigurationError,
+    LocalProtocolError,
+    ProviderError,
+    StartupFailed,
+    StartupTimeout,
+)
+from openenv.providers.base import READY_TIMEOUT_S, ContainerProvider, Endpoint, in_thread
+from openenv.providers.docker_cleanup import (
+    DETACHED,
+    IMAGE_LABEL,
+    OWNER_LABEL,
+    URL_LABEL,
+    make_socket_folder,
+    remove,
+    remove_at_last,
+    remove_socket_folder,
+    sweep,
+    url_of,
+)
+from openenv.providers.docker_daemon import daemon_host, docker_client
+from openenv.providers.docker_failures import ended, too_late, unhealthy
+from openenv.providers.docker_images import exposed_port, find_image
+from openenv.providers.docker_options import SOCKET_FOLDER, SOCKET_NAME, ContainerOptions
+from openenv.providers.health import health_status
+from openenv.providers.ownership import Owner
+from openenv.providers.watchdog import watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+logger = logging.getLogger("openenv.providers")
+
+STOP_TIMEOUT_S = 10
+"How long a server may take to end its sessions before it is killed."
+LOOPBACK = "127.0.0.1"
+
+
+class LocalDockerProvider(ContainerProvider):
+    """Runs one container at a time.
+
+    `start_container`, `wait_for_ready` and `stop_container` block; `open` and `aclose` are the same
+    for async code. The container is removed by `stop_container`, when starting it fails, when the
+    provider is collected, and when this process ends, however it does; unless it is `detached`.
+    Options given here hold for every container that it starts: those of ContainerOptions.
+    """
+
+    def __init__(self, *, detached: bool = False, **options: Any) -> None:
+        """Remember the options; Docker is first asked by `start_container`."""
+        ContainerOptions.of(options)
+        self._options = options
+        self._detached = detached
+        self._name: str | None = None
+        self._pid = 0
+        self._release: weakref.finalize[..., LocalDockerProvider] | None = None
+        self._is_cancelled = threading.Event()
+
+    @property
+    def container_name(self) -> str | None:
+        """The container's name, for `openenv logs` and `docker exec`. None if there is none."""
+        return self._name
+
+    # ---- blocking
+
+    def start_container(
+        self,
+        image: str,
+        port: int | None = None,
+        env_vars: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> str:
+        """Start a container of an image and return the URL at which its server will answer.
+
+        `port` is the host's; without one Docker gives a free one. Raises ProviderError: the image
+        does not exist, Docker refuses, the port is taken.
+        """
+        if self._name is not None:
+            raise LocalProtocolError(
+                f"this provider runs {self._name} already: stop_container first, or take another "
+                "provider"
+            )
+        chosen = ContainerOptions.of({**self._options, **options})
+        self._is_cancelled.clear()
+        with docker_client() as client:
+            self._sweep(client)
+            found = find_image(client, image, chosen, self._is_cancelled)
+            arguments = self._arguments(image, found, port, env_vars, chosen)
+            self._take_charge(arguments["name"])
+            try:
+                container = client.containers.create(found.id, **arguments)
+                container.start()
+                container.reload()
+                return _url(container)
+            except BaseException:
+                self._remove(arguments["name"])
+                remove_socket_folder(arguments["labels"][URL_LABEL])
+                raise
+
+    def wait_for_ready(self, base_url: str, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Return when the server answers GET /health with 200.
+
+        If that does not come about, the container is removed. Raises StartupFailed if it has ended
+        or says that it is unhealthy, StartupTimeout.
+        """
+        try:
+            for pause_s in _pauses(timeout_s):
+                if self._is_ready(base_url):
+                    return
+                time.sleep(pause_s)
+            raise self._too_late(base_url, timeout_s)
+        except ProviderError:
+            self.stop_container()
+            raise
+
+    def stop_container(self) -> None:
+        """Stop and remove the container, if there is one and it is this process's."""
+        if self._name is not None and self._pid == os.getpid():
+            with docker_client() as client:
+                remove(client, self._name, STOP_TIMEOUT_S)
+            self._let_go(self._name)
+
+    # ---- async
+
+    async def open(
+        self, *what: Any, timeout_s: float = READY_TIMEOUT_S, **options: Any
+    ) -> Endpoint:
+        """Start a container as `start_container` does, and return when its server answers."""
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self.aclose)
+            cancel = self._is_cancelled.set
+            url = await in_thread(self.start_container, *what, on_cancel=cancel, **options)
+            for pause_s in _pauses(timeout_s):
+                if await in_thread(self._is_ready, url):
+                    undo.pop_all()
+                    return Endpoint(url)
+                await asyncio.sleep(pause_s)
+            raise await in_thread(self._too_late, url, timeout_s)
+
+    # ---- starting
+
+    def _sweep(self, client: Any) -> None:
+        try:
+            removed = sweep(client)
+        except ProviderError as error:
+            logger.warning("containers that nobody owns any more could not be removed: %s", error)
+        else:
+            if removed:
+                logger.warning("removed what had no owner any more: %s", ", ".join(removed))
+
+    def _arguments(
+        self,
+        image: str,
+        found: Any,
+        port: int | None,
+        env_vars: Mapping[str, str] | None,
+        chosen: ContainerOptions,
+    ) -> dict[str, Any]:
+        """Return the keyword arguments of `containers.create`."""
+        arguments = chosen.for_docker()
+        environment = {name: str(value) for name, value in (env_vars or {}).items()}
+        if chosen.has_network:
+            url, bind = _published(chosen)
+            inside = chosen.container_port or exposed_port(found)
+            arguments["ports"] = {f"{inside}/tcp": (bind, port)}
+        else:
+            if port is not None or daemon_host() is not None:
+                raise ConfigurationError(
+                    "a container without a network is reached by a Unix domain socket in a folder "
+                    "that it shares with this machine: it has no port, and Docker must run here"
+                )
+            folder = make_socket_folder()
+            url = f"unix:{folder / SOCKET_NAME}"
+            arguments.setdefault("volumes", []).append(f"{folder}:{SOCKET_FOLDER}")
+            environment["OPENENV_UDS"] = f"{SOCKET_FOLDER}/{SOCKET_NAME}"
+        labels = {
+            **chosen.labels,
+            OWNER_LABEL: DETACHED if self._detached else str(Owner.this_process()),
+            IMAGE_LABEL: image,
+            URL_LABEL: url,
+        }
+        name = chosen.name or _name(image)
+        return {**arguments, "environment": environment, "labels": labels, "name": name}
+
+    def _take_charge(self, name: str) -> None:
+        """From here on a container of this name is removed, whatever happens to this process."""
+        self._name, self._pid = name, os.getpid()
+        if not self._detached:
+            watchdog.watch(name)
+            self._release = weakref.finalize(self, _remove_if_ours, self._pid, name)
+
+    def _let_go(self, name: str) -> None:
+        self._name = None
+        if self._release is not None:
+            self._release.detach()
+        watchdog.forget(name)
+
+    def _remove(self, name: str) -> None:
+        with suppress(ProviderError), docker_client() as client:
+            remove(client, name)
+        self._let_go(name)
+
+    # ---- readiness
+
+    def _is_ready(self, base_url: str) -> bool:
+        if health_status(base_url) == 200:
+            return True
+        with docker_client() as client:
+            container = self._container(client)
+            state = container.attrs["State"]
+            if state["Status"] not in ("created", "running", "restarting", "paused"):
+                raise ended(container)
+            if state.get("Health", {}).get("Status") == "unhealthy":
+                raise unhealthy(container)
+        return False
+
+    def _too_late(self, base_url: str, timeout_s: float) -> StartupTimeout:
+        with docker_client() as client:
+            return too_late(self._container(client), base_url, timeout_s)
+
+    def _container(self, client: Any) -> Any:
+        from docker.errors import NotFound  # noqa: PLC0415 - the SDK is slow to import
+
+        try:
+            return client.containers.get(self._name)
+        except NotFound as error:
+            raise StartupFailed(
+                f"the container {self._name} was removed by somebody before its server answered"
+            ) from error
+
+
+def _pauses(timeout_s: float) -> Iterator[float]:
+    """Yield how long to wait until the next look, until the time is over."""
+    deadline, pause_s = time.monotonic() + timeout_s, 0.02
+    while time.monotonic() < deadline:
+        yield pause_s
+        pause_s = min(pause_s * 1.5, 0.25)
+
+
+def _published(chosen: ContainerOptions) -> tuple[str, str]:
+    """Return the URL without its port, and the address to publish on."""
+    remote = daemon_host()
+    if remote is not None and chosen.host is None:
+        raise ConfigurationError(
+            f"Docker runs on {remote}: say with host= on which of its addresses the environment "
+            "may be reached; 0.0.0.0 is all of them, for everyone"
+        )
+    bind = chosen.host or LOOPBACK
+    reached_at = bind if bind != "0.0.0.0" else remote or LOOPBACK
+    return f"http://{reached_at}", bind
+
+
+def _url(container: Any) -> str:
+    url = url_of(container)
+    if url is None:
+        # It has ended already, and its port with it: wait_for_ready says why.
+        return f"{container.labels[URL_LABEL]}:0"
+    return url
+
+
+def _name(image: str) -> str:
+    """Return a name for a container that nobody else has, and that shows its image."""
+    slug = re.sub(r"[^a-z0-9_.-]+", "-", image.rpartition("/")[2].partition(":")[0].lower())
+    return f"openenv-{slug.strip('-.').removeprefix('openenv-')}-{uuid.uuid4().hex[:8]}"
+
+
+def _remove_if_ours(pid: int, name: str) -> None:
+    """Remove a container when its provider is collected, or at exit; never a parent's."""
+    if pid == os.getpid():
+        remove_at_last(name)
+        watchdog.forget(name)

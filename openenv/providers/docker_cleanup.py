@@ -1,0 +1,197 @@
+"""What openenv has started in Docker: who owns it, and the removal of what has no owner any more.
+
+Whatever is started carries the label `openenv.owner`; nothing without it is ever touched. The
+provider sweeps before it starts a container, `openenv prune` does when told, and watchdog.py when
+a client has died.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from openenv.errors import ConfigurationError, ProviderError
+from openenv.providers.docker_daemon import docker_client
+from openenv.providers.ownership import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger("openenv.providers")
+
+OWNER_LABEL = "openenv.owner"
+IMAGE_LABEL = "openenv.image"
+URL_LABEL = "openenv.url"
+DETACHED = "detached"
+"In the place of an owner: it was asked to outlive whoever started it."
+
+SOCKETS_PREFIX = "openenv-sockets-"
+
+Claim = Literal["alive", "dead", "elsewhere", "detached"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A container that openenv has started, as the daemon describes it now."""
+
+    name: str
+    id: str
+    image: str
+    status: str
+    "Docker's word: created, running, exited, ..."
+    health: str | None
+    url: str | None
+    "None if no port is published any more."
+    started_at: datetime
+    owner: Owner | None
+    "None if it is detached."
+
+    @classmethod
+    def of(cls, container: Any) -> Self:
+        """Read a docker.models.Container."""
+        attributes, labels = container.attrs, container.labels
+        state = attributes["State"]
+        owner = labels[OWNER_LABEL]
+        return cls(
+            name=container.name,
+            id=container.id,
+            image=labels.get(IMAGE_LABEL) or attributes["Config"]["Image"],
+            status=state["Status"],
+            health=state.get("Health", {}).get("Status"),
+            url=url_of(container),
+            started_at=datetime.fromisoformat(attributes["Created"][:19]).replace(tzinfo=UTC),
+            owner=None if owner == DETACHED else Owner.parse(owner),
+        )
+
+    @property
+    def claim(self) -> Claim:
+        """What has become of its owner."""
+        if self.owner is None:
+            return "detached"
+        is_alive = self.owner.is_alive()
+        return "elsewhere" if is_alive is None else "alive" if is_alive else "dead"
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether nobody can want it any more."""
+        if self.claim == "detached":
+            return self.status in ("exited", "dead")
+        return self.claim == "dead"
+
+
+def url_of(container: Any) -> str | None:
+    """Return where a container's server is reached: its socket, or the port that Docker gave."""
+    url: str = container.labels.get(URL_LABEL, "")
+    if url.startswith("unix:"):
+        return url
+    ports = container.attrs["NetworkSettings"]["Ports"] or {}
+    published = next((bound[0] for bound in ports.values() if bound), None)
+    return None if published is None else f"{url}:{published['HostPort']}"
+
+
+def started(client: Any) -> list[Started]:
+    """Return all containers that openenv has started, whoever owns them, newest first."""
+    listed = client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True)
+    found = []
+    for container in listed:
+        with suppress(ConfigurationError, KeyError):  # somebody else's idea of these labels
+            found.append(Started.of(container))
+    return found
+
+
+def find(client: Any, name: str) -> Started:
+    """Return the container of this name, or of an id that begins so. Raises ConfigurationError."""
+    everything = started(client)
+    found = [one for one in everything if one.name == name]
+    found = found or [one for one in everything if one.id.startswith(name) or one.image == name]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(one.name for one in found or everything) or "none"
+    problem = "names several containers" if found else "names no container of openenv's"
+    raise ConfigurationError(f"{name!r} {problem}; there are: {names}")
+
+
+def orphans(client: Any) -> list[Started]:
+    """Return the containers that have no living owner."""
+    return [one for one in started(client) if one.is_orphaned]
+
+
+def sweep(client: Any) -> list[str]:
+    """Remove the containers and networks that have no living owner; return their names."""
+    names = [one.name for one in orphans(client) if remove(client, one.name)]
+    return names + sweep_networks(client)
+
+
+def sweep_networks(client: Any) -> list[str]:
+    """Remove the networks that have no living owner; return their names."""
+    removed = []
+    for network in client.networks.list(filters={"label": OWNER_LABEL}):
+        with suppress(ConfigurationError):
+            owner = network.attrs["Labels"][OWNER_LABEL]
+            if owner != DETACHED and Owner.parse(owner).is_alive() is False:
+                with already_gone():
+                    network.remove()
+                    removed.append(network.name)
+    return removed
+
+
+def remove(client: Any, name: str, stop_timeout_s: int | None = None) -> bool:
+    """Remove a container and its volumes without a name; False if there is none.
+
+    It is killed, unless it gets some seconds to stop by itself.
+    """
+    removed = False
+    with already_gone():
+        container = client.containers.get(name)
+        if stop_timeout_s is not None:
+            container.stop(timeout=stop_timeout_s)
+        container.remove(force=True, v=True)
+        removed = True
+        remove_socket_folder(container.labels.get(URL_LABEL, ""))
+    return removed
+
+
+@contextmanager
+def already_gone() -> Iterator[None]:
+    """Be content if what is to be removed is gone, or is being removed by somebody else."""
+    from docker.errors import APIError  # noqa: PLC0415 - the SDK is slow to import
+
+    try:
+        yield
+    except APIError as error:
+        if error.status_code not in (404, 409):
+            raise
+
+
+def make_socket_folder() -> Path:
+    """Return a new folder for a container's socket, inside one that only this user can enter."""
+    private = Path(tempfile.mkdtemp(prefix=SOCKETS_PREFIX))
+    folder = private / "shared"
+    folder.mkdir()
+    # The server's user inside is another one.
+    folder.chmod(0o777)
+    return folder
+
+
+def remove_socket_folder(url: str) -> None:
+    """Remove the folder of a container's socket, if the URL is that of one."""
+    folder = Path(url.removeprefix("unix:")).parent.parent
+    # A label is what anybody may write: only what make_socket_folder has made is removed.
+    is_ours = folder.parent == Path(tempfile.gettempdir()) and not folder.is_symlink()
+    if url.startswith("unix:") and is_ours and folder.name.startswith(SOCKETS_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_at_last(name: str) -> None:
+    """Remove a container at exit, when there is nobody left to raise to."""
+    try:
+        with docker_client() as client:
+            remove(client, name)
+    except ProviderError as error:
+        logger.warning("container %s is left behind (openenv prune removes it): %s", name, error)

@@ -1,0 +1,106 @@
+"""The Docker daemon: how it is reached, and what its refusals mean.
+
+The one place that imports the SDK, late: it is slow to import, and the extra `docker` brings it.
+Knows nothing of environments; docker.py starts them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from openenv.errors import ProviderError, ProviderUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOCAL_SCHEMES = ("unix", "http+unix", "npipe")
+
+# What the daemon says, as a pattern -> what can be done about it.
+_REMEDIES = {
+    "permission denied while trying to connect": "let this user use Docker",
+    "port is already allocated": "leave out the port, and Docker gives a free one",
+    "address already in use": "leave out the port, and Docker gives a free one",
+    "network .* not found": "make it with `docker network create`",
+    "could not select device driver": "GPUs need the NVIDIA Container Toolkit on Docker's machine",
+    "unknown runtime specified": "install the runtime, and name it in Docker's daemon.json",
+    "unknown or invalid runtime": "install the runtime, and name it in Docker's daemon.json",
+    "no such host": "is the registry's name right, and is there a network?",
+    "pull access denied": "is the name right? a private image needs `docker login`",
+}
+
+
+@contextmanager
+def docker_client() -> Iterator[Any]:
+    """Yield a docker.DockerClient of the daemon that the `docker` command would use.
+
+    Raises ProviderUnavailable if there is no daemon; whatever it refuses meanwhile becomes a
+    ProviderError.
+    """
+    try:
+        import docker  # noqa: PLC0415 - see above
+        from requests.exceptions import RequestException  # noqa: PLC0415 - comes with docker
+    except ModuleNotFoundError as error:
+        raise ProviderUnavailable(
+            f"containers need {error.name}: pip install 'openenv[docker]'"
+        ) from error
+    try:
+        client = docker.DockerClient(**_address())
+    except docker.errors.DockerException as error:
+        raise ProviderUnavailable(_unreachable(error)) from error
+    try:
+        yield client
+    except docker.errors.APIError as error:
+        raise ProviderError(refusal(error)) from error
+    except (docker.errors.DockerException, RequestException) as error:
+        raise ProviderError(f"Docker failed: {error}") from error
+    finally:
+        client.close()
+
+
+def daemon_host() -> str | None:
+    """Return the name of the daemon's machine; None if it is this one."""
+    parts = urlsplit(_address().get("base_url") or "unix://")
+    return None if parts.scheme in LOCAL_SCHEMES else parts.hostname
+
+
+def refusal(error: Any) -> str:
+    """Return what the daemon said in a docker.errors.APIError, and what can be done about it."""
+    said = str(error.explanation or error).strip()
+    remedy = next((do for sign, do in _REMEDIES.items() if re.search(sign, said.lower())), None)
+    return f"Docker refuses: {said}" + (f" ({remedy})" if remedy else "")
+
+
+def _address() -> dict[str, Any]:
+    """Return where the daemon is, as the SDK takes it: DOCKER_HOST, or the chosen context."""
+    from docker.context import ContextAPI  # noqa: PLC0415 - see above
+    from docker.utils import kwargs_from_env  # noqa: PLC0415
+
+    given: dict[str, Any] = kwargs_from_env()
+    if "base_url" not in given:
+        context = ContextAPI.get_current_context()
+        if context is not None and context.Host:
+            given["base_url"] = context.Host
+            given.setdefault("tls", context.TLSConfig or False)
+    return given
+
+
+def _unreachable(error: Exception) -> str:
+    where = _address().get("base_url") or "its usual socket"
+    text = f"no Docker daemon answers at {where}"
+    if "Permission denied" in str(error):
+        user = os.environ.get("USER", "this user")
+        return (
+            f"{text}: {user} may not use it; add the user to the group `docker` and log in again, "
+            "or use rootless Docker"
+        )
+    if "Connection" in str(error):
+        remedy = "start Docker (`systemctl start docker`, or Docker Desktop)"
+        if not Path("/usr/bin/dockerd").exists():
+            remedy = f"install Docker, or {remedy}"
+        return f"{text}: {remedy}, or say in DOCKER_HOST where it listens"
+    return f"{text}: {error}"

@@ -1,0 +1,183 @@
+"""ContainerOptions: how a container is confined, equipped and reached, in Docker's terms.
+
+Pure: reads keyword arguments, the names of other providers' among them, and knows no daemon.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from openenv.errors import ConfigurationError
+
+PullPolicy = Literal["missing", "always", "never"]
+
+PIDS_LIMIT = 1024
+"Threads count too, and a browser has some hundreds."
+SOCKET_FOLDER = "/run/openenv"
+"Where a container without a network finds the folder for its socket."
+SOCKET_NAME = "server.sock"
+
+# Names that existing code uses -> ours, and what their values become.
+_ALIASES: dict[str, str] = {
+    "cpu_limit": "cpus",
+    "memory_limit": "memory",
+    "mem_limit": "memory",
+    "network_mode": "network",
+}
+_MEMORY = re.compile(r"\d+(\.\d+)?[bkmg]?b?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerOptions:
+    """What `start_container` takes besides image, port and variables."""
+
+    memory: str | int | None = None
+    "The most memory, '2g' or bytes; there is no swap beyond it. More ends the server."
+    cpus: float | None = None
+    "How many cores' worth of time."
+    gpus: str | int | Sequence[str] | None = None
+    "'all', a number, or the devices' names."
+    network: str = "bridge"
+    "'bridge', 'none', or a network's name. Without one, the URL is that of a Unix domain socket."
+    read_only: bool = False
+    "The image cannot be written to; /tmp can, unless `tmpfs` says otherwise."
+    tmpfs: str | Sequence[str] | Mapping[str, str] | None = None
+    "Folders in memory: '/tmp:size=64m', several, or folder -> options."
+    cap_drop: Sequence[str] = ("ALL",)
+    cap_add: Sequence[str] = ()
+    no_new_privileges: bool = True
+    pids_limit: int = PIDS_LIMIT
+    volumes: Sequence[str] | Mapping[str, Any] = ()
+    "'/here:/there:ro', several, or host's path -> container's."
+    user: str | int | None = None
+    platform: str | None = None
+    pull: PullPolicy = "missing"
+    runtime: str | None = None
+    "Docker's name of another runtime, 'runsc' for gVisor."
+    init: bool = True
+    "A first process that passes on signals and reaps: Python as the first ignores SIGTERM."
+    shm_size: str | int | None = None
+    command: str | Sequence[str] | None = None
+    "In place of the image's."
+    name: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    container_port: int | None = None
+    "Where the server listens inside. Default: the image's only exposed port, else 8000."
+    host: str | None = None
+    "The address on Docker's machine that the port is published on. Default: 127.0.0.1."
+
+    @classmethod
+    def of(cls, keywords: Mapping[str, Any]) -> Self:
+        """Return the options that keyword arguments name.
+
+        Raises ConfigurationError: for names that mean nothing here, and values that cannot be.
+        """
+        known = {one.name for one in fields(cls)}
+        values: dict[str, Any] = {}
+        for given, value in keywords.items():
+            name = _ALIASES.get(given, given)
+            if name == "memory_gb":
+                name, value = "memory", value and int(value * 2**30)
+            if name not in known:
+                unknown = sorted(k for k in keywords if _ALIASES.get(k, k) not in known)
+                unknown = [one for one in unknown if one != "memory_gb"]
+                raise ConfigurationError(
+                    f"no option of a container: {', '.join(unknown)}. There are "
+                    f"{', '.join(sorted(known))}"
+                )
+            if value is not None:
+                values[name] = value
+        return cls(**values)
+
+    def __post_init__(self) -> None:
+        """Refuse what Docker would refuse later, or understand otherwise."""
+        if isinstance(self.memory, str) and not _MEMORY.fullmatch(self.memory):
+            raise ConfigurationError(f"memory is written like '512m' or '2g', not {self.memory!r}")
+        if self.pull not in get_args(PullPolicy):
+            raise ConfigurationError(f"pull is missing, always or never, not {self.pull!r}")
+        if self.cpus is not None and self.cpus <= 0:
+            raise ConfigurationError(f"cpus must be more than 0, not {self.cpus}")
+        if self.network == "host" or self.network.startswith("container:"):
+            raise ConfigurationError(
+                f"network {self.network!r} would share ports with others: use bridge, none, or a "
+                "network of Docker's by name"
+            )
+
+    @property
+    def has_network(self) -> bool:
+        """Whether a port can be published at all."""
+        return self.network != "none"
+
+    def for_docker(self) -> dict[str, Any]:
+        """Return the keyword arguments of the SDK's `containers.create` that say the same."""
+        limited = {} if self.memory is None else {"memswap_limit": self.memory}
+        security = ["no-new-privileges"] if self.no_new_privileges else []
+        chosen = {
+            "mem_limit": self.memory,
+            **limited,
+            "nano_cpus": None if self.cpus is None else int(self.cpus * 1e9),
+            "network": None if self.network == "bridge" or not self.has_network else self.network,
+            "network_mode": None if self.has_network else "none",
+            "read_only": self.read_only,
+            "tmpfs": self._tmpfs(),
+            "cap_drop": _listed(self.cap_drop),
+            "cap_add": _listed(self.cap_add),
+            "security_opt": security,
+            "pids_limit": self.pids_limit,
+            "volumes": self._volumes(),
+            "user": None if self.user is None else str(self.user),
+            "platform": self.platform,
+            "runtime": self.runtime,
+            "device_requests": self._devices(),
+            "init": self.init,
+            "shm_size": self.shm_size,
+            "command": self.command,
+        }
+        return {name: value for name, value in chosen.items() if value not in (None, [], {})}
+
+    def _tmpfs(self) -> dict[str, str]:
+        given = self.tmpfs
+        if given is None:
+            return {"/tmp": ""} if self.read_only else {}
+        if not isinstance(given, str) and hasattr(given, "items"):
+            return dict(given.items())
+        parts = (one.partition(":") for one in _listed(given))
+        return {path: options for path, _, options in parts}
+
+    def _devices(self) -> list[dict[str, Any]]:
+        if self.gpus in (None, 0):
+            return []
+        which: dict[str, Any] = {"device_ids": _listed(self.gpus)}
+        if self.gpus == "all" or isinstance(self.gpus, int):
+            which = {"count": -1 if self.gpus == "all" else self.gpus}
+        return [which | {"capabilities": [["gpu"]]}]
+
+    def _volumes(self) -> list[str]:
+        given = self.volumes
+        if hasattr(given, "items"):
+            given = [_volume(source, target) for source, target in given.items()]
+        return [_absolute(one) for one in _listed(given)]
+
+
+def _listed(given: Any) -> list[Any]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _volume(source: str, target: Any) -> str:
+    if isinstance(target, str):
+        return f"{source}:{target}"
+    return f"{source}:{target['bind']}:{target.get('mode', 'rw')}"
+
+
+def _absolute(volume: str) -> str:
+    """Return the volume with its folder's whole path; a name without a slash is Docker's own."""
+    source, found, rest = volume.partition(":")
+    if not found:
+        raise ConfigurationError(f"a volume is written like /here:/there:ro, not {volume!r}")
+    if source.startswith(("/", ".", "~")):
+        source = str(Path(source).expanduser().resolve())
+    return f"{source}:{rest}"
