@@ -84,7 +84,7 @@ def _find(
         findings.summaries[question.name] = _ask(question, rounds, cores, record, progress)
     progress("steps that sleep")
     asleep = placement.LOADS[-1]
-    windows = [placement.measure(asleep, ("thread",), 64, 1.0) for _ in range(rounds)]
+    windows = [placement.measure(asleep, ("thread",)) for _ in range(rounds)]
     findings.sleeping_share = median(window.steps_per_s for window in windows) / (
         asleep.ideal(64, 1) or 1
     )

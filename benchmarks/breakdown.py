@@ -191,8 +191,8 @@ class Answering:
             return f.Opened(frame.id, "session")
         if type(frame) is f.Steps:
             rows = len(frame.ids)
-            columns = ([one.observation], [one.reward], [False], [False])
-            return f.Results(frame.ids, *(column * rows for column in columns))
+            never = [False] * rows
+            return f.Results(frame.ids, [one.observation] * rows, [one.reward] * rows, never, never)
         return f.Result(frame.id, one.observation, one.reward)
 
 

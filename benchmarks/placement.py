@@ -132,26 +132,33 @@ def _loops(count: int) -> Iterator[None]:
     del os.environ[LOOPS]
 
 
-def measure(load: Load, place: tuple[str, ...], options: argparse.Namespace) -> Window:
+def measure(
+    load: Load,
+    place: tuple[str, ...],
+    *,
+    sessions: int = 64,
+    window_s: float = 1.0,
+    pin: bool = False,
+) -> Window:
     """Measure one window against a fresh server."""
-    cores = Cores.available() if options.pin else None
+    cores = Cores.available() if pin else None
     python, disturbance = (sys.executable, "-m"), Disturbance()
     server_command = [*python, "benchmarks.serve_placed", load.environment, *place]
     with (
         _loops(loops_for(load.work_us) if load.work_us else 0),
-        running(server_command, core=cores and cores.server) as server,
+        running(server_command, core=cores.server if cores else None) as server,
         running(
-            [*python, "benchmarks.load_ours", "multiplexed"], core=cores and cores.client
+            [*python, "benchmarks.load_ours", "multiplexed"], core=cores.client if cores else None
         ) as client,
     ):
         request = {
             "url": server.announcement["url"],
             "server_pid": server.pid,
-            "sessions": options.sessions,
+            "sessions": sessions,
             "warmup_s": 0.3,
-            "window_s": options.window,
+            "window_s": window_s,
         }
-        answer = client.ask(request, options.window + _OPENING_S)
+        answer = client.ask(request, window_s + _OPENING_S)
     return Window(
         load=load.name,
         place=" x ".join(place),
@@ -253,7 +260,15 @@ def main() -> int:
                 for load in loads:
                     for place in PLACES:
                         told.print(f"round {number + 1}: {load.name}, {' x '.join(place)}")
-                        windows.append(measure(load, place, options))
+                        windows.append(
+                            measure(
+                                load,
+                                place,
+                                sessions=options.sessions,
+                                window_s=options.window,
+                                pin=options.pin,
+                            )
+                        )
             console.print(table(windows, options.sessions))
             content["windows"] = [asdict(window) for window in windows]
         shown, rates = measure_collect(options.rounds, options.collect_work)
