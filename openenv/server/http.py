@@ -94,6 +94,9 @@ class HttpOrigin:
         if not self.answer.done():
             self.answer.set_result(frame)
 
+    def until_room(self) -> None:
+        """There is room: partial observations are never asked for over HTTP."""
+
 
 def _answering(endpoint: Any) -> Any:
     """Return an endpoint for Starlette, which reads the body first and answers with every error."""

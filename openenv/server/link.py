@@ -157,6 +157,13 @@ class SessionLink:
         if not outbox.is_attended:
             outbox.schedule()
 
+    def until_room(self) -> asyncio.Future[None] | None:
+        """Return what is done when the client has room for more partial observations, or is gone.
+
+        None if there is room now.
+        """
+        return self.outbox.until_room()
+
     def open(self, frame: Open) -> None:
         """Give the client a session: a new one, or the one its token names."""
         self._held.check_free(frame.session)

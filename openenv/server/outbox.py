@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from openenv.protocol.link import Data
 
 REFUSAL_LINGER_S = 5.0
+FRAMES_AHEAD = 16
+"How many frames may wait before who makes partial observations waits, too."
 
 
 class Outbox:
@@ -46,6 +48,8 @@ class Outbox:
         self._written = asyncio.Event()
         self._work = asyncio.Event()
         self._is_acknowledgement_due = False
+        self._waiting: list[asyncio.Future[None]] = []
+        "For room."
         self._is_over = False
         self._is_lingering = False
         self._goodbye: asyncio.TimerHandle | None = None
@@ -74,12 +78,14 @@ class Outbox:
         if self._channel is channel:
             self._is_greeting = False
             self._offer(channel)
+            self._tell_of_room()
 
     def detach(self) -> None:
         """The channel is lost: what waits is kept for the next one."""
         self._channel = self.free = None
         self._is_greeting = self.is_attended = False
         self._stop_timers()
+        self._tell_of_room()
 
     def finish(self, *, linger: bool = False) -> None:
         """Close the channel when all is written; linger if the client may read after a while only.
@@ -96,6 +102,7 @@ class Outbox:
         self._is_over, self.free = True, None
         self.frames = deque(maxlen=0)
         self._stop_timers()
+        self._tell_of_room()
 
     # ---- what is ready
 
@@ -121,27 +128,47 @@ class Outbox:
         if len(self.frames) * protocol.mean_frame_bytes > link.buffer_bytes:
             raise RemoteProtocolError("too many replies wait for the client to acknowledge others")
 
+    @property
+    def has_room(self) -> bool:
+        """Whether partial observations may be added to what waits, or is kept."""
+        link = self._link
+        if self._channel is None and link is not None:
+            # The other half is for replies: too many of them end the link.
+            return self._is_over or link.kept_bytes * 2 <= link.buffer_bytes
+        return len(self.frames) < FRAMES_AHEAD
+
+    def until_room(self) -> asyncio.Future[None] | None:
+        """Return what is done when there is room, or the link has ended; None if there is now."""
+        if self.has_room:
+            return None
+        room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(room)
+        return room
+
+    def _tell_of_room(self) -> None:
+        if self._waiting and self.has_room:
+            waiting, self._waiting = self._waiting, []
+            for room in waiting:
+                if not room.done():
+                    room.set_result(None)
+
     # ---- writing
 
     def write_now(self) -> None:
         """Write what is ready if that needs no waiting; else let the task do it."""
         self.is_attended = False
         channel = self.free
-        if channel is None or not channel.is_writable:
-            self._call_writer()
-            return
         try:
-            while messages := self._ready():
+            while channel is not None and channel.is_writable:
+                messages = self._ready()
                 for message in messages:
                     channel.write(message)
-                if not self.frames:
-                    return
-                if not channel.is_writable:
-                    self._call_writer()
+                if not messages or not self.frames:
                     return
         except ChannelClosed:
             # The reader notices too, and detaches.
             return
+        self._call_writer()
 
     async def flush(self, channel: FrameChannel) -> None:
         """Write what is ready; wait as long as the socket demands.
@@ -206,7 +233,9 @@ class Outbox:
         link = self._link
         if self.frames and (link is None or link.kept_bytes <= link.buffer_bytes):
             self._is_acknowledgement_due = False
-            return self._protocol.send_first(self.frames)  # type: ignore[no-any-return]
+            messages: list[Data] = self._protocol.send_first(self.frames)
+            self._tell_of_room()
+            return messages
         if self._is_acknowledgement_due:
             self._is_acknowledgement_due = False
             # None, if a reply has just carried it.

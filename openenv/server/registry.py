@@ -26,8 +26,9 @@ from openenv.errors import (
 )
 from openenv.server.config import DEFAULT_SESSIONS, ServerConfig
 from openenv.server.remote import RemoteRunner
-from openenv.server.runner import EnvironmentThread, LoopBridge, Runner, TaskRunner, ThreadRunner
+from openenv.server.runner import Runner, TaskRunner
 from openenv.server.session import Session
+from openenv.server.threads import EnvironmentThread, LoopBridge, ThreadRunner
 from openenv.server.workers import WorkerPool
 
 if TYPE_CHECKING:

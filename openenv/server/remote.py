@@ -114,6 +114,9 @@ class RemoteRunner(Runner):
         partial.id = request_id
         self._unpack(partial, "observation", origin)
         origin.reply(partial)
+        room = origin.until_room()
+        if room is not None and self._worker is not None:
+            self._worker.pause_until(room)
 
     def bury(
         self, error: WorkerDied, request: tuple[Any, Origin] | None, *, has_begun: bool

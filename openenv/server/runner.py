@@ -1,4 +1,4 @@
-"""Runners: each calls one environment: on the event loop, in a task, or on a thread of its own.
+"""Runners: each calls one environment: on the event loop, at once or in a task.
 
 Owns the instance from construction to close. Knows nothing of queues and order: session.py starts
 one request at a time and is told when it has settled. What a call looks like is calls.py's affair.
@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import threading
-from collections import deque
 from functools import partial
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
-from openenv.errors import OpenEnvError, RequestCancelled, SessionCreationError, to_wire
+from openenv.errors import OpenEnvError, RequestCancelled, to_wire
 from openenv.protocol.frames import (
     Close,
     Closed,
@@ -51,6 +48,9 @@ class Origin(Protocol):
     def reply(self, frame: Any) -> None:
         """Take a frame for the peer; called on the event loop."""
 
+    def until_room(self) -> asyncio.Future[None] | None:
+        """Return what is done when more partial observations may be sent; None if they may now."""
+
 
 class _Nobody:
     encoding = "msgpack"
@@ -58,6 +58,9 @@ class _Nobody:
 
     def reply(self, frame: Any) -> None:
         """Drop the reply."""
+
+    def until_room(self) -> None:
+        """There always is."""
 
 
 NOBODY: Any = _Nobody()
@@ -76,6 +79,9 @@ class Runner:
     """
 
     __slots__ = ("calls", "environment", "session")
+
+    can_wait = False
+    "Whether calls may wait for the event loop."
 
     @property
     def can_abandon(self) -> bool:
@@ -147,6 +153,8 @@ class Runner:
                 outcome = await outcome
             if inspect.isgenerator(outcome):
                 outcome = self._exhaust(frame, origin, outcome)
+        except RequestCancelled:  # by `emit`: not the environment's
+            raise
         except (Exception, SystemExit) as error:
             raise self.calls.fault(error) from error
         if kind is Close:
@@ -178,6 +186,8 @@ class Runner:
         async for value in values:
             if last is not None and frame.stream:
                 self.emit(origin, self.calls.partial(frame, last))
+                if (room := origin.until_room()) is not None and self.can_wait:
+                    await room
             last = value
         return last
 
@@ -198,6 +208,8 @@ class TaskRunner(Runner):
     """Calls an environment with async methods, in a task that lives only while requests wait."""
 
     __slots__ = ("_is_abandoned", "_is_interrupted", "_task")
+
+    can_wait = True
 
     @property
     def can_abandon(self) -> bool:
@@ -255,143 +267,3 @@ class TaskRunner(Runner):
             if isinstance(error, asyncio.CancelledError) and self._is_interrupted:
                 return error_frame(frame.id, RequestCancelled("cancelled while it ran"))
             return error_frame(frame.id, self.calls.fault(error))
-
-
-class ThreadRunner(Runner):
-    """Calls an environment on one thread from construction to close: some libraries demand it."""
-
-    __slots__ = ("_is_abandoned", "_is_closed", "_make_thread", "_thread")
-
-    @property
-    def can_abandon(self) -> bool:
-        """Only a shared instance cannot: there is no other to go on with."""
-        return not self.calls.is_shared
-
-    def __init__(
-        self,
-        calls: EnvironmentCalls,
-        session: Session,
-        make_thread: Callable[[], EnvironmentThread],
-    ) -> None:
-        super().__init__(calls, session)
-        self._make_thread = make_thread
-        self._thread: EnvironmentThread | None = None
-        self._is_abandoned = False
-        self._is_closed = False
-
-    def start(self, frame: Any, origin: Origin) -> None:
-        """Queue a request for the thread, which begins with the first one."""
-        if self._thread is None:
-            try:
-                self._thread = self._make_thread()
-            except RuntimeError as error:  # the system has no more threads
-                refusal = SessionCreationError(str(error))
-                self.session.settle(self, frame, origin, error_frame(frame.id, refusal))
-                return
-        self._thread.submit(self, frame, origin)
-
-    def abandon(self) -> None:
-        """Leave the thread to the call that hangs in it."""
-        self._is_abandoned = True
-        if self._thread is not None:
-            self._thread.abandon(self)
-
-    def emit(self, origin: Origin, frame: Partial) -> None:
-        """Send an intermediate observation, from the thread."""
-        assert self._thread is not None
-        self._thread.bridge.post(origin.reply, frame)
-
-    def run(self, frame: Any, origin: Origin) -> None:
-        """Perform a request; runs on the thread."""
-        assert self._thread is not None
-        if self._is_abandoned and (self.environment is None or self._is_closed):
-            # Nothing was made, or it was the call to close that hung.
-            return
-        self._is_closed = type(frame) is Close
-        reply = self.perform(frame, origin)
-        if not self._is_abandoned:
-            self._thread.bridge.post(self.session.settle, self, frame, origin, reply)
-
-    def release(self) -> None:
-        """Let the thread end when its environment is closed."""
-        if self._thread is not None and not self._is_abandoned:
-            self._thread.release()
-
-
-class EnvironmentThread:
-    """A daemon thread that serves one runner, or all of a class that demands a single thread."""
-
-    def __init__(self, bridge: LoopBridge, *, is_shared: bool = False) -> None:
-        self.bridge = bridge
-        self.is_shared = is_shared
-        self.is_hung = False
-        self._queue: SimpleQueue[tuple[ThreadRunner, Any, Any] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="openenv-environment", daemon=True)
-        self._thread.start()
-
-    def submit(self, runner: ThreadRunner, frame: Any, origin: Origin) -> None:
-        """Queue a request."""
-        self._queue.put((runner, frame, origin))
-
-    def abandon(self, runner: ThreadRunner) -> None:
-        """Count the thread as hung until it comes back; then it closes the runner's environment.
-
-        It ends after that, unless other runners share it.
-        """
-        if not self.is_hung:
-            self.is_hung = True
-            self.bridge.hung_threads += 1
-        self._queue.put((runner, Close(0, 0), None))
-        self.release()
-
-    def release(self) -> None:
-        """End the thread after what is queued, unless others use it."""
-        if not self.is_shared:
-            self.stop()
-
-    def stop(self) -> None:
-        """End the thread after what is queued."""
-        self._queue.put(None)
-
-    def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            runner, frame, origin = item
-            if self.is_hung:
-                self.bridge.post(self._come_back)
-            runner.run(frame, origin)
-
-    def _come_back(self) -> None:
-        """The call that hung has ended after all; on the event loop."""
-        if self.is_hung:
-            self.is_hung = False
-            self.bridge.hung_threads -= 1
-
-
-class LoopBridge:
-    """From environment threads back to the event loop: many results, one wake-up."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.hung_threads = 0
-        self._loop = loop
-        self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
-        self._is_scheduled = False
-
-    def post(self, call: Callable[..., Any], *arguments: Any) -> None:
-        """Call something on the event loop soon; from any thread."""
-        self._calls.append((call, arguments))
-        # Between append and this test the loop may have emptied the queue: then the wake-up finds
-        # nothing, which is harmless. The reverse cannot happen, because `_run` clears the flag
-        # before it takes the first call.
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            try:
-                self._loop.call_soon_threadsafe(self._run)
-            except RuntimeError:
-                logger.debug("the event loop is closed: a late result is dropped")
-
-    def _run(self) -> None:
-        self._is_scheduled = False
-        calls = self._calls
-        while calls:
-            call, arguments = calls.popleft()
-            call(*arguments)

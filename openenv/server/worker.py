@@ -72,6 +72,9 @@ class Asker:
         self._shape(frame)
         self._worker.send(frame)
 
+    def until_room(self) -> None:
+        """There is room as soon as `reply` returns: a full socket has blocked it."""
+
     def shape(self, frame: Any) -> Any:
         """Return a frame with its payload as this client gets it, or the error in its place."""
         try:

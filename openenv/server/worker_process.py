@@ -64,6 +64,7 @@ class WorkerProcess(asyncio.Protocol):
         self._lost = asyncio.Event()
         "The socket has ended."
         self._ready_at_s: float | None = None
+        self._is_paused = False
         self._is_stopping = False
         self._verdict = ""
         "Why the process was killed by us."
@@ -195,8 +196,24 @@ class WorkerProcess(asyncio.Protocol):
             frame = Close(runner.number, 1)
             self._pending.append((runner, frame, None))
             self._put(frame)
+        self._resume()
         if self.is_blocked:
             self._watch()
+
+    def pause_until(self, room: asyncio.Future[None]) -> None:
+        """Read no replies before the client of the running call has room for more.
+
+        Nobody else waits for that: a process runs one call at a time.
+        """
+        if not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+            room.add_done_callback(self._resume)
+
+    def _resume(self, _: Any = None) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
 
     def _put(self, request: Any) -> None:
         if not self._outbox and self.is_ready:

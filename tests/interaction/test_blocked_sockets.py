@@ -1,6 +1,8 @@
 """Clients that do not read: their link stays bounded, and a newer socket takes it over at once."""
 
 import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -42,6 +44,42 @@ class Large(Environment[dict[str, Any], dict[str, Any], State]):
 
 class LargeOnThread(Large):
     execution = "thread"
+
+
+class Talkative(Environment[dict[str, Any], dict[str, Any], State]):
+    """Shows as many large partial observations as it is asked for, without a pause."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    ballast = b"x" * 64 * 1024
+
+    def reset(self) -> dict[str, Any]:
+        return {}
+
+    def step(self, action: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for number in range(action["count"]):
+            yield {"number": number, "ballast": self.ballast}
+
+
+class Ending(Talkative):
+    """Says when its generator has ended, however."""
+
+    has_ended = threading.Event()
+
+    def step(self, action: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        try:
+            yield from super().step(action)
+        finally:
+            self.has_ended.set()
+
+
+class TalkativeInProcess(Talkative):
+    execution = "process"
+
+
+class TalkativeAsync(Talkative):
+    async def step(self, action: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        for value in super().step(action):
+            yield value
 
 
 class Raw:
@@ -238,3 +276,72 @@ async def test_closing_a_session_twice_is_answered_twice() -> None:
         replies = await client.read(4)
         assert [(reply[0], reply[1]) for reply in replies[2:]] == [("closed", 3), ("closed", 4)]
         assert one.registry.active == 0
+
+
+TALKATIVE = pytest.mark.parametrize("environment", [Talkative, TalkativeInProcess, TalkativeAsync])
+
+
+@TALKATIVE
+async def test_a_stream_waits_for_who_reads_it(environment: type) -> None:
+    async with (
+        world("websocket", environment) as one,
+        asyncio.timeout(20),
+        AsyncExitStack() as stack,
+    ):
+        client = await _raw(one, stack)
+        outbox = one.registry.links[(await client.greet())[2]].outbox
+        await client.send(["open", 1, 1], ["reset", 2, 1])
+        await client.read(2)
+        await client.send(["step", 3, 1, {"count": 400}, None, True])
+        numbers, waiting = [], 0
+        while len(numbers) < 400:
+            numbers += [frame[2]["number"] for frame in await client.read(1)]
+            waiting = max(waiting, len(outbox.frames))
+        assert numbers == list(range(400))
+        # Some were on their way from thread or process when the socket was full.
+        assert waiting < 60
+
+
+@TALKATIVE
+async def test_who_goes_away_from_a_stream_gets_all_of_it_later(environment: type) -> None:
+    config = ServerConfig(buffer_bytes=4_000_000)
+    async with (
+        world("websocket", environment, config=config) as one,
+        asyncio.timeout(20),
+        AsyncExitStack() as stack,
+    ):
+        client = await _raw(one, stack)
+        token = (await client.greet())[2]
+        await client.send(["open", 1, 1], ["reset", 2, 1])
+        await client.read(2)
+        await client.send(["step", 3, 1, {"count": 200}, None, True])
+        await client.read(1)
+        client.socket.transport.abort()
+        link = one.registry.links[token]
+        while link.protocol.link.kept_bytes < 2_000_000:
+            await asyncio.sleep(0.001)
+
+        again = await _raw(one, stack)
+        await again.greet(token, client.received)
+        numbers: list[int] = []
+        while len(numbers) < 199:
+            numbers += [frame[2]["number"] for frame in await again.read(1)]
+            await again.send()
+        assert numbers == list(range(1, 200))
+
+
+async def test_a_stream_whose_step_is_given_up_ends_although_nobody_reads() -> None:
+    async with (
+        world("websocket", Ending) as one,
+        asyncio.timeout(20),
+        AsyncExitStack() as stack,
+    ):
+        Ending.has_ended.clear()
+        client = await _raw(one, stack)
+        await client.greet()
+        await client.send(["open", 1, 1], ["reset", 2, 1])
+        await client.read(2)
+        # Who reads nothing is not read either: a deadline is what still comes.
+        await client.send(["step", 3, 1, {"count": 100_000}, 0.2, True])
+        await asyncio.to_thread(Ending.has_ended.wait, 10)
+        assert Ending.has_ended.is_set()
