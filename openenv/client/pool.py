@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from weakref import WeakSet
 
 from openenv.client.batch import payloads_of, read_batch, send_steps
 from openenv.client.connection import Connection
@@ -72,7 +73,8 @@ class Pool:
         self._is_multiplexed = True
         self.is_open = False
         "Whether it has been entered, and not been left."
-        self._clients: set[EnvClient[Any, Any, Any]] = set()
+        self._private: WeakSet[Connection] = WeakSet()
+        "Those of one client each. The event loop holds open ones, nobody those that were closed."
 
     async def __aenter__(self) -> Self:
         """Connect. Raises ConnectError."""
@@ -98,8 +100,8 @@ class Pool:
         async with AsyncExitStack() as stack:
             for connection in self._connections:
                 stack.push_async_callback(connection.aclose)
-            for client in self._clients:
-                stack.push_async_callback(client.close)
+            for connection in list(self._private):
+                stack.push_async_callback(connection.aclose)
 
     async def session(
         self,
@@ -175,7 +177,7 @@ class Pool:
         if self._is_multiplexed:
             client._share(self._least_used())
         else:
-            self._clients.add(client)
+            self._private.add(client._session.connection)
         return client
 
     def vector(

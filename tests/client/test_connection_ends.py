@@ -1,6 +1,7 @@
 """Connections that end at a bad moment: the caller is told, and no socket or task is left."""
 
 import asyncio
+import gc
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -188,6 +189,24 @@ async def test_a_pool_plays_with_a_legacy_server_that_has_a_single_slot() -> Non
         await asyncio.wait_for(_until(lambda: app.state.registry.active == 0), 5)
         second = await pool.session()
         assert (await second.reset(seed=7)).observation["total"] == 7
+
+
+async def test_a_pool_of_a_legacy_server_forgets_the_closed_and_closes_the_open_ones() -> None:
+    app = create_app(Counter, max_concurrent_envs=10)
+    app.add_middleware(WithoutSubprotocols)
+    async with serving(app) as url, asyncio.timeout(10), connect(url) as pool:
+        for _ in range(3):
+            async with await pool.session() as env:
+                await env.reset()
+        open_ones = [await pool.session() for _ in range(2)]
+        for one in open_ones:
+            await one.reset()
+        del env, one, open_ones
+        gc.collect()
+        assert len(pool._private) == 2
+        assert all(connection.is_open for connection in pool._private)
+        await pool.__aexit__()
+        await asyncio.wait_for(_until(lambda: app.state.registry.active == 0), 5)
 
 
 async def _until(condition: Any) -> None:
