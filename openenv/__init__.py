@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from openenv.errors import SessionExpired as SessionExpired
     from openenv.errors import StepTimeout as StepTimeout
     from openenv.errors import TransportError as TransportError
+    from openenv.hub.auto import AutoAction as AutoAction
+    from openenv.hub.auto import AutoEnv as AutoEnv
     from openenv.models import Action as Action
     from openenv.models import EnvironmentInfo as EnvironmentInfo
     from openenv.models import Observation as Observation
@@ -72,6 +74,8 @@ _LAZY = {
     "Pool": "openenv.client.pool",
     "connect": "openenv.client.pool",
     "collect": "openenv.rollout.collect",
+    "AutoEnv": "openenv.hub.auto",
+    "AutoAction": "openenv.hub.auto",
     **dict.fromkeys(_ERRORS, "openenv.errors"),
 }
 # Top-level package of an optional dependency -> the extra that installs it.
@@ -83,6 +87,7 @@ _EXTRAS = {
     "httpx": "http",
     "numpy": "tensor",
     "pydantic": "compat",
+    "yaml": "hub",
 }
 
 __all__ = [*_LAZY, "__version__"]

@@ -73,6 +73,11 @@ class Manifest:
         stem = re.sub(r"(?<=.)[-_]env$", "", self.name.lower())
         return re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "env"
 
+    @property
+    def images(self) -> tuple[str, str]:
+        """What its image is called: `echo-env` and `openenv-echo`."""
+        return f"{self.stem}-env:latest", f"openenv-{self.stem}:latest"
+
     def place(self, key: str) -> str:
         """Return `path:line` of a key, or the path alone if it is not there."""
         line = self.lines.get(key)

@@ -184,9 +184,10 @@ class RuntimeProvider(Provider):
 
     def _drop_log(self, *, only_if_empty: bool = False) -> None:
         log = self.log_path
-        if log is not None and log != self._given_log and log.exists():
-            if not only_if_empty or log.stat().st_size == 0:
-                log.unlink()
+        if log is None or log == self._given_log or not log.exists():
+            return
+        if not only_if_empty or log.stat().st_size == 0:
+            log.unlink()
 
     def _announced(self, target: str, log: Path, timeout_s: float) -> str:
         """Return the URL that the child announces."""

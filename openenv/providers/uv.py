@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import tomllib
 from functools import partial
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,20 +166,43 @@ def find_uv() -> str:
     return found
 
 
+def missing_here(folder: Path) -> list[str]:
+    """Return what an environment needs and this Python does not have, versions aside."""
+    project = _project_table(folder)
+    needs = [
+        *project.get("dependencies", ()),
+        *project.get("optional-dependencies", {}).get("server", ()),
+    ]
+    # A marker may well say that it is not for here.
+    plain = [one for one in (needs if project else _listed(folder)) if ";" not in one]
+    names = dict.fromkeys(found[0] for one in plain if (found := re.match(r"[\w.-]+", one)))
+    return [name for name in names if not name.startswith("openenv") and not _is_installed(name)]
+
+
+def _is_installed(name: str) -> bool:
+    return next(iter(distributions(name=name)), None) is not None
+
+
 def _requirement(folder: Path) -> tuple[str | None, list[str], str]:
     """Return a folder's distribution, if it is one, what it needs, and which extras of ours."""
-    try:
-        project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("project", {})
-    except FileNotFoundError:
-        project = {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{folder / 'pyproject.toml'} is no TOML: {error}") from error
+    project = _project_table(folder)
     name = project.get("name")
     if name is None:
         return None, _listed(folder), "cli"
     extra = "[server]" if "server" in project.get("optional-dependencies", {}) else ""
     is_published = any(map(_PUBLISHED.match, project.get("dependencies", ())))
     return name, [f"{name}{extra}"], "cli,compat,fastapi" if is_published else "cli"
+
+
+def _project_table(folder: Path) -> dict[str, Any]:
+    """Return [project] of a folder's pyproject.toml, empty if there is none."""
+    path = folder / "pyproject.toml"
+    try:
+        return tomllib.loads(path.read_text("utf-8")).get("project", {})  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is no TOML: {error}") from error
 
 
 def _listed(folder: Path) -> list[str]:

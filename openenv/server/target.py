@@ -148,7 +148,7 @@ def import_package(name: str, folder: Path, target: str) -> None:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
             del sys.modules[name]
-            raise _import_failed(target, error) from error
+            raise import_failed(target, error) from error
 
 
 # ---- modules
@@ -165,10 +165,10 @@ def _import(name: str, target: str) -> ModuleType:
             raise ConfigurationError(
                 f"{target}: there is no module {missing} (the working directory is {os.getcwd()})"
             ) from error
-        raise _import_failed(target, error) from error
+        raise import_failed(target, error) from error
 
 
-def _import_failed(target: str, error: BaseException) -> ConfigurationError:
+def import_failed(target: str, error: BaseException) -> ConfigurationError:
     """Return an error that shows the line of the user's own code at which the import failed."""
     what = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):

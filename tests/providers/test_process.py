@@ -57,7 +57,7 @@ async def test_a_folder_is_served_until_its_client_closes(tmp_path: Path) -> Non
         assert "serving" in provider.log_path.read_text()
     wait_until_gone(told["pid"])
     assert provider.base_url is None
-    assert list(tmp_path.glob("*.log")) == []
+    assert logs_of("told_env", tmp_path) == []
 
 
 def test_blocking_code_starts_and_stops_it_with_three_calls(tmp_path: Path) -> None:
@@ -203,7 +203,12 @@ def test_what_a_server_has_started_ends_with_it(tmp_path: Path) -> None:
         wait_until_gone(int((tmp_path / "pid").read_text()))
 
 
-DEAF = "import os, signal, sys; signal.signal(15, signal.SIG_IGN); print(os.getpid(), flush=True); signal.pause()"
+DEAF = """
+import os, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(os.getpid(), flush=True)
+signal.pause()
+"""
 
 
 @pytest.mark.parametrize("how", ["the pipe ends", "a signal"])

@@ -39,6 +39,10 @@ def _folders_are_the_tests_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.glob("openenv-*"))
+
+
 def told_environment(folder: Path) -> Path:
     write_environment(folder, TELLS_ITS_PLACE)
     (folder / "pyproject.toml").write_text(PROJECT)
@@ -56,9 +60,9 @@ async def test_a_folder_gets_an_installation_of_its_own_with_the_openenv_that_ru
         assert prefix not in (sys.prefix, "")
         # The published package that the environment asks for would lie over it.
         assert where.startswith(prefix) or "uv" in where
-        assert list(tmp_path.glob("openenv-uv-*"))
+        assert left_in(tmp_path)
     wait_until_gone(told["pid"])
-    assert not list(tmp_path.glob("openenv-*"))
+    assert not left_in(tmp_path)
     assert not (folder / "uv.lock").exists()
 
 
@@ -85,15 +89,15 @@ def test_a_git_repository_is_served_from_a_copy(tmp_path: Path) -> None:
     with UVProvider(url) as provider, GenericEnvClient(provider.base_url).sync() as env:
         assert env.reset().observation["told"]
         assert (env.step({"a": 1})).observation == {"echo": {"a": 1}}
-    assert not list(tmp_path.glob("openenv-*"))
+    assert not left_in(tmp_path)
 
 
 @pytest.mark.parametrize("end", ["@no-such-branch", "#subdirectory=no/such/folder"])
 def test_what_git_does_not_find_is_said(tmp_path: Path, end: str) -> None:
     url = repository(tmp_path / "repository") + end
-    with pytest.raises((ProviderError, ConfigurationError), match="no.such"):
+    with pytest.raises((ProviderError, ConfigurationError), match=r"no.such"):
         UVProvider(url).start()
-    assert not list(tmp_path.glob("openenv-*"))
+    assert not left_in(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_a_requirement_that_nobody_has_is_said_in_uvs_words(tmp_path: Path) -> N
     folder = told_environment(tmp_path / "told_env")
     text = PROJECT.replace("openenv-core>=0.2", "openenv==0.0.0.dev1")
     (folder / "pyproject.toml").write_text(text)
-    with pytest.raises(StartupFailed, match="openenv==0.0.0.dev1") as caught:
+    with pytest.raises(StartupFailed, match=r"openenv==0\.0\.0\.dev1") as caught:
         UVProvider(project_path=folder).start()
     assert caught.value.exit_code
     assert not list(tmp_path.glob("openenv-uv-*"))
@@ -158,4 +162,4 @@ def test_a_folder_that_is_no_environment_is_refused(
         os.remove(folder / "openenv.yaml")
     with pytest.raises(ConfigurationError, match=named):
         UVProvider(folder).start()
-    assert not list(tmp_path.glob("openenv-*"))
+    assert not left_in(tmp_path)

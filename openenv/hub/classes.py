@@ -1,0 +1,126 @@
+"""The classes of an environment on the client's side, imported: client, action, observation.
+
+They are those that its manifest names, else what is usual. Imports what discovery.py has found, and
+never anything of its server.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any
+
+from openenv.client.env import EnvClient
+from openenv.client.generic import GenericAction, GenericEnvClient
+from openenv.client.sync import SyncEnvClient
+from openenv.codec import codec_for
+from openenv.errors import ConfigurationError
+from openenv.server.target import import_failed, load_member
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from openenv.hub.discovery import LocalEnvironment
+
+PAYLOADS = ("action", "observation", "state")
+
+
+def client_class(found: LocalEnvironment) -> type[Any]:
+    """Return the environment's client, GenericEnvClient if it has none.
+
+    Raises ConfigurationError if it cannot be imported, or is no client.
+    """
+    named = found.manifest.client
+    if named is None and not (found.folder / "client.py").is_file():
+        return GenericEnvClient
+    module, _, name = (named or "client").partition(":")
+    if named is not None and not name:
+        module, name = "client", named
+    members = _own(_module(found, module), is_client)
+    if not name:
+        name = _usual(found, members, "Env") or next(iter(members), "")
+        if not name:
+            return GenericEnvClient
+    return _class(found, module, name, is_client, "an EnvClient")
+
+
+def payload_class(found: LocalEnvironment, kind: str) -> type[Any] | None:
+    """Return the class of actions, observations or states; None where dicts will do.
+
+    Raises ConfigurationError.
+    """
+    named = getattr(found.manifest, kind)
+    if named is not None:
+        module, _, name = named.rpartition(".")
+        return _class(found, module or "models", name, inspect.isclass, "a class")
+    typed = _codec(client_class(found), kind)
+    if not typed.is_generic:
+        return typed.cls  # type: ignore[no-any-return]
+    if not (found.folder / "models.py").is_file():
+        return None
+    members = _own(_module(found, "models"), inspect.isclass)
+    name = _usual(found, members, kind.title())
+    return members.get(name) if name else None
+
+
+def action_class(found: LocalEnvironment) -> type[Any]:
+    """Return the class of actions, GenericAction where they are dicts."""
+    return payload_class(found, "action") or GenericAction
+
+
+def schema_of(cls: type[Any] | None) -> dict[str, Any]:
+    """Return the JSON schema of a payload class."""
+    return codec_for(cls).json_schema()
+
+
+def is_client(value: Any) -> bool:
+    """Whether this is a client's class."""
+    return inspect.isclass(value) and issubclass(value, EnvClient | SyncEnvClient)
+
+
+def _codec(client_cls: type[Any], kind: str) -> Any:
+    # HTTPEnvClient is a facade, whose types are those of the client underneath.
+    return getattr(getattr(client_cls, "_client_cls", client_cls), f"_{kind}_codec")
+
+
+def _module(found: LocalEnvironment, name: str) -> ModuleType:
+    target = f"{found.name} ({found.place})"
+    if found.module is None:
+        return sys.modules[load_member(found.folder, f"{name}:__name__")]
+    try:
+        return importlib.import_module(f"{found.module}.{name}")
+    except (Exception, SystemExit) as error:
+        raise import_failed(target, error) from error
+
+
+def _own(module: ModuleType, is_candidate: Callable[[Any], bool]) -> dict[str, Any]:
+    """Return what a module itself defines, by name."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if is_candidate(value) and value.__module__ == module.__name__
+    }
+
+
+def _usual(found: LocalEnvironment, members: dict[str, Any], end: str) -> str | None:
+    """Return `CodingEnv` of coding_env; else what alone ends so, as CodeAction may."""
+    stem = found.manifest.stem.replace("-", "")
+    ending = [name for name in members if name.endswith(end)]
+    exact = [name for name in ending if name.lower() == f"{stem}{end}".lower()]
+    return exact[0] if exact else ending[0] if len(ending) == 1 else None
+
+
+def _class(
+    found: LocalEnvironment, module: str, name: str, is_fit: Callable[[Any], bool], said: str
+) -> type[Any]:
+    """Return a class that the manifest names."""
+    holder = _module(found, module)
+    value: Any = getattr(holder, name, None)
+    if not is_fit(value):
+        there = ", ".join(_own(holder, is_fit)) or "none"
+        raise ConfigurationError(
+            f"{found.manifest.path}: {module}.{name} is not {said}; {module} has: {there}"
+        )
+    return value  # type: ignore[no-any-return]

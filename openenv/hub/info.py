@@ -1,0 +1,76 @@
+"""What is said of an environment: a line in a list, or all that its manifest and classes tell.
+
+Plain data, so that it can be printed as JSON. `summarize` imports nothing of the environment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import OpenEnvError
+from openenv.hub.classes import PAYLOADS, client_class, payload_class, schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openenv.hub.discovery import LocalEnvironment
+
+_COLUMNS = ("name", "version", "source", "description")
+
+
+def summarize(found: LocalEnvironment) -> dict[str, Any]:
+    """Return what the manifest says, and `problem` if something is wrong with it."""
+    summary: dict[str, Any] = {
+        "name": found.name,
+        "version": None,
+        "description": None,
+        "source": found.distribution or found.place,
+        "folder": str(found.folder),
+        "module": found.module,
+        "problem": found.problem,
+    }
+    if found.problem is None:
+        manifest = found.manifest
+        summary |= {"version": manifest.version, "description": manifest.description}
+    return summary
+
+
+def describe(found: LocalEnvironment) -> dict[str, Any]:
+    """Return also what is served, its classes and their schemas.
+
+    Raises ConfigurationError if its manifest is wrong; what cannot be imported is its `problem`.
+    """
+    manifest = found.manifest
+    info = summarize(found) | {
+        "app": manifest.app,
+        "port": manifest.port,
+        "images": list(manifest.images),
+        "client": None,
+    }
+    info |= {name: None for kind in PAYLOADS for name in (kind, f"{kind}_schema")}
+    try:
+        info["client"] = _qualified(client_class(found))
+        for kind in PAYLOADS:
+            cls = payload_class(found, kind)
+            info[kind] = cls and _qualified(cls)
+            info[f"{kind}_schema"] = schema_of(cls)
+    except OpenEnvError as error:
+        info["problem"] = str(error)
+    return info
+
+
+def table(summaries: Sequence[dict[str, Any]]) -> str:
+    """Return environments as lines, or one that says that there are none."""
+    if not summaries:
+        return "no environments here: `openenv init my_env` makes one"
+    rows = [tuple(map(str.upper, _COLUMNS))]
+    for one in summaries:
+        said = one["description"] if one["problem"] is None else f"wrong: {one['problem']}"
+        rows.append((one["name"], one["version"] or "-", one["source"], said or "-"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def _qualified(cls: type[Any]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

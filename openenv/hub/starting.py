@@ -1,0 +1,129 @@
+"""Where the server of an environment comes from: one that runs, a container, or a process.
+
+Owns the order in which they are looked for, and the line that says which it was. Providers do the
+rest.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import ConfigurationError, ImageNotFound, ProviderError, ProviderUnavailable
+from openenv.providers.docker import LocalDockerProvider
+from openenv.providers.docker_cleanup import started
+from openenv.providers.docker_daemon import docker_client
+from openenv.providers.docker_images import find_image
+from openenv.providers.docker_options import ContainerOptions
+from openenv.providers.health import health_status
+from openenv.providers.process import ProcessProvider, RuntimeProvider
+from openenv.providers.uv import UVProvider, find_uv, missing_here
+
+if TYPE_CHECKING:
+    from openenv.hub.discovery import LocalEnvironment
+
+KINDS = ("docker", "process", "uv")
+"What may be asked for by name."
+
+
+@dataclass(frozen=True)
+class Start:
+    """A server that runs already, or a provider and what it is to start."""
+
+    said: str
+    url: str | None = None
+    provider: Any = None
+    what: tuple[Any, ...] = ()
+
+
+def plan_start(
+    found: LocalEnvironment,
+    provider: Any = None,
+    image: str | None = None,
+    *,
+    may_share: bool = True,
+) -> Start:
+    """Return how a server of an environment comes about. Starts nothing, but asks Docker.
+
+    `provider` is one, or the name of a kind. `may_share`: one that runs already will do. Raises
+    ConfigurationError, ProviderError.
+    """
+    if provider == "docker" or (image is not None and provider is None):
+        return _container(image or _image_here(found) or found.manifest.images[0])
+    if provider == "process":
+        said = f"a process of this Python serves {found.place}"
+        return Start(said, None, ProcessProvider(), (str(found.folder),))
+    if provider == "uv":
+        return _own_installation(found, "as was asked for")
+    if isinstance(provider, str):
+        raise ConfigurationError(f"no provider is called {provider!r}: {', '.join(KINDS)}")
+    if provider is not None:
+        serves_folder = isinstance(provider, RuntimeProvider)
+        what = str(found.folder) if serves_folder else image or found.manifest.images[0]
+        return Start(f"{type(provider).__name__} serves {what}", None, provider, (what,))
+    # Whoever gives a folder means the code in it, and not what an image was once built of.
+    in_docker = None if found.origin == "folder" else _from_docker(found, may_share=may_share)
+    return in_docker or _from_folder(found)
+
+
+def _from_docker(found: LocalEnvironment, *, may_share: bool) -> Start | None:
+    """Return a container that runs, or an image that is here; None if there is neither."""
+    try:
+        running = _running(found) if may_share else None
+        if running is not None:
+            return running
+        image = _image_here(found)
+    except ProviderError:  # no Docker, or none for us
+        return None
+    return None if image is None else _container(image)
+
+
+def _running(found: LocalEnvironment) -> Start | None:
+    """Return a container of the environment's that is there for everyone."""
+    names = {name.partition(":")[0] for name in found.manifest.images}
+    with docker_client() as client:
+        for one in started(client):
+            repository = one.image.rpartition("/")[2].partition(":")[0].replace("_", "-")
+            # One that another program has started for itself ends with that program.
+            is_for_all = one.claim == "detached" and one.status == "running"
+            if is_for_all and repository in names and one.url and health_status(one.url) == 200:
+                return Start(f"the container {one.name} runs already, at {one.url}", one.url)
+    return None
+
+
+def _image_here(found: LocalEnvironment) -> str | None:
+    """Return the environment's image if Docker has it."""
+    here = ContainerOptions(pull="never")
+    with docker_client() as client:
+        for name in found.manifest.images:
+            try:
+                find_image(client, name, here, threading.Event())
+            except ImageNotFound:
+                continue
+            return name
+    return None
+
+
+def _container(image: str) -> Start:
+    return Start(f"a container of {image}", None, LocalDockerProvider(), (image,))
+
+
+def _from_folder(found: LocalEnvironment) -> Start:
+    missing = missing_here(found.folder)
+    if not missing:
+        return plan_start(found, "process")
+    names = ", ".join(missing)
+    try:
+        find_uv()
+    except ProviderUnavailable:
+        raise ProviderUnavailable(
+            f"{found.name} needs {names}, which this Python does not have: pip install "
+            f"{' '.join(missing)}; or pip install uv, and it gets an installation of its own"
+        ) from None
+    return _own_installation(found, f"as this Python does not have {names}")
+
+
+def _own_installation(found: LocalEnvironment, why: str) -> Start:
+    said = f"a process with an installation of its own serves {found.place}, {why}"
+    return Start(said, None, UVProvider(), (str(found.folder),))
