@@ -26,8 +26,7 @@ unchanged).
         ConcurrencyConfigurationError
       ProviderError                a server could not be started or stopped
         ImageNotFound  ProviderUnavailable
-        StartupFailed              what was started does not answer
-          StartupTimeout
+        StartupFailed  (StartupTimeout)     what was started does not answer
 
 `to_wire` translates an exception, `from_wire` translates it back.
 """
@@ -72,9 +71,7 @@ class ProtocolError(OpenEnvError):
 
     def __init__(self, message: str = "") -> None:
         if type(self) is ProtocolError:
-            raise TypeError(
-                "ProtocolError is abstract: raise LocalProtocolError or RemoteProtocolError"
-            )
+            raise TypeError("abstract: raise LocalProtocolError or RemoteProtocolError")
         super().__init__(message)
 
 
@@ -129,7 +126,7 @@ class ConnectionLost(TransportError, ConnectionError):
 
 
 class RequestTimeout(TransportError, TimeoutError):
-    """No reply came in time. Whether the request ran is unknown: the session needs reset or close."""
+    """No reply came in time. Whether it ran is unknown: the session needs reset or close."""
 
     code = "REQUEST_TIMEOUT"
     http_status = 504
@@ -183,10 +180,8 @@ class SessionCapacityError(SessionError):
         retry_after_s: float | None = None,
         message: str = "",
     ) -> None:
-        super().__init__(
-            message
-            or f"all slots are taken ({active_sessions} of {max_sessions}): close one, or try later"
-        )
+        taken = f"{active_sessions} of {max_sessions}"
+        super().__init__(message or f"all slots are taken ({taken}): close one, or try later")
         self.active_sessions = active_sessions
         self.max_sessions = max_sessions
         self.retry_after_s = retry_after_s
@@ -300,9 +295,8 @@ class StepTimeout(EnvironmentFault, TimeoutError):
     fields: ClassVar[tuple[str, ...]] = ("timeout_s",)
 
     def __init__(self, message: str = "", timeout_s: float | None = None) -> None:
-        super().__init__(
-            message or f"the environment took longer than {timeout_s} s: reset or close the session"
-        )
+        late = f"the environment took longer than {timeout_s} s: reset or close the session"
+        super().__init__(message or late)
         self.timeout_s = timeout_s
 
 

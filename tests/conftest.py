@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,35 @@ async def _no_task_is_left() -> AsyncIterator[None]:
         await asyncio.wait(started, timeout=_GRACE_S)
     left = [str(task.get_coro()) for task in started if not task.done()]
     assert not left, f"tasks left running: {left}"
+
+
+# ---- containers: what `containers` gives, and why it may be skipped, is in tests/containers.py
+
+
+@pytest.fixture(scope="session")
+def _image_of_echo() -> Iterator[Any]:
+    from tests.containers import image_of_echo  # noqa: PLC0415 - most runs need no Docker
+
+    with image_of_echo() as containers:
+        yield containers
+
+
+@pytest.fixture
+def containers(_image_of_echo: Any) -> Iterator[Any]:
+    from tests.containers import none_left  # noqa: PLC0415 - as above
+
+    with none_left(_image_of_echo):
+        yield _image_of_echo
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "containers" in getattr(item, "fixturenames", ()):
+            # The first one builds the image, and may have to fetch what it is made of.
+            item.add_marker(pytest.mark.timeout(240))
+
+
+# ---- skips
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

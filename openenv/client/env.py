@@ -195,8 +195,10 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
             await self._session.close()
         finally:
             if self._owns_connection:
-                await self._session.connection.aclose()
-                await self._stop_provider()
+                try:
+                    await self._session.connection.aclose()
+                finally:
+                    await self._stop_provider()
 
     async def disconnect(self) -> None:
         """Close the session and the connection, but nothing that a provider started."""

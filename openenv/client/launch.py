@@ -10,7 +10,13 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from openenv.client.either import EitherClient
-from openenv.providers.base import READY_TIMEOUT_S, Endpoint, Provider, in_thread
+from openenv.providers.base import (
+    READY_TIMEOUT_S,
+    Endpoint,
+    Provider,
+    in_thread,
+    open_container,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,13 +58,12 @@ async def launch(
     of_client: Mapping[str, Any] | None = None,
 ) -> ClientT:
     """Have a provider start something; return its client, not yet connected, that stops it."""
+    endpoint = await start(provider, what, timeout_s, of_provider or {})
     async with AsyncExitStack() as undo:
         undo.push_async_callback(stop_provider, provider)
-        endpoint = await start(provider, what, timeout_s, of_provider or {})
         given = dict(of_client or {})
         if endpoint.headers:
-            taken = inspect.signature(client_cls).parameters
-            name = "headers" if "headers" in taken else "default_headers"
+            name = "headers" if "headers" in _taken_by(client_cls) else "default_headers"
             given[name] = {**endpoint.headers, **(given.get(name) or {})}
         client = client_cls(base_url=endpoint.url, provider=provider, **given)
         undo.pop_all()
@@ -71,9 +76,7 @@ async def start(
     """Start a server by a provider of ours, or by one that only has the blocking calls."""
     if isinstance(provider, Provider):
         return await provider.open(*what, timeout_s=timeout_s, **options)
-    url = await in_thread(provider.start_container, *what, **options)
-    await in_thread(provider.wait_for_ready, url, timeout_s=timeout_s)
-    return Endpoint(url)
+    return await open_container(provider, what, timeout_s, options)
 
 
 async def stop_provider(provider: Any) -> None:
@@ -95,7 +98,7 @@ def sort_options(
     client_cls: type[Any], options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any], float]:
     """Return the options of a client class, those of a provider, and how long to wait for it."""
-    taken = inspect.signature(client_cls).parameters
+    taken = _taken_by(client_cls)
     of_client, of_provider, timeout_s = {}, {}, READY_TIMEOUT_S
     for name, value in options.items():
         if name in _TIMEOUTS:
@@ -107,3 +110,15 @@ def sort_options(
         else:
             of_provider[name] = value
     return of_client, of_provider, timeout_s
+
+
+def _taken_by(client_cls: Any) -> set[str]:
+    """Return the names of what a class is made of, and of its bases' if it passes options on."""
+    names: set[str] = set()
+    for one in client_cls.__mro__:
+        if "__init__" in vars(one):
+            parameters = inspect.signature(vars(one)["__init__"]).parameters.values()
+            names.update(parameter.name for parameter in parameters)
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+                break
+    return names

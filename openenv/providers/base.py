@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -74,16 +76,29 @@ class ContainerProvider(Provider):
         self, *what: Any, timeout_s: float = READY_TIMEOUT_S, **options: Any
     ) -> Endpoint:
         """Start a container: `open(image, port, env_vars, **options)`."""
-        async with AsyncExitStack() as undo:
-            undo.push_async_callback(self.aclose)
-            url = await in_thread(self.start_container, *what, **options)
-            await in_thread(self.wait_for_ready, url, timeout_s)
-            undo.pop_all()
-        return Endpoint(url)
+        return await open_container(self, what, timeout_s, options)
 
     async def aclose(self) -> None:
         """Stop the container."""
         await in_thread(self.stop_container)
+
+
+async def open_container(
+    provider: Any, what: tuple[Any, ...], timeout_s: float, options: Mapping[str, Any]
+) -> Endpoint:
+    """Start a container by the blocking calls of ContainerProvider, which any object may have."""
+    try:
+        url = await in_thread(provider.start_container, *what, **options)
+    except asyncio.CancelledError:
+        # It may have been started all the same. What raises by itself has nothing to be stopped.
+        await in_thread(provider.stop_container)
+        raise
+    try:
+        await in_thread(provider.wait_for_ready, url, timeout_s=timeout_s)
+    except BaseException:
+        await in_thread(provider.stop_container)
+        raise
+    return Endpoint(url)
 
 
 async def in_thread(
@@ -97,7 +112,11 @@ async def in_thread(
     What the function was about to start would be lost otherwise, and never be stopped. `on_cancel`
     may tell it to hurry.
     """
-    running = asyncio.ensure_future(asyncio.to_thread(function, *arguments, **options))
+    call = partial(copy_context().run, function, *arguments, **options)
+    # A thread of its own, which ends with the call: the loop's are few, and may all be waiting.
+    executor = ThreadPoolExecutor(1, "openenv-provider")
+    running = asyncio.wrap_future(executor.submit(call))
+    executor.shutdown(wait=False)
     cancelled: asyncio.CancelledError | None = None
     while not running.done():
         try:

@@ -70,6 +70,7 @@ class LocalDockerProvider(ContainerProvider):
         self._options = options
         self._detached = detached
         self._name: str | None = None
+        self._url = ""
         self._pid = 0
         self._release: weakref.finalize[..., LocalDockerProvider] | None = None
         self._is_cancelled = threading.Event()
@@ -93,26 +94,21 @@ class LocalDockerProvider(ContainerProvider):
         `port` is the host's; without one Docker gives a free one. Raises ProviderError: the image
         does not exist, Docker refuses, the port is taken.
         """
-        if self._name is not None:
-            raise LocalProtocolError(
-                f"this provider runs {self._name} already: stop_container first, or take another "
-                "provider"
-            )
+        self._check_idle()
         chosen = ContainerOptions.of({**self._options, **options})
         self._is_cancelled.clear()
         with docker_client() as client:
             self._sweep(client)
             found = find_image(client, image, chosen, self._is_cancelled)
             arguments = self._arguments(image, found, port, env_vars, chosen)
-            self._take_charge(arguments["name"])
+            self._take_charge(arguments["name"], arguments["labels"][URL_LABEL])
             try:
                 container = client.containers.create(found.id, **arguments)
                 container.start()
                 container.reload()
                 return _url(container)
-            except BaseException:
-                self._remove(arguments["name"])
-                remove_socket_folder(arguments["labels"][URL_LABEL])
+            except BaseException as error:
+                self._undo(error)
                 raise
 
     def wait_for_ready(self, base_url: str, timeout_s: float = READY_TIMEOUT_S) -> None:
@@ -136,7 +132,7 @@ class LocalDockerProvider(ContainerProvider):
         if self._name is not None and self._pid == os.getpid():
             with docker_client() as client:
                 remove(client, self._name, STOP_TIMEOUT_S)
-            self._let_go(self._name)
+            self._let_go()
 
     # ---- async
 
@@ -144,6 +140,7 @@ class LocalDockerProvider(ContainerProvider):
         self, *what: Any, timeout_s: float = READY_TIMEOUT_S, **options: Any
     ) -> Endpoint:
         """Start a container as `start_container` does, and return when its server answers."""
+        self._check_idle()
         async with AsyncExitStack() as undo:
             undo.push_async_callback(self.aclose)
             cancel = self._is_cancelled.set
@@ -156,6 +153,13 @@ class LocalDockerProvider(ContainerProvider):
             raise await in_thread(self._too_late, url, timeout_s)
 
     # ---- starting
+
+    def _check_idle(self) -> None:
+        if self._name is not None:
+            raise LocalProtocolError(
+                f"this provider runs {self._name} already: stop_container first, or take another "
+                "provider"
+            )
 
     def _sweep(self, client: Any) -> None:
         try:
@@ -200,37 +204,47 @@ class LocalDockerProvider(ContainerProvider):
         name = chosen.name or _name(image)
         return {**arguments, "environment": environment, "labels": labels, "name": name}
 
-    def _take_charge(self, name: str) -> None:
+    def _take_charge(self, name: str, url: str) -> None:
         """From here on a container of this name is removed, whatever happens to this process."""
-        self._name, self._pid = name, os.getpid()
+        self._name, self._url, self._pid = name, url, os.getpid()
         if not self._detached:
             watchdog.watch(name)
-            self._release = weakref.finalize(self, _remove_if_ours, self._pid, name)
+            self._release = weakref.finalize(self, _remove_if_ours, self._pid, name, url)
 
-    def _let_go(self, name: str) -> None:
-        self._name = None
+    def _let_go(self) -> None:
+        """Forget a container that is no more."""
+        name, self._name = str(self._name), None
         if self._release is not None:
             self._release.detach()
         watchdog.forget(name)
+        remove_socket_folder(self._url)
 
-    def _remove(self, name: str) -> None:
+    def _undo(self, error: BaseException) -> None:
+        """Remove a container that could not be started."""
+        is_removed = False
         with suppress(ProviderError), docker_client() as client:
-            remove(client, name)
-        self._let_go(name)
+            is_removed = remove(client, str(self._name))
+        if is_removed or isinstance(error, _refusals()):
+            self._let_go()
+        else:
+            # Interrupted while Docker makes it, it may yet appear: the end of this process, for
+            # which it stays in charge, removes it then.
+            self._name = None
 
     # ---- readiness
 
     def _is_ready(self, base_url: str) -> bool:
-        if health_status(base_url) == 200:
-            return True
+        answers = health_status(base_url) == 200
         with docker_client() as client:
+            # Asked even if there is an answer: the port of a container that has ended may be
+            # another's by now.
             container = self._container(client)
             state = container.attrs["State"]
             if state["Status"] not in ("created", "running", "restarting", "paused"):
                 raise ended(container)
-            if state.get("Health", {}).get("Status") == "unhealthy":
+            if not answers and state.get("Health", {}).get("Status") == "unhealthy":
                 raise unhealthy(container)
-        return False
+        return answers
 
     def _too_late(self, base_url: str, timeout_s: float) -> StartupTimeout:
         with docker_client() as client:
@@ -265,7 +279,7 @@ def _published(chosen: ContainerOptions) -> tuple[str, str]:
         )
     bind = chosen.host or LOOPBACK
     reached_at = bind if bind != "0.0.0.0" else remote or LOOPBACK
-    return f"http://{reached_at}", bind
+    return f"http://[{reached_at}]" if ":" in reached_at else f"http://{reached_at}", bind
 
 
 def _url(container: Any) -> str:
@@ -282,8 +296,15 @@ def _name(image: str) -> str:
     return f"openenv-{slug.strip('-.').removeprefix('openenv-')}-{uuid.uuid4().hex[:8]}"
 
 
-def _remove_if_ours(pid: int, name: str) -> None:
+def _refusals() -> type[Exception]:
+    """Return the class of what the daemon answers when it does not do what it was asked."""
+    from docker.errors import APIError  # noqa: PLC0415 - the SDK is slow to import
+
+    return APIError  # type: ignore[no-any-return]
+
+
+def _remove_if_ours(pid: int, name: str, url: str) -> None:
     """Remove a container when its provider is collected, or at exit; never a parent's."""
     if pid == os.getpid():
-        remove_at_last(name)
+        remove_at_last(name, url)
         watchdog.forget(name)

@@ -21,7 +21,7 @@ from openenv.providers.docker_daemon import docker_client
 from openenv.providers.ownership import Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 logger = logging.getLogger("openenv.providers")
 
@@ -57,7 +57,6 @@ class Started:
         """Read a docker.models.Container."""
         attributes, labels = container.attrs, container.labels
         state = attributes["State"]
-        owner = labels[OWNER_LABEL]
         return cls(
             name=container.name,
             id=container.id,
@@ -66,23 +65,18 @@ class Started:
             health=state.get("Health", {}).get("Status"),
             url=url_of(container),
             started_at=datetime.fromisoformat(attributes["Created"][:19]).replace(tzinfo=UTC),
-            owner=None if owner == DETACHED else Owner.parse(owner),
+            owner=_owner(labels),
         )
 
     @property
     def claim(self) -> Claim:
         """What has become of its owner."""
-        if self.owner is None:
-            return "detached"
-        is_alive = self.owner.is_alive()
-        return "elsewhere" if is_alive is None else "alive" if is_alive else "dead"
+        return _claim(self.owner)
 
     @property
     def is_orphaned(self) -> bool:
         """Whether nobody can want it any more."""
-        if self.claim == "detached":
-            return self.status in ("exited", "dead")
-        return self.claim == "dead"
+        return _is_orphaned(self.owner, self.status)
 
 
 def url_of(container: Any) -> str | None:
@@ -117,27 +111,35 @@ def find(client: Any, name: str) -> Started:
     raise ConfigurationError(f"{name!r} {problem}; there are: {names}")
 
 
-def orphans(client: Any) -> list[Started]:
-    """Return the containers that have no living owner."""
-    return [one for one in started(client) if one.is_orphaned]
-
-
 def sweep(client: Any) -> list[str]:
     """Remove the containers and networks that have no living owner; return their names."""
-    names = [one.name for one in orphans(client) if remove(client, one.name)]
+    # The daemon's own list: it is asked before each start, and `started` asks for each container.
+    listed = client.api.containers(all=True, filters={"label": OWNER_LABEL})
+    names = []
+    for one in listed:
+        with suppress(ConfigurationError):
+            if _is_orphaned(_owner(one["Labels"]), one["State"]) and remove(client, one["Id"]):
+                names.append(one["Names"][0].lstrip("/"))
     return names + sweep_networks(client)
+
+
+def orphaned_networks(client: Any) -> list[Any]:
+    """Return the networks that have no living owner."""
+    found = []
+    for network in client.networks.list(filters={"label": OWNER_LABEL}):
+        with suppress(ConfigurationError):
+            if _claim(_owner(network.attrs["Labels"])) == "dead":
+                found.append(network)
+    return found
 
 
 def sweep_networks(client: Any) -> list[str]:
     """Remove the networks that have no living owner; return their names."""
     removed = []
-    for network in client.networks.list(filters={"label": OWNER_LABEL}):
-        with suppress(ConfigurationError):
-            owner = network.attrs["Labels"][OWNER_LABEL]
-            if owner != DETACHED and Owner.parse(owner).is_alive() is False:
-                with already_gone():
-                    network.remove()
-                    removed.append(network.name)
+    for network in orphaned_networks(client):
+        with already_gone():
+            network.remove()
+            removed.append(network.name)
     return removed
 
 
@@ -150,11 +152,29 @@ def remove(client: Any, name: str, stop_timeout_s: int | None = None) -> bool:
     with already_gone():
         container = client.containers.get(name)
         if stop_timeout_s is not None:
-            container.stop(timeout=stop_timeout_s)
+            with already_gone():
+                container.stop(timeout=stop_timeout_s)
         container.remove(force=True, v=True)
         removed = True
         remove_socket_folder(container.labels.get(URL_LABEL, ""))
     return removed
+
+
+def _owner(labels: Mapping[str, str]) -> Owner | None:
+    owner = labels[OWNER_LABEL]
+    return None if owner == DETACHED else Owner.parse(owner)
+
+
+def _claim(owner: Owner | None) -> Claim:
+    if owner is None:
+        return "detached"
+    is_alive = owner.is_alive()
+    return "elsewhere" if is_alive is None else "alive" if is_alive else "dead"
+
+
+def _is_orphaned(owner: Owner | None, status: str) -> bool:
+    claim = _claim(owner)
+    return claim == "dead" or (claim == "detached" and status in ("exited", "dead"))
 
 
 @contextmanager
@@ -188,10 +208,11 @@ def remove_socket_folder(url: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_at_last(name: str) -> None:
+def remove_at_last(name: str, url: str) -> None:
     """Remove a container at exit, when there is nobody left to raise to."""
     try:
         with docker_client() as client:
             remove(client, name)
+        remove_socket_folder(url)  # also of a container that somebody else has removed
     except ProviderError as error:
         logger.warning("container %s is left behind (openenv prune removes it): %s", name, error)

@@ -48,10 +48,11 @@ def docker_client() -> Iterator[Any]:
         raise ProviderUnavailable(
             f"containers need {error.name}: pip install 'openenv[docker]'"
         ) from error
+    address = _address()
     try:
-        client = docker.DockerClient(**_address())
+        client = docker.DockerClient(**address)
     except docker.errors.DockerException as error:
-        raise ProviderUnavailable(_unreachable(error)) from error
+        raise ProviderUnavailable(_unreachable(error, address)) from error
     try:
         yield client
     except docker.errors.APIError as error:
@@ -78,19 +79,27 @@ def refusal(error: Any) -> str:
 def _address() -> dict[str, Any]:
     """Return where the daemon is, as the SDK takes it: DOCKER_HOST, or the chosen context."""
     from docker.context import ContextAPI  # noqa: PLC0415 - see above
+    from docker.errors import DockerException  # noqa: PLC0415
     from docker.utils import kwargs_from_env  # noqa: PLC0415
 
-    given: dict[str, Any] = kwargs_from_env()
-    if "base_url" not in given:
-        context = ContextAPI.get_current_context()
-        if context is not None and context.Host:
-            given["base_url"] = context.Host
-            given.setdefault("tls", context.TLSConfig or False)
+    try:
+        given: dict[str, Any] = kwargs_from_env()
+        if "base_url" not in given:
+            context = ContextAPI.get_current_context()
+            if context is None:
+                raise ProviderUnavailable(
+                    "Docker's current context does not exist: choose one with `docker context use`"
+                )
+            if context.Host:
+                given["base_url"] = context.Host
+                given.setdefault("tls", context.TLSConfig or False)
+    except (DockerException, OSError, ValueError) as error:
+        raise ProviderUnavailable(f"Docker's settings are of no use: {error}") from error
     return given
 
 
-def _unreachable(error: Exception) -> str:
-    where = _address().get("base_url") or "its usual socket"
+def _unreachable(error: Exception, address: dict[str, Any]) -> str:
+    where = address.get("base_url") or "its usual socket"
     text = f"no Docker daemon answers at {where}"
     if "Permission denied" in str(error):
         user = os.environ.get("USER", "this user")

@@ -21,9 +21,10 @@ SOCKET_FOLDER = "/run/openenv"
 "Where a container without a network finds the folder for its socket."
 SOCKET_NAME = "server.sock"
 
-# Names that existing code uses -> ours, and what their values become.
+# Names that existing code uses -> ours.
 _ALIASES: dict[str, str] = {
     "cpu_limit": "cpus",
+    "memory_gb": "memory",
     "memory_limit": "memory",
     "mem_limit": "memory",
     "network_mode": "network",
@@ -77,30 +78,33 @@ class ContainerOptions:
         Raises ConfigurationError: for names that mean nothing here, and values that cannot be.
         """
         known = {one.name for one in fields(cls)}
+        unknown = sorted(keywords.keys() - known - _ALIASES.keys())
+        if unknown:
+            raise ConfigurationError(
+                f"no option of a container: {', '.join(unknown)}. There are "
+                f"{', '.join(sorted(known))}"
+            )
         values: dict[str, Any] = {}
         for given, value in keywords.items():
             name = _ALIASES.get(given, given)
-            if name == "memory_gb":
-                name, value = "memory", value and int(value * 2**30)
-            if name not in known:
-                unknown = sorted(k for k in keywords if _ALIASES.get(k, k) not in known)
-                unknown = [one for one in unknown if one != "memory_gb"]
-                raise ConfigurationError(
-                    f"no option of a container: {', '.join(unknown)}. There are "
-                    f"{', '.join(sorted(known))}"
-                )
-            if value is not None:
-                values[name] = value
+            if value is None:
+                continue
+            if name in values:
+                raise ConfigurationError(f"{name} is given twice, once as {given}: leave out one")
+            values[name] = _in_bytes(value) if given == "memory_gb" else value
         return cls(**values)
 
     def __post_init__(self) -> None:
         """Refuse what Docker would refuse later, or understand otherwise."""
-        if isinstance(self.memory, str) and not _MEMORY.fullmatch(self.memory):
+        if self.memory is not None and not _MEMORY.fullmatch(str(self.memory)):
             raise ConfigurationError(f"memory is written like '512m' or '2g', not {self.memory!r}")
         if self.pull not in get_args(PullPolicy):
             raise ConfigurationError(f"pull is missing, always or never, not {self.pull!r}")
-        if self.cpus is not None and self.cpus <= 0:
-            raise ConfigurationError(f"cpus must be more than 0, not {self.cpus}")
+        for name in ("cpus", "pids_limit", "container_port"):
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and value > 0):
+                raise ConfigurationError(f"{name} must be a number above 0, not {value!r}")
+        self._volumes()
         if self.network == "host" or self.network.startswith("container:"):
             raise ConfigurationError(
                 f"network {self.network!r} would share ports with others: use bridge, none, or a "
@@ -151,9 +155,10 @@ class ContainerOptions:
     def _devices(self) -> list[dict[str, Any]]:
         if self.gpus in (None, 0):
             return []
-        which: dict[str, Any] = {"device_ids": _listed(self.gpus)}
         if self.gpus == "all" or isinstance(self.gpus, int):
-            which = {"count": -1 if self.gpus == "all" else self.gpus}
+            which: dict[str, Any] = {"count": -1 if self.gpus == "all" else self.gpus}
+        else:
+            which = {"device_ids": _listed(self.gpus)}
         return [which | {"capabilities": [["gpu"]]}]
 
     def _volumes(self) -> list[str]:
@@ -161,6 +166,16 @@ class ContainerOptions:
         if hasattr(given, "items"):
             given = [_volume(source, target) for source, target in given.items()]
         return [_absolute(one) for one in _listed(given)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _in_bytes(memory_gb: Any) -> int:
+    if not _is_number(memory_gb):
+        raise ConfigurationError(f"memory_gb must be a number, not {memory_gb!r}")
+    return int(memory_gb * 2**30)
 
 
 def _listed(given: Any) -> list[Any]:

@@ -43,6 +43,8 @@ class Watchdog:
                 sweeper = (sys.executable, "-m", "openenv.providers.watchdog", owner)
                 self._shell = subprocess.Popen(
                     ["/bin/sh", "-c", _WAIT, "openenv-watchdog", *sweeper],
+                    # It must find openenv wherever this process has found it.
+                    env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

@@ -7,7 +7,12 @@ import typer
 
 from openenv.cli.commands.ps import AsJson
 from openenv.cli.running import Debug, reporting
-from openenv.providers.docker_cleanup import remove, started, sweep_networks
+from openenv.providers.docker_cleanup import (
+    orphaned_networks,
+    remove,
+    started,
+    sweep_networks,
+)
 from openenv.providers.docker_daemon import docker_client
 
 
@@ -30,7 +35,9 @@ def prune(
             for one in started(client)
             if one.is_orphaned or (everything and one.claim != "alive")
         ]
-        if not dry_run:
+        if dry_run:
+            names += [network.name for network in orphaned_networks(client)]
+        else:
             names = [name for name in names if remove(client, name)]
             names += sweep_networks(client)
         if as_json:

@@ -1,0 +1,111 @@
+"""The echo environment in an image, and what is left of its containers, by a real Docker daemon.
+
+Tests ask for the fixture `containers` (tests/conftest.py). Its image has a name that no other run
+of the tests has, so that they count and remove only their own; building it takes a moment when
+Docker has it in its cache. Where no daemon answers, the tests are skipped, or fail if the variable
+OPENENV_TEST_DOCKER is set.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import DockerException, ImageNotFound, NotFound
+
+from openenv.cli.docker_build import build_image, find_builder
+from openenv.cli.images import plan_image
+from openenv.errors import ConfigurationError
+from openenv.providers.docker_cleanup import DETACHED, IMAGE_LABEL, OWNER_LABEL, remove
+from openenv.providers.ownership import Owner
+from tests.processes import ROOT
+
+
+class Containers:
+    """The containers of one image, which is the tests' own, and of this process."""
+
+    def __init__(self, client: Any, image: str) -> None:
+        self.client = client
+        self.image = image
+
+    def left(self) -> list[str]:
+        """Return the names of those that exist, in whatever state."""
+        listed = self.client.api.containers(all=True, filters={"label": OWNER_LABEL})
+        return [one["Names"][0].lstrip("/") for one in listed if self._is_ours(one["Labels"])]
+
+    def get(self, name: str | None) -> Any:
+        """Return the docker.models.Container of a name."""
+        return self.client.containers.get(name)
+
+    def wait_until_gone(self, name: str, timeout_s: float = 20) -> None:
+        """Return when a container has been removed."""
+        with suppress(NotFound):
+            self.client.api.wait(name, condition="removed", timeout=timeout_s)
+
+    @contextmanager
+    def image_of(self, name: str, files: Mapping[str, str], *command: str) -> Iterator[None]:
+        """Have an image meanwhile: the tests' own with some files more, and another command."""
+        with TemporaryDirectory() as folder:
+            for path, text in files.items():
+                Path(folder, path).write_text(text, "utf-8")
+            lines = [f"FROM {self.image}", "COPY . /app/", f"CMD {list(command)}".replace("'", '"')]
+            Path(folder, "Dockerfile").write_text("\n".join(lines), "utf-8")
+            self.client.images.build(path=folder, tag=name, rm=True)
+        try:
+            yield
+        finally:
+            _untag(self.client, name)
+
+    def _is_ours(self, labels: Mapping[str, str]) -> bool:
+        if labels.get(IMAGE_LABEL) == self.image:
+            return True
+        owner = labels[OWNER_LABEL]
+        with suppress(ConfigurationError):  # another version's
+            return owner != DETACHED and Owner.parse(owner) == Owner.this_process()
+        return False
+
+
+@contextmanager
+def image_of_echo() -> Iterator[Containers]:
+    """Build the image; afterwards remove its name, and Docker keeps it for the next time."""
+    client = _client()
+    name = f"openenv-tests-{uuid.uuid4().hex[:8]}:latest"
+    build_image(plan_image(ROOT / "envs/echo_env", tags=[name]), find_builder())
+    try:
+        yield Containers(client, name)
+    finally:
+        _untag(client, name)
+        client.close()
+
+
+@contextmanager
+def none_left(containers: Containers) -> Iterator[None]:
+    """Fail if containers are left at the end, and remove them."""
+    try:
+        yield
+    finally:
+        left = containers.left()
+        for name in left:
+            remove(containers.client, name)
+    assert not left, f"containers left: {left}"
+
+
+def _client() -> Any:
+    try:
+        client = docker.from_env()
+        client.ping()
+    except DockerException as error:
+        if os.environ.get("OPENENV_TEST_DOCKER"):
+            raise
+        pytest.skip(f"opt-in: needs a Docker daemon, and none answers: {error}")
+    return client
+
+
+def _untag(client: Any, name: str) -> None:
+    with suppress(ImageNotFound):
+        client.images.remove(name, noprune=True)
