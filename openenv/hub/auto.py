@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openenv.client import portal
@@ -17,17 +18,21 @@ from openenv.client.either import EitherClient
 from openenv.client.generic import GenericAction, GenericEnvClient
 from openenv.client.launch import launch, sort_options
 from openenv.client.sync import SyncEnvClient
+from openenv.errors import OpenEnvError
 from openenv.hub.classes import action_class, client_class
 from openenv.hub.consent import ask_for_consent
-from openenv.hub.discovery import discover, find
+from openenv.hub.discovery import LocalEnvironment, discover, find, is_folder
 from openenv.hub.info import describe, summarize, table
-from openenv.hub.starting import Start, plan_start
+from openenv.hub.spaces import commit_of, download
+from openenv.hub.starting import Start, plan_space, plan_start
 from openenv.providers.base import in_thread
 from openenv.providers.git import is_git_url
+from openenv.providers.hub_api import endpoint, space_id
+from openenv.providers.space import WAKE_TIMEOUT_S, SpaceProvider
 from openenv.providers.uv import UVProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 logger = logging.getLogger("openenv.hub")
 
@@ -71,21 +76,11 @@ class AutoEnv:
         """
         if env_vars is not None:
             options["env_vars"] = dict(env_vars)
+        if wait_timeout is not None:
+            options["timeout_s"] = wait_timeout
         chosen = container_provider if provider is None else provider
-        if _URL.fullmatch(name) and base_url is None:
-            return _client(GenericEnvClient, name, partial(_at, name), options, wait_timeout)
-        if is_git_url(name) and base_url is None:
-            ask_for_consent(name, is_trusted=trust_remote_code)
-            start = Start(f"a process serves {name}", None, UVProvider(), (name,))
-            return _client(GenericEnvClient, name, lambda: start, options, wait_timeout)
-        found = find(name)
-        client_cls = GenericEnvClient if skip_install else client_class(found)
-        if base_url is not None:
-            return _client(client_cls, found.name, partial(_at, base_url), options, wait_timeout)
-        _, of_provider, _ = sort_options(client_cls, options)
-        # Whoever wants one of a certain kind does not want somebody else's.
-        plan = partial(plan_start, found, chosen, docker_image, may_share=not of_provider)
-        return _client(client_cls, found.name, plan, options, wait_timeout)
+        wish = _Wish(chosen, docker_image, trust_remote_code, skip_install)
+        return _meant(name, wish).client(options, base_url)
 
     @classmethod
     def from_hub(cls, name: str, *arguments: Any, **options: Any) -> Any:
@@ -100,14 +95,14 @@ class AutoEnv:
         return listed
 
     @classmethod
-    def get_env_info(cls, name: str) -> dict[str, Any]:
+    def get_env_info(cls, name: str, *, trust_remote_code: bool = False) -> dict[str, Any]:
         """Return what there is to say of an environment, its schemas too; imports its classes."""
-        return describe(find(name))
+        return describe(_local(name, trust_remote_code))
 
     @classmethod
-    def get_env_class(cls, name: str) -> type[Any]:
+    def get_env_class(cls, name: str, *, trust_remote_code: bool = False) -> type[Any]:
         """Return the class of an environment's client."""
-        return client_class(find(name))
+        return client_class(_local(name, trust_remote_code))
 
 
 class AutoAction:
@@ -122,7 +117,7 @@ class AutoAction:
         cls, name: str, skip_install: bool = False, *, trust_remote_code: bool = False
     ) -> type[Any]:
         """Return the class of an environment's actions, GenericAction where they are dicts."""
-        return GenericAction if skip_install else action_class(find(name))
+        return GenericAction if skip_install else action_class(_local(name, trust_remote_code))
 
     @classmethod
     def from_hub(cls, name: str, **options: Any) -> type[Any]:
@@ -130,9 +125,9 @@ class AutoAction:
         return cls.from_env(name, **options)
 
     @classmethod
-    def get_action_info(cls, name: str) -> dict[str, Any]:
+    def get_action_info(cls, name: str, *, trust_remote_code: bool = False) -> dict[str, Any]:
         """Return the name, the module and the schema of an environment's actions."""
-        info = describe(find(name))
+        info = describe(_local(name, trust_remote_code))
         return {"name": info["name"], "action": info["action"], "schema": info["action_schema"]}
 
     @classmethod
@@ -141,32 +136,95 @@ class AutoAction:
         return AutoEnv.list_environments()
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """What was said of how an environment is to be had."""
+
+    provider: Any
+    image: str | None
+    is_trusted: bool
+    avoids_code: bool
+
+
+@dataclass(frozen=True)
+class _Meant:
+    """What a name means: a class of clients, and where a server for them comes from."""
+
+    name: str
+    client_cls: type[Any]
+    plan: Callable[[bool], Start]
+    "Is told whether a server that runs for everyone will do."
+
+    def client(self, options: Mapping[str, Any], base_url: str | None) -> Any:
+        """Return a client, awaited or not; one that only blocks, if its class is such."""
+        of_client, of_provider, timeout_s = sort_options(self.client_cls, options)
+
+        async def make() -> Any:
+            # Whoever wants one of a certain kind does not want somebody else's.
+            start = _at(base_url) if base_url else await in_thread(self.plan, not of_provider)
+            _say(f"{self.name}: {start.said}")
+            if start.provider is None:
+                return self.client_cls(base_url=start.url, **of_client)
+            # A Space that sleeps needs longer than what is started here.
+            wakes = isinstance(start.provider, SpaceProvider) and "timeout_s" not in options
+            patience_s = WAKE_TIMEOUT_S if wakes else timeout_s
+            return await launch(
+                self.client_cls, start.provider, start.what, patience_s, of_provider, of_client
+            )
+
+        only_blocks = issubclass(self.client_cls, SyncEnvClient)
+        return portal.run(make) if only_blocks else EitherClient(make)
+
+
+def _meant(name: str, wish: _Wish) -> _Meant:
+    """Return what is meant, after asking whether its code may run here, if it is from elsewhere."""
+    space = _space(name)
+    if space is not None:
+        # A copy of the server runs here too, then.
+        runs_here = wish.provider == "uv"
+        if runs_here:
+            ask_for_consent(f"the Space {space}", is_trusted=wish.is_trusted)
+        client_cls: type[Any] = GenericEnvClient
+        if not wish.avoids_code:
+            client_cls = client_class(_local(space, wish.is_trusted or runs_here))
+        return _Meant(space, client_cls, lambda _: plan_space(space, wish.provider, wish.image))
+    if _URL.fullmatch(name):
+        return _Meant(name, GenericEnvClient, lambda _: _at(name))
+    if is_git_url(name):
+        ask_for_consent(name, is_trusted=wish.is_trusted)
+        start = Start(f"a process serves {name}", None, UVProvider(), (name,))
+        return _Meant(name, GenericEnvClient, lambda _: start)
+    found = find(name)
+    client_cls = GenericEnvClient if wish.avoids_code else client_class(found)
+    return _Meant(
+        found.name,
+        client_cls,
+        lambda is_plain: plan_start(found, wish.provider, wish.image, may_share=is_plain),
+    )
+
+
+def _space(name: str) -> str | None:
+    """Return the id of the Space that is meant, if it is one and no folder here."""
+    return None if is_folder(name) else space_id(name)
+
+
+def _local(name: str, is_trusted: bool) -> LocalEnvironment:
+    """Return the environment that is meant, after downloading it, if that may be done."""
+    space = _space(name)
+    if space is None:
+        return find(name)
+    try:
+        commit = commit_of(space)
+    except OpenEnvError as error:
+        error.add_note(f"{name} is no folder here, so a Space of this id was looked for")
+        raise
+    what = f"the Space {space} (commit {commit[:12]} on {endpoint()})"
+    ask_for_consent(what, is_trusted=is_trusted)
+    return download(space, commit)
+
+
 def _at(url: str) -> Start:
     return Start(f"the server at {url}", url)
-
-
-def _client(
-    client_cls: type[Any],
-    name: str,
-    plan: Callable[[], Start],
-    options: Mapping[str, Any],
-    wait_timeout: float | None,
-) -> Any:
-    """Return a client of what is planned, awaited or not; one that only blocks, if it is such."""
-    of_client, of_provider, timeout_s = sort_options(client_cls, options)
-    if wait_timeout is not None:
-        timeout_s = wait_timeout
-
-    async def make() -> Any:
-        start = await in_thread(plan)
-        _say(f"{name}: {start.said}")
-        if start.provider is None:
-            return client_cls(base_url=start.url, **of_client)
-        return await launch(
-            client_cls, start.provider, start.what, timeout_s, of_provider, of_client
-        )
-
-    return portal.run(make) if issubclass(client_cls, SyncEnvClient) else EitherClient(make)
 
 
 def _say(line: str) -> None:

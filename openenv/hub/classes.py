@@ -7,7 +7,9 @@ never anything of its server.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from openenv.client.generic import GenericAction, GenericEnvClient
 from openenv.client.sync import SyncEnvClient
 from openenv.codec import codec_for
 from openenv.errors import ConfigurationError
-from openenv.server.target import import_failed, load_member
+from openenv.server.target import import_failed, import_package, load_member
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,13 +88,26 @@ def _codec(client_cls: type[Any], kind: str) -> Any:
 
 
 def _module(found: LocalEnvironment, name: str) -> ModuleType:
-    target = f"{found.name} ({found.place})"
-    if found.module is None:
+    package = _package_of_space(found) if found.origin == "space" else found.module
+    if package is None:
         return sys.modules[load_member(found.folder, f"{name}:__name__")]
     try:
-        return importlib.import_module(f"{found.module}.{name}")
+        return importlib.import_module(f"{package}.{name}")
     except (Exception, SystemExit) as error:
-        raise import_failed(target, error) from error
+        raise import_failed(f"{found.name} ({found.place})", error) from error
+
+
+def _package_of_space(found: LocalEnvironment) -> str:
+    """Import a Space's folder, which is called after its commit, as the package that it is."""
+    name = re.sub(r"\W", "_", found.manifest.name)
+    for called in (name, f"{name}_{found.folder.name}"):
+        known = sys.modules.get(called)
+        if known is None and (called != name or importlib.util.find_spec(name) is None):
+            import_package(called, found.folder, f"the Space {found.distribution}")
+        elif str(found.folder) not in getattr(known, "__path__", ()):
+            continue  # another one has this name
+        return called
+    raise AssertionError("a name with a commit in it is no other package's")
 
 
 def _own(module: ModuleType, is_candidate: Callable[[Any], bool]) -> dict[str, Any]:

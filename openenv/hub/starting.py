@@ -17,7 +17,9 @@ from openenv.providers.docker_daemon import docker_client
 from openenv.providers.docker_images import find_image
 from openenv.providers.docker_options import ContainerOptions
 from openenv.providers.health import health_status
+from openenv.providers.hub_api import space_git, space_image
 from openenv.providers.process import ProcessProvider, RuntimeProvider
+from openenv.providers.space import SpaceProvider
 from openenv.providers.uv import UVProvider, find_uv, missing_here
 
 if TYPE_CHECKING:
@@ -65,6 +67,30 @@ def plan_start(
     # Whoever gives a folder means the code in it, and not what an image was once built of.
     in_docker = None if found.origin == "folder" else _from_docker(found, may_share=may_share)
     return in_docker or _from_folder(found)
+
+
+def plan_space(space: str, provider: Any = None, image: str | None = None) -> Start:
+    """Return how the server of a Space comes about: it runs already, unless asked otherwise.
+
+    Raises ConfigurationError.
+    """
+    if provider == "docker" or (image is not None and provider is None):
+        return _container(image or space_image(space))
+    if provider == "uv":
+        return Start(f"a process serves a copy of {space}", None, UVProvider(), (space_git(space),))
+    if isinstance(provider, str):
+        raise ConfigurationError(
+            f"a Space is not served by {provider!r}, but by docker, by uv, or where it is"
+        )
+    if provider is None:
+        return Start(f"the Space {space} runs it", None, SpaceProvider(), (space,))
+    if isinstance(provider, SpaceProvider):
+        what = space
+    elif isinstance(provider, RuntimeProvider):
+        what = space_git(space)
+    else:
+        what = image or space_image(space)
+    return Start(f"{type(provider).__name__} serves {what}", None, provider, (what,))
 
 
 def _from_docker(found: LocalEnvironment, *, may_share: bool) -> Start | None:

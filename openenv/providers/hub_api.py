@@ -1,0 +1,91 @@
+"""The hub of Hugging Face: how it is asked, what its refusals mean, and how Spaces are named.
+
+huggingface_hub is imported late: the extra `hub` brings it. HF_ENDPOINT and HF_TOKEN are settings
+of its own, and so is the login that `hf auth login` keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import ConfigurationError, ProviderError, ProviderUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HUB = "https://huggingface.co"
+LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
+
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def endpoint() -> str:
+    """Return the hub's URL."""
+    return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+
+
+def space_id(text: str) -> str | None:
+    """Return the id `org/name` that a text is, or that is in a page's URL; None if neither."""
+    for page in (f"{endpoint()}/spaces/", f"{HUB}/spaces/", "hf://spaces/"):
+        text = text.removeprefix(page)
+    return text if _ID.fullmatch(text) else None
+
+
+def space_image(space: str) -> str:
+    """Return what the image of a Space is called, in the hub's registry."""
+    return f"registry.hf.space/{space.replace('/', '-').lower()}:latest"
+
+
+def space_git(space: str) -> str:
+    """Return the URL of a Space's repository, as pip writes it."""
+    return f"git+{endpoint()}/spaces/{space}"
+
+
+@contextmanager
+def hub_api(space: str = "", token: str | None = None) -> Iterator[Any]:
+    """Yield a huggingface_hub.HfApi; what the hub refuses meanwhile, for a Space, is our error.
+
+    Raises ProviderUnavailable without huggingface_hub or without a login where one is needed;
+    ConfigurationError if there is no such Space, ProviderError for all else.
+    """
+    try:
+        from huggingface_hub import HfApi  # noqa: PLC0415 - see above
+        from huggingface_hub import errors as refusals  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ProviderUnavailable(
+            f"Spaces of Hugging Face need {error.name}: pip install 'openenv[hub]'"
+        ) from error
+    # Whichever HTTP library it uses, this is the base of all that goes wrong in that.
+    http_error: type[Exception] = refusals.HfHubHTTPError.__bases__[0]
+    api = HfApi(endpoint(), token=token, library_name="openenv", library_version=version("openenv"))
+    try:
+        yield api
+    except refusals.HFValidationError as error:
+        raise ConfigurationError(f"{space!r} is no id of a Space, such as org/name") from error
+    except refusals.RepositoryNotFoundError as error:
+        raise ConfigurationError(
+            f"there is no Space {space} on {endpoint()}, or it is private and not for you: is the "
+            f"name right? For a private one, {LOG_IN}"
+        ) from error
+    except refusals.LocalTokenNotFoundError as error:
+        raise ProviderUnavailable(f"this needs a login on {endpoint()}: {LOG_IN}") from error
+    except refusals.HfHubHTTPError as error:
+        raise _refusal(error) from error
+    except (http_error, ConnectionError) as error:
+        raise ProviderError(
+            f"{endpoint()} cannot be reached ({error}): is there a network?"
+        ) from error
+
+
+def _refusal(error: Any) -> ProviderError:
+    said = str(error.server_message or error).strip().splitlines()[0]
+    status = error.response.status_code
+    if status == 401:
+        return ProviderUnavailable(f"{endpoint()} does not know who you are ({said}): {LOG_IN}")
+    if status == 403:
+        return ProviderError(f"{endpoint()} forbids it: {said} (may your token write?)")
+    return ProviderError(f"{endpoint()} refuses ({status}): {said}")
