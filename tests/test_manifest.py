@@ -111,7 +111,9 @@ def test_a_client_may_be_a_line(tmp_path: Path, text: str, client: str) -> None:
     ],
 )
 def test_images_are_called_after_the_name(tmp_path: Path, name: str, stem: str) -> None:
-    assert read_manifest(write(tmp_path, f"name: {name}\n")).stem == stem
+    manifest = read_manifest(write(tmp_path, f"name: {name}\n"))
+    assert manifest.stem == stem
+    assert manifest.images == (f"{stem}-env:latest", f"openenv-{stem}:latest")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ _FORMER_NOISE = re.compile(
     r" ---> |Removing intermediate container|Successfully (built|tagged)|Sending build context"
 )
 _FAILURE_FRAME = "------"
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+"The former builder prints in red what a step writes to stderr."
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class BuildLog:
 
     def feed(self, line: str) -> list[Event]:
         """Take a line; return what has happened."""
-        line = line.rstrip()
+        line = _COLOUR.sub("", line).rstrip()
         numbered = _BUILDKIT.fullmatch(line)
         if numbered:
             return self._feed_buildkit(numbered[1], numbered[2])

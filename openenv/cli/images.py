@@ -101,16 +101,11 @@ def plan_image(
         manifest=manifest,
         context=context.resolve(),
         dockerfile=found,
-        tags=tuple(map(_tag, tags)) or image_names(manifest),
+        tags=tuple(map(_tag, tags)) or manifest.images,
         build_args=arguments,
         platform=platform,
         uses_cache=uses_cache,
     )
-
-
-def image_names(manifest: Manifest) -> tuple[str, str]:
-    """Return what an environment's image is called: `echo-env` and `openenv-echo`."""
-    return f"{manifest.stem}-env:latest", f"openenv-{manifest.stem}:latest"
 
 
 def repository_of(folder: Path) -> Path | None:

@@ -19,6 +19,7 @@ from openenv.cli.commands.init import init
 from openenv.cli.commands.logs import logs
 from openenv.cli.commands.prune import prune
 from openenv.cli.commands.ps import ps
+from openenv.cli.commands.push import push
 from openenv.cli.commands.report import report
 from openenv.cli.commands.run import run
 from openenv.cli.commands.serve import serve
@@ -37,6 +38,7 @@ _ENVIRONMENTS: tuple[Callable[..., None], ...] = (
     init,
     validate,
     build,
+    push,
     serve,
     collect,
     report,

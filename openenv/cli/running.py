@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,6 +51,16 @@ def reporting(debug: bool = False) -> Iterator[None]:
         logger.debug("unexpected", exc_info=True)
         _report(f"{type(error).__name__}: {error}\n(--debug shows where)", error)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM end blocking code as Ctrl-C does, with everything that is to be cleaned up."""
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def log_to_stderr(debug: bool = False) -> None:

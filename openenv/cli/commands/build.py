@@ -1,7 +1,6 @@
 """`openenv build`: an environment's image."""
 
 import shlex
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,12 +10,14 @@ from rich.console import Console
 
 from openenv.cli.docker_build import build_image, find_builder
 from openenv.cli.images import LABEL_VERSION, plan_image
-from openenv.cli.running import Debug, reporting
+from openenv.cli.running import Debug, ended_by_sigterm, reporting
 
 if TYPE_CHECKING:
     from rich.status import Status
 
     from openenv.cli.build_log import Event
+    from openenv.cli.docker_build import Image
+    from openenv.cli.images import Recipe
 
 
 def build(
@@ -45,9 +46,7 @@ def build(
     debug: Debug = False,
 ) -> None:
     """Build an image that serves an environment."""
-    with reporting(debug):
-        # The same way out as for Ctrl-C: the build is cancelled, and its copies are removed.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with reporting(debug), ended_by_sigterm():
         recipe = plan_image(
             path,
             tags=tag or (),
@@ -58,17 +57,22 @@ def build(
             uses_cache=not no_cache,
         )
         console = Console(highlight=False, markup=False, soft_wrap=True)
-        began_s = time.monotonic()
-        with console.status(f"building {recipe.manifest.name}") as status:
-            progress = _Progress(console, status, verbose)
-            image = build_image(recipe, find_builder(), progress.show)
-        took_s = time.monotonic() - began_s
-        console.print(
-            f"built {' and '.join(image.tags)}: {image.size_bytes / 1e6:.0f} MB, "
-            f"openenv {recipe.labels[LABEL_VERSION]}, in {took_s:.1f} s"
-        )
-        run = ("docker", "run", "--rm", "-p", f"{recipe.manifest.port}:{recipe.manifest.port}")
-        console.print(f"\nServe it with\n\n  {shlex.join((*run, image.tags[0]))}")
+        image = build_and_show(recipe, console, verbose=verbose)
+        console.print(f"\nServe it with\n\n  {shlex.join(('openenv', 'run', image.tags[0]))}")
+
+
+def build_and_show(recipe: "Recipe", console: Console, *, verbose: bool) -> "Image":
+    """Build an image, and say on the console how that goes and what came of it."""
+    began_s = time.monotonic()
+    with console.status(f"building {recipe.manifest.name}") as status:
+        progress = _Progress(console, status, verbose)
+        image = build_image(recipe, find_builder(), progress.show)
+    took_s = time.monotonic() - began_s
+    console.print(
+        f"built {' and '.join(image.tags)}: {image.size_bytes / 1e6:.0f} MB, "
+        f"openenv {recipe.labels[LABEL_VERSION]}, in {took_s:.1f} s"
+    )
+    return image
 
 
 class _Progress:

@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 
 from openenv.cli.running import Debug, log_to_stderr, reporting, run
-from openenv.cli.validation.local import look_into, serving
 from openenv.cli.validation.report import Criterion, Report
 from openenv.cli.validation.runtime import examine_server
 from openenv.cli.validation.static import examine_folder, examine_imports
-from openenv.errors import ConfigurationError, StartupTimeout
+from openenv.errors import ConfigurationError, StartupFailed
+from openenv.providers.process import ProcessProvider
 
 START_TIMEOUT_S = 60.0
 
@@ -82,7 +82,7 @@ def _examine(
     if Path(target).is_dir():
         examine_folder(Path(target), report)
         if report.passed:
-            examine_imports(Path(target), run(look_into(target, START_TIMEOUT_S)), report)
+            examine_imports(Path(target), report, START_TIMEOUT_S)
     for criterion in report.criteria:
         if criterion.id in skip:
             criterion.status, criterion.details = "skipped", "left out, as asked"
@@ -94,14 +94,19 @@ def _examine(
 async def _serve_and_examine(
     target: str, report: Report, timeout_s: float, max_turns: int, skip: list[str]
 ) -> None:
+    provider = ProcessProvider(target)
     try:
-        async with serving(target, START_TIMEOUT_S) as url:
-            report.criteria.append(_started(f"serves on {url}"))
-            await examine_server(
-                url, report, timeout_s=timeout_s, max_turns=max_turns, skipped=skip
-            )
-    except StartupTimeout as error:
+        endpoint = await provider.open(timeout_s=START_TIMEOUT_S)
+    except StartupFailed as error:
         report.criteria.append(_started(str(error), has_failed=True))
+        return
+    try:
+        report.criteria.append(_started(f"serves on {endpoint.url}"))
+        await examine_server(
+            endpoint.url, report, timeout_s=timeout_s, max_turns=max_turns, skipped=skip
+        )
+    finally:
+        await provider.aclose()
 
 
 def _started(details: str, *, has_failed: bool = False) -> Criterion:

@@ -6,9 +6,10 @@ Knows nothing of what is checked.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +21,9 @@ _MARKS: dict[Status, tuple[str, str]] = {
     "failed": ("FAIL", "bold red"),
     "skipped": ("skip", "dim"),
 }
+
+
+_INDENT = "      "
 
 
 class CheckFailed(Exception):
@@ -118,18 +122,18 @@ class Report:
 
     def show(self, console: Console, *, verbose: bool = False) -> None:
         """Print the card; of what passed the details only with `verbose`."""
-        table = Table(show_header=False, box=None, padding=(0, 1), pad_edge=False)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
+        width = max((len(one.id) for one in self.criteria), default=0)
         for one in self.criteria:
             mark, style = _MARKS[one.status]
             if one.status == "failed" and not one.required:
                 mark, style = "warn", "yellow"
-            is_shown = verbose or one.status != "passed"
-            details = one.details if is_shown and one.details else one.description
-            table.add_row(f"[{style}]{mark}[/]", one.id, _escaped(details))
-        console.print(table)
+            is_reason = one.status == "skipped" and one.details
+            text = one.details if is_reason else one.description
+            line = Text.assemble((mark, style), f"  {one.id:<{width}}  ", text)
+            if one.details and not is_reason and (verbose or one.status == "failed"):
+                line.append(f"\n{indent(one.details, _INDENT)}", style)
+            # Lines end where the terminal has them end: a path in two is no path to click on.
+            console.print(line, soft_wrap=True, highlight=False)
         if verbose and self.deployment_modes:
             modes = (f"{name} {'yes' if is_so else 'no'}" for name, is_so in _sorted(self))
             console.print(f"\nit can be run by: {', '.join(modes)}", highlight=False)
@@ -151,7 +155,3 @@ def _count_passed(criteria: list[Criterion]) -> int:
 
 def _sorted(report: Report) -> list[tuple[str, bool]]:
     return sorted(report.deployment_modes.items())
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -7,8 +7,16 @@ itself needs to serve, build and install the environment.
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import tomllib
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from openenv.cli.images import DOCKERFILES
@@ -19,9 +27,10 @@ from openenv.manifest import MANIFEST, Manifest, examine_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from openenv.cli.validation.report import Report
+
+LAST_LINES = 20
 
 _FILES = ("README.md", "__init__.py", "client.py", "models.py")
 
@@ -72,9 +81,10 @@ def examine_folder(folder: Path, report: Report) -> None:
     }
 
 
-def examine_imports(folder: Path, found: dict[str, Any], report: Report) -> None:
-    """Judge what was found by importing the environment, and add it to the report."""
+def examine_imports(folder: Path, report: Report, timeout_s: float) -> None:
+    """Import the environment, judge what is found, and add it to the report."""
     manifest, _ = examine_manifest(folder)
+    found = _found_inside(folder, timeout_s)
     error = found.get("error")
     report.criteria.append(
         _criterion("import", "the app can be imported", [error] if error else [])
@@ -214,6 +224,34 @@ def _image(folder: Path, manifest: Manifest) -> list[str]:
 
 
 # ---- what was imported
+
+
+def _found_inside(folder: Path, timeout_s: float) -> dict[str, Any]:
+    """Return what probe.py finds, in a process of its own, which may hang or end."""
+    with TemporaryDirectory() as temporary:
+        found, log = Path(temporary, "found.json"), Path(temporary, "log")
+        with (
+            log.open("wb") as said,
+            subprocess.Popen(
+                [sys.executable, "-m", "openenv.cli.validation.probe", str(folder), str(found)],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            ) as process,
+        ):
+            try:
+                process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                return {"error": f"{folder} was not imported within {timeout_s:g} s"}
+            finally:
+                with suppress(ProcessLookupError):
+                    # Its group, for whatever an environment has left running.
+                    os.killpg(process.pid, signal.SIGKILL)
+        if not found.is_file():
+            last = log.read_text("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
+            return {"error": "\n".join((f"{folder} cannot be imported:", *last))}
+        return json.loads(found.read_bytes())  # type: ignore[no-any-return]
 
 
 def _untyped(payloads: dict[str, Any]) -> Iterator[str]:

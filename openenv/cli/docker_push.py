@@ -1,0 +1,172 @@
+"""Pushing images to a registry: what they are called there, login, progress, and the digest.
+
+Knows the daemon and what registries say through it. What is pushed was built by docker_build.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import ConfigurationError, ImageNotFound, ProviderError
+from openenv.providers.docker_daemon import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openenv.manifest import Manifest
+
+_REPOSITORY = re.compile(r"[\w.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+", re.ASCII)
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+
+_UNAUTHORIZED = re.compile(r"no basic auth|unauthorized|authentication required|denied|\b401\b")
+_NOT_THERE = re.compile(r"connection refused|no such host|timeout|unreachable|lookup|EOF")
+_NOT_HTTPS = re.compile(r"server gave HTTP response|http: server gave|x509:")
+_ENDED = ("Pushed", "Layer already exists", "Mounted from")
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who pushes."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+def repository_in(registry: str, namespace: str | None, manifest: Manifest) -> str:
+    """Return what an environment's image is called in a registry: `ghcr.io/me/echo-env`.
+
+    Raises ConfigurationError.
+    """
+    scheme, separator, _ = registry.partition("://")
+    if separator:
+        raise ConfigurationError(
+            f"--registry {registry}: a registry is named without {scheme}://, as in ghcr.io/me"
+        )
+    parts = (registry, namespace or "", manifest.images[0].partition(":")[0])
+    repository = "/".join(part.strip("/") for part in parts if part)
+    if not _REPOSITORY.fullmatch(repository):
+        raise ConfigurationError(
+            f"{repository!r} is no name of an image in a registry, such as ghcr.io/me/echo-env: "
+            "small letters and digits, and between them . _ or -"
+        )
+    return repository
+
+
+def check_tag(tag: str) -> str:
+    """Return a tag as it is. Raises ConfigurationError."""
+    if not _TAG.fullmatch(tag):
+        raise ConfigurationError(
+            f"--tag {tag}: a tag has letters, digits, _ . and -, such as 1.0; the image's name is "
+            "made of --registry, --namespace and the manifest's name"
+        )
+    return tag
+
+
+def log_in(client: Any, repository: str, login: Login) -> None:
+    """Have a registry check who pushes; nothing is kept of it. Raises ProviderError."""
+    from docker.errors import APIError  # noqa: PLC0415 - slow to import
+
+    host = host_of(repository)
+    try:
+        client.login(
+            username=login.username,
+            password=login.password,
+            registry=None if host == "docker.io" else host,
+            reauth=True,
+        )
+    except APIError as error:
+        said = str(error.explanation or error).strip()
+        if _UNAUTHORIZED.search(said):
+            why = "are user name and password right?"
+        else:
+            why = _remedy(said, host, login)
+        raise ProviderError(f"{host} refuses the login of {login.username}: {said} ({why})") from (
+            error
+        )
+
+
+def push_image(
+    client: Any,
+    source: str,
+    target: tuple[str, str],
+    login: Login | None = None,
+    show: Callable[[str], None] = lambda _: None,
+) -> str:
+    """Push a local image to (repository, tag) and return its digest; `show` is told of progress.
+
+    Raises ImageNotFound if it is not here, ProviderError if the registry will not have it.
+    """
+    from docker.errors import APIError  # noqa: PLC0415 - slow to import
+    from docker.errors import ImageNotFound as NoSuchImage  # noqa: PLC0415
+
+    repository, tag = target
+    try:
+        client.images.get(source).tag(repository, tag)
+    except NoSuchImage as error:
+        raise ImageNotFound(
+            f"there is no image {source} here: leave out --no-build, and it is built first"
+        ) from error
+    auth = {"username": login.username, "password": login.password} if login else None
+    progress = _Progress()
+    digest = said = ""
+    try:
+        lines = client.api.push(repository, tag, stream=True, decode=True, auth_config=auth)
+        for line in lines:
+            # Read to its end: else the SDK leaves its socket open.
+            said = str(line.get("error", said))
+            digest = (line.get("aux") or {}).get("Digest", digest)
+            show(progress.feed(line))
+    except APIError as error:
+        raise ProviderError(_failure(repository, refusal(error), login)) from error
+    if not digest:
+        said = said or "Docker gave up without saying why"
+        raise ProviderError(_failure(repository, said, login))
+    return digest
+
+
+def host_of(repository: str) -> str:
+    """Return the registry's host, which is docker.io where a name gives none."""
+    from docker.auth import resolve_repository_name  # noqa: PLC0415 - slow to import
+
+    return str(resolve_repository_name(repository)[0])
+
+
+class _Progress:
+    """What has been sent, from the daemon's lines about each layer."""
+
+    def __init__(self) -> None:
+        self._layers: dict[str, bool] = {}
+        self._sent: dict[str, tuple[int, int]] = {}
+
+    def feed(self, line: dict[str, Any]) -> str:
+        layer, status = line.get("id"), str(line.get("status", ""))
+        if layer is not None:
+            self._layers[layer] = status.startswith(_ENDED)
+            detail = line.get("progressDetail") or {}
+            if "current" in detail:
+                # What is sent is the layer as a tar, which is larger than was announced.
+                size = max(detail["current"], detail.get("total", 0))
+                self._sent[layer] = (detail["current"], size)
+        sent, size = (sum(column) for column in zip((0, 0), *self._sent.values(), strict=True))
+        ended = sum(self._layers.values())
+        layers = f"{ended} of {len(self._layers)} layers"
+        return f"{layers}, {sent / 1e6:.0f} of {size / 1e6:.0f} MB" if size else layers
+
+
+def _failure(repository: str, said: str, login: Login | None) -> str:
+    host = host_of(repository)
+    return f"{repository} cannot be pushed: {said.strip()} ({_remedy(said, host, login)})"
+
+
+def _remedy(said: str, host: str, login: Login | None) -> str:
+    if _NOT_HTTPS.search(said):
+        return f"for a registry without TLS, name {host} in insecure-registries of daemon.json"
+    if _UNAUTHORIZED.search(said):
+        if login is not None:
+            return f"may {login.username} push there?"
+        return f"give --username and --password-stdin, or `docker login {host}` first"
+    if _NOT_THERE.search(said):
+        return f"does a registry answer at {host}?"
+    return "the registry's own log may say more"
