@@ -29,11 +29,10 @@ from openenv.providers.docker_cleanup import (
     DETACHED,
     IMAGE_LABEL,
     OWNER_LABEL,
+    START_LABEL,
     URL_LABEL,
+    Charge,
     make_socket_folder,
-    remove,
-    remove_at_last,
-    remove_socket_folder,
     sweep,
     url_of,
 )
@@ -69,16 +68,14 @@ class LocalDockerProvider(ContainerProvider):
         ContainerOptions.of(options)
         self._options = options
         self._detached = detached
-        self._name: str | None = None
-        self._url = ""
-        self._pid = 0
+        self._charge: Charge | None = None
         self._release: weakref.finalize[..., LocalDockerProvider] | None = None
         self._is_cancelled = threading.Event()
 
     @property
     def container_name(self) -> str | None:
         """The container's name, for `openenv logs` and `docker exec`. None if there is none."""
-        return self._name
+        return None if self._charge is None else self._charge.name
 
     # ---- blocking
 
@@ -101,14 +98,14 @@ class LocalDockerProvider(ContainerProvider):
             self._sweep(client)
             found = find_image(client, image, chosen, self._is_cancelled)
             arguments = self._arguments(image, found, port, env_vars, chosen)
-            self._take_charge(arguments["name"], arguments["labels"][URL_LABEL])
+            charge = self._take_charge(arguments)
             try:
                 container = client.containers.create(found.id, **arguments)
                 container.start()
                 container.reload()
                 return _url(container)
             except BaseException as error:
-                self._undo(error)
+                self._undo(charge, error)
                 raise
 
     def wait_for_ready(self, base_url: str, timeout_s: float = READY_TIMEOUT_S) -> None:
@@ -129,9 +126,10 @@ class LocalDockerProvider(ContainerProvider):
 
     def stop_container(self) -> None:
         """Stop and remove the container, if there is one and it is this process's."""
-        if self._name is not None and self._pid == os.getpid():
+        charge = self._charge
+        if charge is not None and charge.pid == os.getpid():
             with docker_client() as client:
-                remove(client, self._name, STOP_TIMEOUT_S)
+                charge.remove(client, STOP_TIMEOUT_S)
             self._let_go()
 
     # ---- async
@@ -155,10 +153,10 @@ class LocalDockerProvider(ContainerProvider):
     # ---- starting
 
     def _check_idle(self) -> None:
-        if self._name is not None:
+        if self._charge is not None:
             raise LocalProtocolError(
-                f"this provider runs {self._name} already: stop_container first, or take another "
-                "provider"
+                f"this provider runs {self._charge.name} already: stop_container first, or take "
+                "another provider"
             )
 
     def _sweep(self, client: Any) -> None:
@@ -195,41 +193,46 @@ class LocalDockerProvider(ContainerProvider):
             url = f"unix:{folder / SOCKET_NAME}"
             arguments.setdefault("volumes", []).append(f"{folder}:{SOCKET_FOLDER}")
             environment["OPENENV_UDS"] = f"{SOCKET_FOLDER}/{SOCKET_NAME}"
+        start = uuid.uuid4().hex
         labels = {
             **chosen.labels,
+            START_LABEL: start,
             OWNER_LABEL: DETACHED if self._detached else str(Owner.this_process()),
             IMAGE_LABEL: image,
             URL_LABEL: url,
         }
-        name = chosen.name or _name(image)
+        name = chosen.name or _name(image, start)
         return {**arguments, "environment": environment, "labels": labels, "name": name}
 
-    def _take_charge(self, name: str, url: str) -> None:
-        """From here on a container of this name is removed, whatever happens to this process."""
-        self._name, self._url, self._pid = name, url, os.getpid()
+    def _take_charge(self, arguments: dict[str, Any]) -> Charge:
+        """From here on the container is removed, whatever happens to this process."""
+        labels = arguments["labels"]
+        charge = Charge(arguments["name"], labels[START_LABEL], labels[URL_LABEL])
+        self._charge = charge
         if not self._detached:
-            watchdog.watch(name)
-            self._release = weakref.finalize(self, _remove_if_ours, self._pid, name, url)
+            watchdog.watch()
+            self._release = weakref.finalize(self, _remove_if_ours, charge)
+        return charge
 
     def _let_go(self) -> None:
         """Forget a container that is no more."""
-        name, self._name = str(self._name), None
-        if self._release is not None:
-            self._release.detach()
-        watchdog.forget(name)
-        remove_socket_folder(self._url)
+        self._charge = None
+        if self._release is not None and self._release.detach() is not None:
+            watchdog.forget()
 
-    def _undo(self, error: BaseException) -> None:
+    def _undo(self, charge: Charge, error: BaseException) -> None:
         """Remove a container that could not be started."""
-        is_removed = False
+        from docker.errors import APIError  # noqa: PLC0415 - the SDK is slow to import
+
+        is_gone = False
         with suppress(ProviderError), docker_client() as client:
-            is_removed = remove(client, str(self._name))
-        if is_removed or isinstance(error, _refusals()):
+            is_gone = charge.remove(client) or isinstance(error, APIError)
+        if is_gone:
             self._let_go()
         else:
-            # Interrupted while Docker makes it, it may yet appear: the end of this process, for
-            # which it stays in charge, removes it then.
-            self._name = None
+            # Interrupted while Docker makes it, it may yet appear: then it is removed at the end
+            # of this process.
+            self._charge = None
 
     # ---- readiness
 
@@ -253,11 +256,12 @@ class LocalDockerProvider(ContainerProvider):
     def _container(self, client: Any) -> Any:
         from docker.errors import NotFound  # noqa: PLC0415 - the SDK is slow to import
 
+        name = self.container_name
         try:
-            return client.containers.get(self._name)
+            return client.containers.get(name)
         except NotFound as error:
             raise StartupFailed(
-                f"the container {self._name} was removed by somebody before its server answered"
+                f"the container {name} was removed by somebody before its server answered"
             ) from error
 
 
@@ -290,21 +294,14 @@ def _url(container: Any) -> str:
     return url
 
 
-def _name(image: str) -> str:
+def _name(image: str, start: str) -> str:
     """Return a name for a container that nobody else has, and that shows its image."""
     slug = re.sub(r"[^a-z0-9_.-]+", "-", image.rpartition("/")[2].partition(":")[0].lower())
-    return f"openenv-{slug.strip('-.').removeprefix('openenv-')}-{uuid.uuid4().hex[:8]}"
+    return f"openenv-{slug.strip('-.').removeprefix('openenv-')}-{start[:8]}"
 
 
-def _refusals() -> type[Exception]:
-    """Return the class of what the daemon answers when it does not do what it was asked."""
-    from docker.errors import APIError  # noqa: PLC0415 - the SDK is slow to import
-
-    return APIError  # type: ignore[no-any-return]
-
-
-def _remove_if_ours(pid: int, name: str, url: str) -> None:
+def _remove_if_ours(charge: Charge) -> None:
     """Remove a container when its provider is collected, or at exit; never a parent's."""
-    if pid == os.getpid():
-        remove_at_last(name, url)
-        watchdog.forget(name)
+    if charge.pid == os.getpid():
+        charge.remove_at_last()
+        watchdog.forget()

@@ -8,10 +8,11 @@ a client has died.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -28,6 +29,7 @@ logger = logging.getLogger("openenv.providers")
 OWNER_LABEL = "openenv.owner"
 IMAGE_LABEL = "openenv.image"
 URL_LABEL = "openenv.url"
+START_LABEL = "openenv.start"
 DETACHED = "detached"
 "In the place of an owner: it was asked to outlive whoever started it."
 
@@ -77,6 +79,36 @@ class Started:
     def is_orphaned(self) -> bool:
         """Whether nobody can want it any more."""
         return _is_orphaned(self.owner, self.status)
+
+
+@dataclass(frozen=True)
+class Charge:
+    """A container that this process has to remove, told from any other of its name."""
+
+    name: str
+    start: str
+    "Its label, which nothing else has."
+    url: str
+    pid: int = field(default_factory=os.getpid)
+
+    def remove(self, client: Any, stop_timeout_s: int | None = None) -> bool:
+        """Remove it, and the folder of its socket; False if it is not there."""
+        removed = False
+        with already_gone():
+            container = client.containers.get(self.name)
+            if container.labels.get(START_LABEL) == self.start:
+                removed = remove(client, container.id, stop_timeout_s)
+        remove_socket_folder(self.url)
+        return removed
+
+    def remove_at_last(self) -> None:
+        """Remove it at exit, when there is nobody left to raise to."""
+        try:
+            with docker_client() as client:
+                self.remove(client)
+        except ProviderError as error:
+            hint = "openenv prune removes it"
+            logger.warning("container %s is left behind (%s): %s", self.name, hint, error)
 
 
 def url_of(container: Any) -> str | None:
@@ -206,13 +238,3 @@ def remove_socket_folder(url: str) -> None:
     is_ours = folder.parent == Path(tempfile.gettempdir()) and not folder.is_symlink()
     if url.startswith("unix:") and is_ours and folder.name.startswith(SOCKETS_PREFIX):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_at_last(name: str, url: str) -> None:
-    """Remove a container at exit, when there is nobody left to raise to."""
-    try:
-        with docker_client() as client:
-            remove(client, name)
-        remove_socket_folder(url)  # also of a container that somebody else has removed
-    except ProviderError as error:
-        logger.warning("container %s is left behind (openenv prune removes it): %s", name, error)

@@ -31,13 +31,13 @@ class Watchdog:
     def __init__(self) -> None:
         # Reentrant: a provider may be collected, and its container removed, while this is held.
         self._lock = threading.RLock()
-        self._names: set[str] = set()
+        self._count = 0
         self._shell: subprocess.Popen[bytes] | None = None
 
-    def watch(self, name: str) -> None:
-        """See to it that a container ends with this process."""
+    def watch(self) -> None:
+        """See to it that one more container ends with this process."""
         with self._lock:
-            self._names.add(name)
+            self._count += 1
             if self._shell is None or self._shell.poll() is not None:
                 owner = str(Owner.this_process())
                 sweeper = (sys.executable, "-m", "openenv.providers.watchdog", owner)
@@ -52,18 +52,18 @@ class Watchdog:
                     start_new_session=True,
                 )
 
-    def forget(self, name: str) -> None:
-        """Say that a container has been removed."""
+    def forget(self) -> None:
+        """Say that one of them has been removed."""
         with self._lock:
-            self._names.discard(name)
-            if not self._names and self._shell is not None:
+            self._count -= 1
+            if not self._count and self._shell is not None:
                 shell, self._shell = self._shell, None
                 shell.communicate(b"done\n")
 
     def abandon(self) -> None:
         """In the child of a fork: close its copy of the pipe, which is the parent's."""
         shell, self._shell = self._shell, None
-        self._lock, self._names = threading.RLock(), set()
+        self._lock, self._count = threading.RLock(), 0
         if shell is not None and shell.stdin is not None:
             shell.stdin.close()
             shell.returncode = 0  # it is not this process's child
