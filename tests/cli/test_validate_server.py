@@ -132,6 +132,22 @@ class Raising(Counter):
         raise ValueError("no idea how")
 
 
+class Opaque(Counter):
+    """Observes what cannot be sent."""
+
+    def step(self, action: Add) -> Total:
+        return Total(object())  # type: ignore[arg-type]
+
+
+class Tired(Ending):
+    """Cannot begin again after its end."""
+
+    def reset(self, seed: int | None = None) -> Total:
+        if getattr(self, "count", 0) >= 5:
+            raise RuntimeError("no second episode")
+        return super().reset(seed)
+
+
 class Picky(Counter):
     """Raises for some of the actions that its schema allows."""
 
@@ -182,6 +198,8 @@ class Lenient(Environment[Anything, Total, State]):
         (Sharing, ["sessions_isolated"], "another session changes the episode: observation of"),
         (Lying, ["observation_schema"], "step 1, over WebSocket: at $.total: 'many' is not of"),
         (Done, ["reset_after_done"], "reset returns an observation that is done"),
+        (Opaque, ["websocket_episode"], "object cannot be encoded"),
+        (Tired, ["deterministic_episodes", "reset_after_done"], "no second episode"),
         (Raising, ["websocket_episode"], "every step raised: no idea how"),
         (Miscounting, ["state_endpoint"], "step_count is 3 after reset and 3"),
         (Misplaced, ["state_endpoint"], "at $.step_count: 'few' is not of type"),
@@ -239,6 +257,25 @@ async def test_a_step_that_hangs_is_given_up() -> None:
         finally:
             gate.set()
     assert failed(report) == ["websocket_episode"]
+
+
+async def test_an_environment_that_does_not_let_go_is_found() -> None:
+    gate = threading.Event()
+
+    class Clinging(Counter):
+        execution = "thread"
+
+        def close(self) -> None:
+            gate.wait(20)
+
+    report = Report(target="it", validation_type="running_environment")
+    async with serving(create_app(Clinging, max_concurrent_envs=16)) as url:
+        try:
+            await examine_server(url, report, timeout_s=0.3, max_turns=3)
+        finally:
+            gate.set()
+    assert failed(report) == ["websocket_episode"]
+    assert "closing the session took longer than 0.3 s" in report.issues[0]
 
 
 # ---- servers with a fault

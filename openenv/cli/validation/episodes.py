@@ -207,8 +207,6 @@ class Episodes:
                 seen = await player.step(episode.actions[-1])
             except OpenEnvError as error:
                 return f"{error.code}"
-            finally:
-                await player.reset(SEED)
         if seen.fault is None and not seen.is_over:
             raise CheckFailed("a step after the end goes on as if there had been none")
         return "an error" if seen.fault is not None else "the end again"

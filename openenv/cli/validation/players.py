@@ -18,9 +18,10 @@ from websockets.exceptions import WebSocketException
 
 from openenv import arrays
 from openenv.cli.validation.http import HttpCaller
+from openenv.cli.validation.report import CheckFailed
 from openenv.client.generic import GenericEnvClient
 from openenv.client.websocket import LOOPBACK, websocket_url
-from openenv.errors import ConnectError, EnvironmentFault, OpenEnvError
+from openenv.errors import ConnectError, EnvironmentFault, OpenEnvError, RequestTimeout
 from openenv.rollout.sampler import ActionSampler
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class WebSocketPlayer:
     """Plays with this package's own client."""
 
     def __init__(self, url: str, timeout_s: float, wait_s: float = 0.0) -> None:
+        self._timeout_s = timeout_s
         self._client = GenericEnvClient(
             url, connect_timeout_s=timeout_s, message_timeout_s=timeout_s, wait_s=wait_s
         )
@@ -121,7 +123,11 @@ class WebSocketPlayer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        try:
+            await self._client.close()
+        except RequestTimeout as error:
+            late = f"closing the session took longer than {self._timeout_s:g} s"
+            raise CheckFailed(f"{late}: does the environment's close() return?") from error
 
     async def reset(self, seed: int) -> Seen:
         """Begin an episode."""
