@@ -6,9 +6,15 @@ calls.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, Literal
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
 
+from openenv.errors import ConfigurationError
 from openenv.models import ActT, EnvironmentInfo, Observation, ObsT, State, StateT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Execution = Literal["inline", "thread", "process"]
 
@@ -41,7 +47,7 @@ class Environment(Generic[ActT, ObsT, StateT]):
     "Called with each observation by `_apply_transform`; None leaves it as it is."
 
     rubric: Any = None
-    "Scores a step in `_apply_rubric`; None scores nothing."
+    "Scores a step in `_apply_rubric`: a Rubric, or a function of both; None scores nothing."
 
     _episode: Any = None
     "Set by the session: who counts episodes and steps. See `state`."
@@ -91,11 +97,59 @@ class Environment(Generic[ActT, ObsT, StateT]):
         return observation if self.transform is None else self.transform(observation)
 
     def _apply_rubric(self, action: ActT, observation: ObsT) -> float:
-        return 0.0 if self.rubric is None else float(self.rubric(action, observation))
+        """Return the reward of a step; what parts of the rubric gave goes into the metadata.
+
+        Raises ConfigurationError for an async rubric: await `_apply_rubric_async`.
+        """
+        if self.rubric is None:
+            return 0.0
+        _forget_scores(self.rubric)
+        score = self.rubric(action, observation)
+        if inspect.isawaitable(score):
+            raise ConfigurationError("the rubric is async: await _apply_rubric_async in its place")
+        return _noted(self.rubric, observation, score)
+
+    async def _apply_rubric_async(self, action: ActT, observation: ObsT) -> float:
+        """Do the same for an async `step`, and keep what is not async off the event loop."""
+        if self.rubric is None:
+            return 0.0
+        _forget_scores(self.rubric)
+        score = await asyncio.to_thread(self.rubric, action, observation)
+        if inspect.isawaitable(score):
+            score = await score
+        return _noted(self.rubric, observation, score)
 
     def _reset_rubric(self) -> None:
         if self.rubric is not None:
             self.rubric.reset()
+
+    async def _reset_rubric_async(self) -> None:
+        self._reset_rubric()
+
+
+def _parts(rubric: Any) -> Iterable[tuple[str, Any]]:
+    # A plain function is a rubric, too, and has none.
+    return rubric.named_rubrics() if hasattr(rubric, "named_rubrics") else ()
+
+
+def _forget_scores(rubric: Any) -> None:
+    """Forget what parts of a rubric gave for an earlier step: not all are asked for each."""
+    for _, part in _parts(rubric):
+        part.last_score = None
+
+
+def _noted(rubric: Any, observation: Any, score: float) -> float:
+    """Return a score; put those of the rubric's parts into the observation's metadata."""
+    scores = {
+        f"rubric.{path}": part.last_score
+        for path, part in _parts(rubric)
+        if part.last_score is not None
+    }
+    if scores and isinstance(observation, dict):
+        observation["metadata"] = {**(observation.get("metadata") or {}), **scores}
+    elif scores and hasattr(observation, "metadata"):
+        observation.metadata = {**(observation.metadata or {}), **scores}
+    return float(score)
 
 
 class Transform(Generic[ObsT]):

@@ -1,0 +1,5 @@
+"""COMPATIBILITY ONLY: see openenv.rubrics."""
+
+from openenv.rubrics import Rubric
+
+__all__ = ["Rubric"]

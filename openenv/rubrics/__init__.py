@@ -1,0 +1,31 @@
+"""Rubrics: what a step, or a whole episode, is worth."""
+
+from typing import TYPE_CHECKING, Any
+
+from openenv.rubrics.base import Rubric
+from openenv.rubrics.containers import Gate, RubricDict, RubricList, Sequential, WeightedSum
+from openenv.rubrics.trajectory import ExponentialDiscountingTrajectoryRubric, TrajectoryRubric
+
+if TYPE_CHECKING:
+    from openenv.rubrics.judge import LLMJudge
+
+__all__ = [
+    "ExponentialDiscountingTrajectoryRubric",
+    "Gate",
+    "LLMJudge",
+    "Rubric",
+    "RubricDict",
+    "RubricList",
+    "Sequential",
+    "TrajectoryRubric",
+    "WeightedSum",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "LLMJudge":
+        # Late, because it alone needs tenacity, of the extra `judge`.
+        from openenv.rubrics.judge import LLMJudge  # noqa: PLC0415
+
+        return LLMJudge
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
