@@ -1,6 +1,7 @@
 """Rubrics in environments: the reward, its parts in the metadata, and where they are computed."""
 
 import asyncio
+import gc
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,7 @@ async def test_an_async_rubric_of_a_synchronous_step_is_refused() -> None:
         await env.reset()
         with pytest.raises((ConfigurationError, EnvironmentFault), match="the rubric is async"):
             await env.step({"text": ""})
+    gc.collect()
 
 
 async def test_recordings_hold_the_parts_of_each_reward(tmp_path: Path) -> None:
