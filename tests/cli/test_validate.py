@@ -44,6 +44,13 @@ def test_what_init_makes_passes_every_check(tmp_path: Path, template: Template) 
     assert run.exit_code == 0
     assert (report["passed"], report["issues"], report["mode"]) == (True, [], "simulation")
     assert report["summary"]["skipped_criteria"] == ["mcp_endpoint"]
+    page = (ROOT / "docs/howto/validate.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (yes)? ?\|", page, re.MULTILINE)
+    required = [(one["id"], "yes" * one["required"]) for one in report["criteria"]]
+    # Skipped, none is required.
+    assert [(name, is_so) for name, is_so in rows if name != "mcp_endpoint"] == [
+        one for one in required if one[0] != "mcp_endpoint"
+    ]
     assert report["deployment_modes"]["docker"] is True
 
 

@@ -107,6 +107,14 @@ def has_module_and_flags(words: list[str]) -> None:
     assert not [word for word in words[3:] if word.startswith("-") and word not in shown]
 
 
+def has_options(words: list[str]) -> None:
+    command = [sys.executable, "-m", "openenv.cli", words[1], "--help"]
+    shown = subprocess.run(
+        command, env=environ(), check=True, capture_output=True, text=True
+    ).stdout
+    assert not [word for word in words[2:] if word.startswith("--") and word not in shown]
+
+
 # How a command begins -> (why it is not run, what is checked instead).
 NOT_RUN: dict[str, tuple[str, Callable[[list[str]], None]]] = {
     "make ": ("installs into the checkout, and runs this very test", has_make_target),
@@ -114,6 +122,10 @@ NOT_RUN: dict[str, tuple[str, Callable[[list[str]], None]]] = {
     "python3 -m venv ": ("the tests run in an environment made so", is_what_make_does),
     ". .venv/bin/activate": ("the tests run in an environment made so", is_what_make_does),
     "pip install -e ": ("would install into the environment of the tests", names_extras),
+    "openenv build ": ("needs Docker: tests/cli/test_end_to_end.py runs it", has_options),
+    "openenv push ": ("needs Docker: tests/cli/test_end_to_end.py runs it", has_options),
+    "openenv run ": ("needs Docker: tests/cli/test_end_to_end.py runs it", has_options),
+    "openenv stop ": ("needs Docker: tests/cli/test_end_to_end.py runs it", has_options),
     ".ci/run": ("runs this very test", is_executable),
     "pytest": ("runs this very test", names_tests),
     "python -m pytest": ("runs this very test", names_tests),
