@@ -373,8 +373,8 @@ class Connection:
                 self._lose_sessions(lost_link("the server no longer knows this connection", link))
             self._use(dialed.channel)
             return True
-        why = f"no server was of use within {protocol.server.grace_s:.0f} s"
-        self._lose(lost_link(why, link))
+        late = f"no server was of use within {protocol.server.grace_s:.0f} s"
+        self._lose(lost_link(self._attempts.ended or late, link))
         return False
 
     def _lose(self, error: OpenEnvError) -> None:

@@ -91,6 +91,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
             max_message_size_mb=max_message_size_mb,
             headers=headers,
         )
+        connection._attempts.how_it_ended = getattr(provider, "how_it_ended", None)
         self._session = RemoteSession(connection, message_timeout_s, label)
 
     @classmethod

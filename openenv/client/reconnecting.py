@@ -13,6 +13,8 @@ from openenv.errors import ConnectionLost
 from openenv.protocol.frames import CLOSE_FENCED, CLOSE_PROTOCOL_ERROR
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from openenv.protocol.link import Link
 
 BASE_S = 0.05
@@ -34,6 +36,10 @@ class Attempts:
         self._progress: tuple[int, int] | None = None
         self._give_up_at_s = 0.0
         self._count = 0
+        self.how_it_ended: Callable[[], Awaitable[str | None]] | None = None
+        "Asked of those who have started the server: there are no attempts after its end."
+        self.ended = ""
+        "What they said."
 
     def begin(self, link: Link, grace_s: float) -> None:
         """Begin to count, unless the socket that was just lost was of no use."""
@@ -48,6 +54,10 @@ class Attempts:
         left_s = self._give_up_at_s - asyncio.get_running_loop().time()
         if left_s <= 0:
             return False
+        if self.how_it_ended is not None:
+            self.ended = await self.how_it_ended() or ""
+            if self.ended:
+                return False
         # Full jitter, so that the clients of a server that went away do not come back in step.
         limit_s = min(CAP_S, BASE_S * 2 ** min(self._count, 16))
         self._count += 1

@@ -50,6 +50,13 @@ class Provider(ABC):
     async def aclose(self) -> None:
         """Stop what `open` started, if it still runs."""
 
+    async def how_it_ended(self) -> str | None:
+        """Return how what was started has come to its end by itself; None if that is unknown.
+
+        A client asks when it has lost its connection, to know whether trying again is of use.
+        """
+        return None
+
 
 class ContainerProvider(Provider):
     """A provider of containers, by three blocking calls; `open` and `aclose` are made of them."""

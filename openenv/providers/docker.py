@@ -37,7 +37,13 @@ from openenv.providers.docker_cleanup import (
     url_of,
 )
 from openenv.providers.docker_daemon import daemon_host, docker_client
-from openenv.providers.docker_failures import ended, too_late, unhealthy
+from openenv.providers.docker_failures import (
+    ended,
+    has_ended,
+    how_it_ended,
+    too_late,
+    unhealthy,
+)
 from openenv.providers.docker_images import exposed_port, find_image
 from openenv.providers.docker_options import SOCKET_FOLDER, SOCKET_NAME, ContainerOptions
 from openenv.providers.health import health_status
@@ -150,6 +156,10 @@ class LocalDockerProvider(ContainerProvider):
                 await asyncio.sleep(pause_s)
             raise await in_thread(self._too_late, url, timeout_s)
 
+    async def how_it_ended(self) -> str | None:
+        """Return how the container came to its end; None if it runs, or cannot be asked after."""
+        return await in_thread(self._how_it_ended)
+
     # ---- starting
 
     def _check_idle(self) -> None:
@@ -242,12 +252,24 @@ class LocalDockerProvider(ContainerProvider):
             # Asked even if there is an answer: the port of a container that has ended may be
             # another's by now.
             container = self._container(client)
-            state = container.attrs["State"]
-            if state["Status"] not in ("created", "running", "restarting", "paused"):
+            if has_ended(container):
                 raise ended(container)
-            if not answers and state.get("Health", {}).get("Status") == "unhealthy":
+            health = container.attrs["State"].get("Health", {}).get("Status")
+            if not answers and health == "unhealthy":
                 raise unhealthy(container)
         return answers
+
+    def _how_it_ended(self) -> str | None:
+        try:
+            with docker_client() as client:
+                container = self._container(client)
+                if has_ended(container):
+                    return f"the container {container.name} has ended: {how_it_ended(container)}"
+        except StartupFailed:
+            return "its container is gone"
+        except ProviderError as error:
+            logger.info("whether the container still runs could not be found out: %s", error)
+        return None
 
     def _too_late(self, base_url: str, timeout_s: float) -> StartupTimeout:
         with docker_client() as client:

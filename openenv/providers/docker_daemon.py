@@ -25,6 +25,7 @@ _REMEDIES = {
     "permission denied while trying to connect": "let this user use Docker",
     "port is already allocated": "leave out the port, and Docker gives a free one",
     "address already in use": "leave out the port, and Docker gives a free one",
+    "name .* is already in use": "choose another name, or none",
     "network .* not found": "make it with `docker network create`",
     "could not select device driver": "GPUs need the NVIDIA Container Toolkit on Docker's machine",
     "unknown runtime specified": "install the runtime, and name it in Docker's daemon.json",
@@ -100,6 +101,7 @@ def _address() -> dict[str, Any]:
 
 def _unreachable(error: Exception, address: dict[str, Any]) -> str:
     where = address.get("base_url") or "its usual socket"
+    is_elsewhere = urlsplit(where).scheme in ("tcp", "http", "https", "ssh")
     text = f"no Docker daemon answers at {where}"
     if "Permission denied" in str(error):
         user = os.environ.get("USER", "this user")
@@ -107,9 +109,19 @@ def _unreachable(error: Exception, address: dict[str, Any]) -> str:
             f"{text}: {user} may not use it; add the user to the group `docker` and log in again, "
             "or use rootless Docker"
         )
+    if is_elsewhere:
+        return f"{text}: {_root(error)}. Is it right in DOCKER_HOST, or in the current context?"
     if "Connection" in str(error):
         remedy = "start Docker (`systemctl start docker`, or Docker Desktop)"
         if not Path("/usr/bin/dockerd").exists():
             remedy = f"install Docker, or {remedy}"
         return f"{text}: {remedy}, or say in DOCKER_HOST where it listens"
     return f"{text}: {error}"
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what the system has said, if it has: the SDK wraps it in texts of several layers."""
+    root, one = error, error.__context__
+    while one is not None:
+        root, one = (one if isinstance(one, OSError) else root), one.__context__
+    return root

@@ -12,15 +12,26 @@ LOG_LINES = 20
 "How many of a container's last lines an error shows."
 
 
+def has_ended(container: Any) -> bool:
+    """Tell whether a container is no more, and does not start again by itself."""
+    return container.attrs["State"]["Status"] in ("exited", "dead", "removing")
+
+
+def how_it_ended(container: Any) -> str:
+    """Say how a container has ended."""
+    state, limit = container.attrs["State"], container.attrs["HostConfig"]["Memory"]
+    why = str(state.get("Error") or f"exit code {state['ExitCode']}")
+    if state["OOMKilled"]:
+        why += f"; it was out of memory ({limit / 2**20:.0f} MiB), give it more with memory="
+    return why
+
+
 def ended(container: Any) -> StartupFailed:
-    """Describe a container that is no more."""
+    """Describe a container that is no more, before its server has answered."""
     state, lines = container.attrs["State"], _last_lines(container)
     code, out_of_memory = state["ExitCode"], state["OOMKilled"]
-    why = state.get("Error") or f"exit code {code}"
-    if out_of_memory:
-        limit = container.attrs["HostConfig"]["Memory"]
-        why += f"; it was out of memory ({limit / 2**20:.0f} MiB), give it more with memory="
-    elif "not permitted" in lines or "ermission denied" in lines:
+    why = how_it_ended(container)
+    if not out_of_memory and ("not permitted" in lines or "ermission denied" in lines):
         why += "; it runs without capabilities, and cap_add= gives it some"
     return StartupFailed(
         f"the container of {_image_name(container)} ended before its server answered: "

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.models.containers import Container
 
-from envs.echo_env import EchoEnv
+from envs.echo_env import EchoAction, EchoEnv
 from openenv.errors import (
     ConfigurationError,
+    ConnectionLost,
     ImageNotFound,
     ProviderError,
     ProviderUnavailable,
@@ -135,6 +137,34 @@ def test_an_answer_of_somebody_else_on_its_port_is_not_believed(containers: Cont
     containers.get(provider.container_name).wait()
     with answering(200, {}) as other, pytest.raises(StartupFailed, match="exit code 0"):
         provider.wait_for_ready(other)
+
+
+@pytest.mark.parametrize(
+    ("end", "told"), [(Container.kill, "exit code 137"), (Container.remove, "container is gone")]
+)
+async def test_a_client_is_told_at_once_when_its_container_has_ended(
+    containers: Containers, end: Any, told: str
+) -> None:
+    provider = LocalDockerProvider()
+    async with EchoEnv.from_docker_image(containers.image, provider) as env:
+        await env.reset()
+        container = containers.get(provider.container_name)
+        end(container, **({"force": True} if end is Container.remove else {}))
+        # A link would be kept for a minute, in the hope that its server comes back.
+        async with asyncio.timeout(10):
+            with pytest.raises(ConnectionLost, match=told):
+                await env.step(EchoAction(message="still there?"))
+
+
+async def test_while_docker_does_not_answer_a_client_goes_on_trying(
+    containers: Containers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = LocalDockerProvider(command=["true"])
+    await asyncio.to_thread(provider.start_container, containers.image)
+    with monkeypatch.context() as patch:
+        patch.setenv("DOCKER_HOST", "unix:///no/such/docker.sock")
+        assert await provider.how_it_ended() is None
+    await provider.aclose()
 
 
 # ---- what does not exist, and what Docker refuses

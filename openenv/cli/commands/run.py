@@ -2,18 +2,18 @@
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from openenv.cli.running import Debug, log_to_stderr, reporting
 from openenv.cli.running import run as run_to_its_end
-from openenv.errors import ConfigurationError, ProviderError
+from openenv.cli.variables import read_variables
+from openenv.errors import ProviderError
 from openenv.providers.base import READY_TIMEOUT_S
 from openenv.providers.docker import LocalDockerProvider
 from openenv.providers.docker_daemon import docker_client
@@ -105,7 +105,7 @@ def run(
             "container_port": container_port,
         }
         provider = LocalDockerProvider(detached=detach, **options)
-        variables = _variables(env or [])
+        variables = read_variables("--env", env)
         try:
             run_to_its_end(_run(provider, image, port, variables, timeout_s, detach, as_json))
         except asyncio.CancelledError:
@@ -134,31 +134,21 @@ async def _run(
     if detach:
         return
     following = asyncio.ensure_future(asyncio.to_thread(_follow, str(name)))
-    code = None
+    ended = None
     with suppress(asyncio.CancelledError):  # Ctrl-C is how it is meant to end
-        code = await asyncio.shield(following)
+        await asyncio.shield(following)
+        ended = await provider.how_it_ended()
     await provider.aclose()
     await following
-    if code is not None:
-        raise ProviderError(f"the container ended by itself, with exit code {code}")
+    if ended is not None:
+        raise ProviderError(ended)
 
 
-def _follow(name: str) -> int:
-    """Copy a container's log to stderr until it has ended; return its exit code."""
+def _follow(name: str) -> None:
+    """Copy a container's log to stderr until it has ended."""
     with docker_client() as client:
         container = client.containers.get(name)
         for chunk in container.logs(stream=True, follow=True):
             sys.stderr.buffer.write(chunk)
             sys.stderr.buffer.flush()
-        return int(container.wait(timeout=None)["StatusCode"])
-
-
-def _variables(given: list[str]) -> dict[str, str]:
-    """Return what `--env` names, from this process's environment where no value is given."""
-    variables: dict[str, Any] = {}
-    for one in given:
-        name, found, value = one.partition("=")
-        variables[name] = value if found else os.environ.get(name)
-        if variables[name] is None:
-            raise ConfigurationError(f"--env {name}: it is not set here, so write {name}=VALUE")
-    return variables
+        container.wait(timeout=None)
