@@ -15,7 +15,10 @@ except ModuleNotFoundError as missing:
 from openenv.cli.commands.build import build
 from openenv.cli.commands.collect import collect
 from openenv.cli.commands.demo import demo
+from openenv.cli.commands.fork import fork
+from openenv.cli.commands.info import info
 from openenv.cli.commands.init import init
+from openenv.cli.commands.list import list_environments
 from openenv.cli.commands.logs import logs
 from openenv.cli.commands.prune import prune
 from openenv.cli.commands.ps import ps
@@ -23,6 +26,7 @@ from openenv.cli.commands.push import push
 from openenv.cli.commands.report import report
 from openenv.cli.commands.run import run
 from openenv.cli.commands.serve import serve
+from openenv.cli.commands.skills import app as skills
 from openenv.cli.commands.stop import stop
 from openenv.cli.commands.validate import validate
 
@@ -44,9 +48,14 @@ _ENVIRONMENTS: tuple[Callable[..., None], ...] = (
     report,
     demo,
 )
+_ELSEWHERE: tuple[Callable[..., None], ...] = (info, fork)
 _CONTAINERS: tuple[Callable[..., None], ...] = (run, ps, logs, stop, prune)
-for command in (*_ENVIRONMENTS, *_CONTAINERS):
+for command in _ENVIRONMENTS:
     app.command()(command)
+app.command("list")(list_environments)
+for command in (*_ELSEWHERE, *_CONTAINERS):
+    app.command()(command)
+app.add_typer(skills, name="skills")
 
 
 @app.callback(invoke_without_command=True)

@@ -97,12 +97,12 @@ class AutoEnv:
     @classmethod
     def get_env_info(cls, name: str, *, trust_remote_code: bool = False) -> dict[str, Any]:
         """Return what there is to say of an environment, its schemas too; imports its classes."""
-        return describe(_local(name, trust_remote_code))
+        return describe(locate(name, trust_remote_code))
 
     @classmethod
     def get_env_class(cls, name: str, *, trust_remote_code: bool = False) -> type[Any]:
         """Return the class of an environment's client."""
-        return client_class(_local(name, trust_remote_code))
+        return client_class(locate(name, trust_remote_code))
 
 
 class AutoAction:
@@ -117,7 +117,7 @@ class AutoAction:
         cls, name: str, skip_install: bool = False, *, trust_remote_code: bool = False
     ) -> type[Any]:
         """Return the class of an environment's actions, GenericAction where they are dicts."""
-        return GenericAction if skip_install else action_class(_local(name, trust_remote_code))
+        return GenericAction if skip_install else action_class(locate(name, trust_remote_code))
 
     @classmethod
     def from_hub(cls, name: str, **options: Any) -> type[Any]:
@@ -127,7 +127,7 @@ class AutoAction:
     @classmethod
     def get_action_info(cls, name: str, *, trust_remote_code: bool = False) -> dict[str, Any]:
         """Return the name, the module and the schema of an environment's actions."""
-        info = describe(_local(name, trust_remote_code))
+        info = describe(locate(name, trust_remote_code))
         return {"name": info["name"], "action": info["action"], "schema": info["action_schema"]}
 
     @classmethod
@@ -186,7 +186,7 @@ def _meant(name: str, wish: _Wish) -> _Meant:
             ask_for_consent(f"the Space {space}", is_trusted=wish.is_trusted)
         client_cls: type[Any] = GenericEnvClient
         if not wish.avoids_code:
-            client_cls = client_class(_local(space, wish.is_trusted or runs_here))
+            client_cls = client_class(locate(space, wish.is_trusted or runs_here))
         return _Meant(space, client_cls, lambda _: plan_space(space, wish.provider, wish.image))
     if _URL.fullmatch(name):
         return _Meant(name, GenericEnvClient, lambda _: _at(name))
@@ -208,8 +208,8 @@ def _space(name: str) -> str | None:
     return None if is_folder(name) else space_id(name)
 
 
-def _local(name: str, is_trusted: bool) -> LocalEnvironment:
-    """Return the environment that is meant, after downloading it, if that may be done."""
+def locate(name: str, is_trusted: bool = False) -> LocalEnvironment:
+    """Return the environment that is meant; a Space's is downloaded, if that may be done."""
     space = _space(name)
     if space is None:
         return find(name)

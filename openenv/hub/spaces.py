@@ -26,6 +26,9 @@ TAG = "openenv"
 "What Spaces with environments are tagged with, so that they are found."
 INTERFACE = "/web"
 "The path at which a Space shows its environment's page."
+INTERFACE_VARIABLE = "ENABLE_WEB_INTERFACE"
+"What an environment's server looks at before it shows one."
+END_OF_MATTER = "\n---\n"
 
 _DASHES = "---\n"
 

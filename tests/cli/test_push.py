@@ -161,7 +161,6 @@ async def test_ctrl_c_ends_a_push_to_a_registry_that_never_answers(folder: Path)
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ((), "say where to push it: --registry"),
         (("--registry", "https://ghcr.io"), "is named without https://"),
         (("--registry", "ghcr.io/Me"), "small letters"),
         (("--registry", NOBODY, "--tag", "a:b"), "--tag a:b: a tag has letters"),

@@ -1,0 +1,101 @@
+"""What of an environment's folder goes into a Space: its files, README and Dockerfile as one needs.
+
+A Space builds the Dockerfile at its root, and takes its settings from the README. How it gets there
+is hub/spaces.py's affair.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING
+
+from openenv.cli.images import Recipe, staged
+from openenv.errors import ConfigurationError
+from openenv.hub.spaces import README, with_front_matter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+DOCKERFILE = "Dockerfile"
+BASE_IMAGE = "BASE_IMAGE"
+
+# Whatever else says what is to be left out: these may hold secrets, or are of no use elsewhere.
+_NEVER = (".env", ".env.*", "*.pyc", "*.egg-info", ".DS_Store", ".coverage")
+
+
+@contextmanager
+def space_files(
+    recipe: Recipe, excluded: Sequence[str] = (), *, has_interface: bool = True
+) -> Iterator[dict[str, Path | bytes]]:
+    """Yield what goes into a Space: path -> file, which exists meanwhile, or content.
+
+    `excluded` are patterns of paths, or of their last parts. Raises ConfigurationError.
+    """
+    folder = recipe.manifest.path.parent.resolve()
+    if recipe.context != folder:
+        raise ConfigurationError(
+            f"{recipe.dockerfile} copies from {recipe.context}, but a Space holds {folder.name} "
+            "alone: copy from there only"
+        )
+    with staged(recipe) as (context, dockerfile):
+        patterns = (*_NEVER, *excluded)
+        files = {path: file for path, file in _files_in(context) if not _matches(path, patterns)}
+        text = with_arguments(dockerfile.read_text("utf-8"), recipe.build_args)
+        files[DOCKERFILE] = text.encode()
+        readme = folder / README
+        text = readme.read_text("utf-8") if readme.is_file() else f"# {recipe.manifest.name}\n"
+        matter = with_front_matter(text, recipe.manifest, has_interface=has_interface)
+        files[README] = matter.encode()
+        yield files
+
+
+def read_patterns(file: Path | None) -> list[str]:
+    """Return the patterns in a file, one per line; what begins with # is a comment."""
+    if file is None:
+        return []
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--exclude {file} cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def has_argument(dockerfile: str, name: str) -> bool:
+    """Whether a Dockerfile has an ARG of this name."""
+    return _argument_line(name).search(dockerfile) is not None
+
+
+def with_arguments(dockerfile: str, arguments: Mapping[str, str]) -> str:
+    """Return a Dockerfile whose ARGs have these values: a Space gives it none."""
+    for name, value in arguments.items():
+        written = _quoted(value).replace("\\", "\\\\")
+        dockerfile = _argument_line(name).sub(rf"\g<1>={written}", dockerfile)
+    return dockerfile
+
+
+def _argument_line(name: str) -> re.Pattern[str]:
+    return re.compile(rf"^(\s*ARG\s+{re.escape(name)})\b.*$", re.MULTILINE | re.IGNORECASE)
+
+
+def _quoted(value: str) -> str:
+    if re.fullmatch(r"[\w./:@-]*", value):
+        return value
+    return '"' + re.sub(r'(["\\$])', r"\\\1", value) + '"'
+
+
+def _files_in(folder: Path) -> Iterator[tuple[str, Path | bytes]]:
+    """Yield the files below a folder by their paths; none that a link brings in from outside."""
+    home = folder.resolve()
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.resolve().is_relative_to(home):
+            yield file.relative_to(folder).as_posix(), file
+
+
+def _matches(path: str, patterns: Sequence[str]) -> bool:
+    """Whether a path, a folder that it is in, or the last part of either matches a pattern."""
+    parts = path.split("/")
+    candidates = ["/".join(parts[: end + 1]) for end in range(len(parts))] + parts
+    return any(fnmatch(one, pattern.rstrip("/")) for one in candidates for pattern in patterns)

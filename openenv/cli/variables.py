@@ -1,0 +1,26 @@
+"""NAME=VALUE on the command line; a NAME alone stands for what this process's environment holds."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from openenv.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def read_variables(option: str, given: Sequence[str] | None) -> dict[str, str]:
+    """Return what an option that may be repeated has said. Raises ConfigurationError."""
+    variables = {}
+    for one in given or ():
+        name, sign, value = one.partition("=")
+        if not re.fullmatch(r"[A-Za-z_][\w.-]*", name, re.ASCII):
+            raise ConfigurationError(f"{option} {name}: variables are given as NAME=VALUE")
+        found = value if sign else os.environ.get(name)
+        if found is None:
+            raise ConfigurationError(f"{option} {name}: it is not set here, so write {name}=VALUE")
+        variables[name] = found
+    return variables
