@@ -24,8 +24,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "LLMJudge":
-        # Late, because it alone needs tenacity, of the extra `judge`.
-        from openenv.rubrics.judge import LLMJudge  # noqa: PLC0415
-
+        # Late, because it alone needs tenacity.
+        try:
+            from openenv.rubrics.judge import LLMJudge  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            need = f"LLMJudge needs {error.name}: pip install 'openenv[judge]'"
+            raise ModuleNotFoundError(need, name=error.name) from error
         return LLMJudge
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
