@@ -55,7 +55,11 @@ class Containers:
     def image_of(
         self, name: str, files: Mapping[str, str], *command: str, more: str = ""
     ) -> Iterator[None]:
-        """Have an image meanwhile: the tests' own with some files more, and another command."""
+        """Have an image meanwhile: the tests' own with some files more, and another command.
+
+        If there is another one of this name, it is back afterwards.
+        """
+        other = self._find_image(name)
         with TemporaryDirectory() as folder:
             for path, text in files.items():
                 Path(folder, path).write_text(text, "utf-8")
@@ -66,6 +70,13 @@ class Containers:
             yield
         finally:
             _untag(self.client, name)
+            if other is not None:
+                other.tag(name)
+
+    def _find_image(self, name: str) -> Any:
+        with suppress(ImageNotFound):
+            return self.client.images.get(name)
+        return None
 
     def _is_ours(self, labels: Mapping[str, str]) -> bool:
         if labels.get(IMAGE_LABEL) == self.image:

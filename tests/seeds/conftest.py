@@ -1,8 +1,8 @@
 """The samples of the documents that openenv began with, each run as it is written there.
 
 samples/ holds their text, word for word, named after the document. What a sample cannot do without,
-an import for instance, a test adds before or after it, and says so. What only containers can show
-is not here.
+an import for instance, a test adds before or after it, and says so. test_containers.py runs those
+that start containers.
 """
 
 import importlib
