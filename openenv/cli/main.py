@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 try:
     import typer
@@ -12,50 +13,60 @@ except ModuleNotFoundError as missing:
         f"openenv: the command line needs {missing.name}: pip install 'openenv[cli]'"
     ) from None
 
-from openenv.cli.commands.build import build
-from openenv.cli.commands.collect import collect
-from openenv.cli.commands.demo import demo
-from openenv.cli.commands.fork import fork
-from openenv.cli.commands.info import info
-from openenv.cli.commands.init import init
-from openenv.cli.commands.list import list_environments
-from openenv.cli.commands.logs import logs
-from openenv.cli.commands.prune import prune
-from openenv.cli.commands.ps import ps
-from openenv.cli.commands.push import push
-from openenv.cli.commands.report import report
-from openenv.cli.commands.run import run
-from openenv.cli.commands.serve import serve
-from openenv.cli.commands.skills import app as skills
-from openenv.cli.commands.stop import stop
-from openenv.cli.commands.validate import validate
+from typer.core import TyperGroup
+from typer.main import get_command
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+# Command -> the function in commands/ that it is, or the app of its own commands.
+_COMMANDS = {
+    "init": "init:init",
+    "validate": "validate:validate",
+    "build": "build:build",
+    "push": "push:push",
+    "serve": "serve:serve",
+    "collect": "collect:collect",
+    "report": "report:report",
+    "demo": "demo:demo",
+    "list": "list:list_environments",
+    "info": "info:info",
+    "fork": "fork:fork",
+    "run": "run:run",
+    "ps": "ps:ps",
+    "logs": "logs:logs",
+    "stop": "stop:stop",
+    "prune": "prune:prune",
+    "skills": "skills:app",
+}
+
+
+class Commands(TyperGroup):
+    """Imports a command when it is asked for: together, what all of them need takes a second."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        names: dict[str, Any] = dict.fromkeys(_COMMANDS)
+        self.commands = names
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command by its name; None if there is none."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, member = _COMMANDS[cmd_name].partition(":")
+        found = getattr(import_module(f"openenv.cli.commands.{module}"), member)
+        if not isinstance(found, typer.Typer):
+            only = typer.Typer(rich_markup_mode=None, add_completion=False)
+            only.command(cmd_name)(found)
+            found = only
+        command = get_command(found)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
     help="Environments for reinforcement learning as services.",
+    cls=Commands,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_ENVIRONMENTS: tuple[Callable[..., None], ...] = (
-    init,
-    validate,
-    build,
-    push,
-    serve,
-    collect,
-    report,
-    demo,
-)
-_ELSEWHERE: tuple[Callable[..., None], ...] = (info, fork)
-_CONTAINERS: tuple[Callable[..., None], ...] = (run, ps, logs, stop, prune)
-for command in _ENVIRONMENTS:
-    app.command()(command)
-app.command("list")(list_environments)
-for command in (*_ELSEWHERE, *_CONTAINERS):
-    app.command()(command)
-app.add_typer(skills, name="skills")
 
 
 @app.callback(invoke_without_command=True)

@@ -179,6 +179,17 @@ def test_a_missing_extra_is_named() -> None:
     assert run == (1, "openenv: the command line needs typer: pip install 'openenv[cli]'\n")
 
 
+def test_a_command_imports_only_what_it_needs() -> None:
+    code = (
+        "import atexit, sys\n"
+        "heavy = {'docker', 'huggingface_hub', 'jsonschema', 'starlette', 'uvicorn'}\n"
+        "atexit.register(lambda: print(sorted(heavy & set(sys.modules)), file=sys.stderr))\n"
+        "sys.argv = ['openenv', 'init', '--help']\n"
+        "from openenv.cli.main import main; main()"
+    )
+    assert openenv_python(code) == (0, "[]\n")
+
+
 def openenv_python(code: str) -> tuple[int, str]:
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     return run.returncode, run.stderr

@@ -23,7 +23,10 @@ AGENTS = {
 }
 
 app = typer.Typer(
-    help="A guide to openenv for coding agents.", no_args_is_help=True, rich_markup_mode=None
+    add_completion=False,
+    help="A guide to openenv for coding agents.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
