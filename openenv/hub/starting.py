@@ -112,7 +112,7 @@ def _running(found: LocalEnvironment) -> Start | None:
         for one in started(client):
             repository = one.image.rpartition("/")[2].partition(":")[0].replace("_", "-")
             # One that another program has started for itself ends with that program.
-            is_for_all = one.claim == "detached" and one.status == "running"
+            is_for_all = one.is_shared and one.status == "running"
             if is_for_all and repository in names and one.url and health_status(one.url) == 200:
                 return Start(f"the container {one.name} runs already, at {one.url}", one.url)
     return None

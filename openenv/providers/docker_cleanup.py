@@ -29,6 +29,8 @@ logger = logging.getLogger("openenv.providers")
 OWNER_LABEL = "openenv.owner"
 IMAGE_LABEL = "openenv.image"
 URL_LABEL = "openenv.url"
+SHARED_LABEL = "openenv.shared"
+"Of a container that `openenv run` has started."
 START_LABEL = "openenv.start"
 DETACHED = "detached"
 "In the place of an owner: it was asked to outlive whoever started it."
@@ -53,6 +55,8 @@ class Started:
     started_at: datetime
     owner: Owner | None
     "None if it is detached."
+    is_shared: bool = False
+    "Whether it is there for whoever asks, and not for one client."
 
     @classmethod
     def of(cls, container: Any) -> Self:
@@ -68,6 +72,7 @@ class Started:
             url=url_of(container),
             started_at=datetime.fromisoformat(attributes["Created"][:19]).replace(tzinfo=UTC),
             owner=_owner(labels),
+            is_shared=SHARED_LABEL in labels or labels[OWNER_LABEL] == DETACHED,
         )
 
     @property

@@ -37,7 +37,7 @@ def space_id(text: str) -> str | None:
 
 def space_image(space: str) -> str:
     """Return what the image of a Space is called, in the hub's registry."""
-    return f"registry.hf.space/{space.replace('/', '-').lower()}:latest"
+    return f"registry.hf.space/{re.sub(r'[^a-z0-9]+', '-', space.lower())}:latest"
 
 
 def space_git(space: str) -> str:

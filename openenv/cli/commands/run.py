@@ -16,6 +16,7 @@ from openenv.cli.variables import read_variables
 from openenv.errors import ProviderError
 from openenv.providers.base import READY_TIMEOUT_S
 from openenv.providers.docker import LocalDockerProvider
+from openenv.providers.docker_cleanup import SHARED_LABEL
 from openenv.providers.docker_daemon import docker_client
 from openenv.providers.docker_options import PIDS_LIMIT
 
@@ -103,6 +104,7 @@ def run(
             "pull": pull.value,
             "runtime": runtime,
             "container_port": container_port,
+            "labels": {SHARED_LABEL: "true"},
         }
         provider = LocalDockerProvider(detached=detach, **options)
         variables = read_variables("--env", env)
