@@ -35,7 +35,9 @@ def collect(
             metavar="URL_OR_TARGET",
         ),
     ],
-    episodes: Annotated[int, typer.Option(min=1)] = 100,
+    episodes: Annotated[
+        int, typer.Option("--episodes", "--num-episodes", "-n", min=1, help="How many to play.")
+    ] = 100,
     concurrency: Annotated[int, typer.Option(min=1, help="Episodes at once.")] = 64,
     connections: Annotated[int, typer.Option(min=1, help="Sockets that carry them.")] = 2,
     max_turns: Annotated[int, typer.Option(min=1, help="An episode's end, at the latest.")] = 100,

@@ -37,7 +37,9 @@ class Execution(StrEnum):
 def serve(
     target: Target,
     host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")
+    ] = 8000,
     uds: Annotated[
         str | None,
         typer.Option(help="Listen on this Unix domain socket instead.", envvar="OPENENV_UDS"),
