@@ -1,7 +1,12 @@
 """`openenv validate`: one command for a folder, for what can be served, and for a URL."""
 
+import asyncio
 import json
+import os
 import re
+import signal
+import subprocess
+from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,8 @@ from openenv import create_app
 from openenv.cli.main import app
 from openenv.cli.scaffold import Template, write_environment
 from tests.environments import Counter
+from tests.processes import ENVIRON, OPENENV
+from tests.providers.environments import wait_until_gone
 from tests.serving import serving_elsewhere
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +132,45 @@ def test_servers_of_the_published_releases_can_be_validated(release: Any) -> Non
     # It says nowhere how many sessions there are, and its episodes have no end.
     skipped = ["step_after_done", "close_frees_slot"]
     assert report["summary"]["skipped_criteria"] == skipped
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("release", [RENAMED_FROM, NEWEST], ids=str)
+def test_environments_that_the_published_releases_make_are_valid(
+    release: Any, tmp_path: Path
+) -> None:
+    command = [python_of(release), "-m", "openenv.cli", "init", "their_env"]
+    # Without uv on PATH, which would ask the package index for a lock file.
+    made = subprocess.run(command, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True)
+    assert made.returncode == 0, made.stderr
+    report = report_of(validate(str(tmp_path / "their_env"), "--json"))
+    assert report["passed"] is True
+    assert report["summary"]["failed_criteria"] == ["dockerfile"]
+    assert [issue.partition(": ")[2] for issue in report["issues"]] == [
+        f"{tmp_path}/their_env/server/Dockerfile: it runs as root: add USER 1000:1000"
+    ]
+
+
+async def test_ctrl_c_ends_the_server_that_is_looked_at(folder: Path) -> None:
+    app, fifo = folder / "server/app.py", folder / "pid"
+    os.mkfifo(fifo)
+    hanging = (
+        "import os, sys, threading\n"
+        "if 'serve' in sys.argv:\n"
+        f"    open({str(fifo)!r}, 'w').write(str(os.getpid()))\n"
+        "    threading.Event().wait()\n"
+    )
+    app.write_text(app.read_text().replace("app = create_app", f"{hanging}app = create_app"))
+    process = await asyncio.create_subprocess_exec(
+        *(*OPENENV, "validate", str(folder)), env=ENVIRON, stdout=PIPE, stderr=PIPE
+    )
+    async with asyncio.timeout(40):
+        server = int(await asyncio.to_thread(fifo.read_text))
+        process.send_signal(signal.SIGINT)
+        _, log = await process.communicate()
+    assert process.returncode == 130
+    assert log.decode() == "openenv: stopped\n"
+    wait_until_gone(server)
 
 
 def test_what_does_not_start_fails_with_its_last_words(folder: Path) -> None:
