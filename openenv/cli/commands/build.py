@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from openenv.cli.docker_build import Image
     from openenv.cli.images import Recipe
 
+# As `openenv push` takes them too.
+BuildArgs = Annotated[
+    list[str] | None,
+    typer.Option("--build-arg", metavar="NAME=VALUE", help="For ARG; repeatable."),
+]
+Platform = Annotated[str | None, typer.Option(metavar="OS/ARCH", help="Such as linux/amd64.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Run every step of the build.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all output of the build.")]
+
 
 def build(
     path: Annotated[
@@ -35,14 +44,10 @@ def build(
         Path | None,
         typer.Option("--dockerfile", "-f", help="Default: server/Dockerfile, or Dockerfile."),
     ] = None,
-    build_arg: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For ARG; repeatable.")
-    ] = None,
-    platform: Annotated[
-        str | None, typer.Option(metavar="OS/ARCH", help="Such as linux/amd64.")
-    ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all output.")] = False,
+    build_arg: BuildArgs = None,
+    platform: Platform = None,
+    no_cache: NoCache = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Build an image that serves an environment."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from openenv.cli.commands.build import build_and_show
+from openenv.cli.commands.build import BuildArgs, NoCache, Platform, Verbose, build_and_show
 from openenv.cli.docker_push import Login, check_tag, log_in, push_image, repository_in
 from openenv.cli.images import Recipe, plan_image
 from openenv.cli.running import Debug, ended_by_sigterm, reporting
@@ -59,13 +59,9 @@ def push(
     no_build: Annotated[
         bool, typer.Option("--no-build", help="Push the image that `openenv build` has made.")
     ] = False,
-    build_arg: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For ARG; repeatable.")
-    ] = None,
-    platform: Annotated[
-        str | None, typer.Option(metavar="OS/ARCH", help="Such as linux/amd64.")
-    ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step.")] = False,
+    build_arg: BuildArgs = None,
+    platform: Platform = None,
+    no_cache: NoCache = False,
     repo_id: Annotated[
         str | None, typer.Option("--repo-id", "-r", help="The Space. Default: yours/NAME.")
     ] = None,
@@ -101,9 +97,7 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would go into the Space; ask nobody.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the build's output.")] = (
-        False
-    ),
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Publish an environment as a Space of Hugging Face; with --registry, push its image there."""
