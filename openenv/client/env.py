@@ -111,7 +111,21 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
         """
         from openenv.client.launch import from_image  # noqa: PLC0415 - built on this module
 
-        return from_image(cls, image, provider, options)
+        return from_image(cls, image, provider, options)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_env(
+        cls, repo_id: str, *, use_docker: bool = True, provider: Any = None, **options: Any
+    ) -> EitherClient[ActT, ObsT, StateT]:
+        """Serve a copy of a Space, `org/name`, on this machine and return its client.
+
+        In a container of the Space's image; without Docker by uv, with an installation of its own.
+        `repo_id` may be an environment's folder too, and for uv `git+https://...`. For the rest it
+        is as `from_docker_image`. AutoEnv plays a Space where it runs.
+        """
+        from openenv.client.launch import from_repository  # noqa: PLC0415 - built on this module
+
+        return from_repository(cls, repo_id, use_docker, provider, options)  # type: ignore[no-any-return]
 
     @classmethod
     def _from_docker(

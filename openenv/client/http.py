@@ -8,10 +8,9 @@ from __future__ import annotations
 from types import new_class
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args, get_origin
 
-from openenv.client import portal
 from openenv.client.env import EnvClient
 from openenv.client.http_connection import HttpConnection
-from openenv.client.launch import docker_provider, launch, sort_options
+from openenv.client.launch import from_image, from_repository
 from openenv.client.sync import SyncEnvClient
 from openenv.models import ActT, ObsT, StateT
 
@@ -100,9 +99,15 @@ class HTTPEnvClient(SyncEnvClient[ActT, ObsT, StateT]):
         `port`, `env_vars`, `timeout_s` until the server answers, and those of ContainerOptions go
         to the provider (default: LocalDockerProvider), others to the client. Raises ProviderError.
         """
-        of_client, of_provider, timeout_s = sort_options(cls, options)
-        chosen = docker_provider() if provider is None else provider
-        client: Self = portal.run(launch, cls, chosen, (image,), timeout_s, of_provider, of_client)
+        client: Self = from_image(cls, image, provider, options)
+        return client
+
+    @classmethod
+    def from_env(  # type: ignore[override]
+        cls, repo_id: str, *, use_docker: bool = True, provider: Any = None, **options: Any
+    ) -> Self:
+        """Serve a copy of a Space on this machine and return its client."""
+        client: Self = from_repository(cls, repo_id, use_docker, provider, options)
         return client
 
     @classmethod

@@ -6,10 +6,15 @@ Which provider, and of what, is the caller's affair. either.py is what callers g
 from __future__ import annotations
 
 import inspect
+import os
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from openenv.client import portal
 from openenv.client.either import EitherClient
+from openenv.client.sync import SyncEnvClient
+from openenv.errors import ConfigurationError
 from openenv.providers.base import (
     READY_TIMEOUT_S,
     Endpoint,
@@ -17,11 +22,10 @@ from openenv.providers.base import (
     in_thread,
     open_container,
 )
+from openenv.providers.hub_api import space_git, space_id, space_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from openenv.client.env import EnvClient
+    from collections.abc import Awaitable, Callable, Mapping
 
 ClientT = TypeVar("ClientT")
 
@@ -29,13 +33,8 @@ ClientT = TypeVar("ClientT")
 _TIMEOUTS = ("timeout_s", "wait_timeout")
 
 
-def from_image(
-    client_cls: type[EnvClient[Any, Any, Any]],
-    image: str,
-    provider: Any,
-    options: Mapping[str, Any],
-) -> EitherClient[Any, Any, Any]:
-    """Return a client of a container's server, which the provider starts (default: Docker's).
+def from_image(client_cls: type[Any], image: str, provider: Any, options: Mapping[str, Any]) -> Any:
+    """Return a client of what the provider starts of an image (default: Docker's).
 
     Options of the client class are given to it, `timeout_s` is how long the server may take to
     answer, all others are the provider's.
@@ -43,10 +42,45 @@ def from_image(
     of_client, of_provider, timeout_s = sort_options(client_cls, options)
     chosen = docker_provider() if provider is None else provider
 
-    async def make() -> EnvClient[Any, Any, Any]:
+    async def make() -> Any:
         return await launch(client_cls, chosen, (image,), timeout_s, of_provider, of_client)
 
-    return EitherClient(make)
+    return client_of(client_cls, make)
+
+
+def from_repository(
+    client_cls: type[Any],
+    repository: str,
+    use_docker: bool,
+    provider: Any,
+    options: Mapping[str, Any],
+) -> Any:
+    """Return a client of a copy of a Space, a git repository or a folder, served on this machine.
+
+    In a container of its image, or by uv, with the options that those take.
+    """
+    if not use_docker:
+        space = None if os.path.isdir(repository) else space_id(repository)
+        what = repository if space is None else space_git(space)
+        return from_image(client_cls, what, provider or uv_provider(), options)
+    if os.path.isdir(repository):
+        from openenv.manifest import read_manifest  # noqa: PLC0415 - needs YAML, for this alone
+
+        what = read_manifest(Path(repository)).images[0]
+    elif (space := space_id(repository)) is not None:
+        what = space_image(space)
+    else:
+        raise ConfigurationError(
+            f"{repository!r} is neither a Space's id, org/name, nor an environment's folder. "
+            "AutoEnv.from_env knows environments by their names"
+        )
+    return from_image(client_cls, what, provider, options)
+
+
+def client_of(client_cls: type[Any], make: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what `make` makes: to be awaited or used, or made at once if its class only blocks."""
+    only_blocks = issubclass(client_cls, SyncEnvClient)
+    return portal.run(make) if only_blocks else EitherClient(make)
 
 
 async def launch(
@@ -92,6 +126,13 @@ def docker_provider() -> Provider:
     from openenv.providers.docker import LocalDockerProvider  # noqa: PLC0415 - for this alone
 
     return LocalDockerProvider()
+
+
+def uv_provider() -> Provider:
+    """Return a provider of processes with an installation of their own."""
+    from openenv.providers.uv import UVProvider  # noqa: PLC0415 - for this alone
+
+    return UVProvider()
 
 
 def sort_options(

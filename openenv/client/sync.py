@@ -37,6 +37,15 @@ class SyncEnvClient(Generic[ActT, ObsT, StateT]):
         """Start a container of an image and return its generic client; `close` removes it."""
         return GenericEnvClient.from_docker_image(image, provider, **options)  # type: ignore[return-value]
 
+    @classmethod
+    def from_env(
+        cls, repo_id: str, *, use_docker: bool = True, provider: Any = None, **options: Any
+    ) -> EitherClient[ActT, ObsT, StateT]:
+        """Serve a copy of a Space on this machine and return its generic client."""
+        return GenericEnvClient.from_env(  # type: ignore[return-value]
+            repo_id, use_docker=use_docker, provider=provider, **options
+        )
+
     @property
     def async_client(self) -> EnvClient[ActT, ObsT, StateT]:
         """The client underneath; it lives on the portal's event loop."""

@@ -13,11 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from openenv.client import portal
-from openenv.client.either import EitherClient
 from openenv.client.generic import GenericAction, GenericEnvClient
-from openenv.client.launch import launch, sort_options
-from openenv.client.sync import SyncEnvClient
+from openenv.client.launch import client_of, launch, sort_options
 from openenv.errors import OpenEnvError
 from openenv.hub.classes import action_class, client_class
 from openenv.hub.consent import ask_for_consent
@@ -172,8 +169,7 @@ class _Meant:
                 self.client_cls, start.provider, start.what, patience_s, of_provider, of_client
             )
 
-        only_blocks = issubclass(self.client_cls, SyncEnvClient)
-        return portal.run(make) if only_blocks else EitherClient(make)
+        return client_of(self.client_cls, make)
 
 
 def _meant(name: str, wish: _Wish) -> _Meant:

@@ -153,6 +153,19 @@ def test_models_are_dataclasses_under_openenv_core_with_an_underscore(
         assert model is getattr(openenv, name)
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("auto", "AutoEnv"),
+        ("auto", "AutoAction"),
+        ("auto.auto_env", "AutoEnv"),
+        ("auto.auto_action", "AutoAction"),
+    ],
+)
+def test_what_finds_environments_is_found_where_it_was(module: str, name: str) -> None:
+    assert imported("openenv", module, name) is getattr(openenv, name)
+
+
 @pytest.mark.parametrize("module", ["client_types", "containers.runtime", "env_client"])
 def test_both_names_of_a_module_are_one_module(module: str) -> None:
     real = importlib.import_module(f"openenv.core.{module}")

@@ -1,0 +1,5 @@
+"""COMPATIBILITY ONLY: see openenv.hub.auto."""
+
+from openenv.hub.auto import AutoAction
+
+__all__ = ["AutoAction"]
