@@ -242,10 +242,10 @@ def folder_of(target: str) -> Path | None:
     """Return a target's folder; None if it is `module:app`. Raises ConfigurationError."""
     if os.path.isdir(target):
         return Path(target)
-    if re.fullmatch(r"[\w.]+:[\w.]+", target):
+    if re.match(r"[\w.]+:(?!//)", target):
         return None
     raise ConfigurationError(
-        f"{target!r} is no folder here ({os.getcwd()}), and not of the form module:app"
+        f"{target!r} is no folder here ({os.getcwd()}), and not of the form module:app or gym:ID"
     )
 
 

@@ -63,6 +63,8 @@ class ActionSampler:
             return schema["const"]
         if "enum" in schema:
             return self._random.choice(schema["enum"])
+        if "array" in schema:
+            return self._elements(**schema["array"])
         for key in ("anyOf", "oneOf"):
             if key in schema:
                 return self._sample(self._choose(schema[key], depth), depth + 1)
@@ -114,6 +116,19 @@ class ActionSampler:
         inner = items if isinstance(items, dict) else {"type": "number"}
         return first + [self._sample(inner, depth + 1) for _ in range(count - len(first))]
 
+    def _elements(self, dtype: str, shape: list[int], low: Any, high: Any) -> Any:
+        """Return an array of this shape as lists; bounds are for all elements, or of this shape."""
+        if shape:
+            count, *rest = shape
+            lows, highs = (
+                bound if isinstance(bound, list) else [bound] * count for bound in (low, high)
+            )
+            return [self._elements(dtype, rest, *ends) for ends in zip(lows, highs, strict=True)]
+        ends = {"minimum": low, "maximum": high}
+        bounds = {name: end for name, end in ends.items() if end is not None}
+        kind = "number" if dtype.startswith("float") else "integer"
+        return self._sample_type({"type": kind, **bounds}, 0)
+
     def _string(self, schema: Mapping[str, Any]) -> str:
         if "pattern" in schema and not schema.get("default"):
             raise ConfigurationError(
@@ -121,6 +136,11 @@ class ActionSampler:
             )
         if "pattern" in schema:
             return str(schema["default"])
+        if "alphabet" in schema:
+            least = schema.get("minLength", 0)
+            most = min(schema.get("maxLength", math.inf), max(least, MAX_ITEMS))
+            count = self._random.randint(least, most)
+            return "".join(self._random.choices(schema["alphabet"], k=count))
         text = " ".join(self._random.sample(WORDS, self._random.randint(1, 3)))
         least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
         while len(text) < least:

@@ -27,6 +27,8 @@ class Blueprint(msgspec.Struct):
     debug: bool
     folders: dict[str, str]
     "Packages that lie outside of sys.path, such as an environment's folder, and where they are."
+    makes_class: bool = False
+    "Whether `env` is a function that makes the class which is served: see `draw`."
 
     def load(self) -> tuple[Any, list[Any]]:
         """Return env and payload classes. Raises ConfigurationError."""
@@ -37,15 +39,24 @@ class Blueprint(msgspec.Struct):
             if name not in sys.modules:
                 import_package(name, Path(folder), self.env)
         env = _find(self.env)
-        if self.arguments or self.options:
+        if self.makes_class:
+            env = env(*self.arguments, **self.options)
+        elif self.arguments or self.options:
             env = functools.partial(env, *self.arguments, **self.options)
         return env, [name and _find(name) for name in self.payload_classes]
 
 
 def draw(env: Any, payload_classes: list[Any], *, debug: bool) -> Blueprint:
-    """Return the blueprint of what `create_app` was given. Raises ConfigurationError."""
-    arguments, options = [], {}
-    if isinstance(env, functools.partial):
+    """Return the blueprint of what `create_app` was given. Raises ConfigurationError.
+
+    A class that a function has made says so in `MADE_BY`: its name, arguments and options.
+    """
+    arguments, options, made_by = [], {}, getattr(env, "MADE_BY", None)
+    if made_by is not None:
+        name, arguments, options = made_by
+        env = _find(name)
+        _check_plain(arguments, options)
+    elif isinstance(env, functools.partial):
         env, arguments, options = env.func, list(env.args), env.keywords
         _check_plain(arguments, options)
     names = [_name(env), *(None if cls is None else _name(cls) for cls in payload_classes)]
@@ -53,7 +64,10 @@ def draw(env: Any, payload_classes: list[Any], *, debug: bool) -> Blueprint:
     for name in names:
         if name is not None:
             folders.update(_folder(name.partition(":")[0].partition(".")[0]))
-    return Blueprint(names[0] or "", arguments, options, names[1:], debug, folders)
+    classes = names[1:]
+    return Blueprint(
+        names[0] or "", arguments, options, classes, debug, folders, made_by is not None
+    )
 
 
 def _name(thing: Any) -> str:
@@ -103,7 +117,7 @@ def _check_plain(arguments: list[Any], options: dict[str, Any]) -> None:
         data = None
     if data != [arguments, options]:
         raise ConfigurationError(
-            "the functools.partial holds arguments that are not plain data, so worker processes "
+            "it is made with arguments that are not plain data, so worker processes "
             "cannot have them: write a function at the top of a module that makes the environment"
         )
 

@@ -110,7 +110,7 @@ def load_app(
         os.environ["OPENENV_WORKERS"] = str(workers)
     if debug:
         os.environ["OPENENV_DEBUG"] = "true"
-    app = load_target(target)
+    app = _load(target)
     if is_environment(app):
         app = create_app(app)
     registry = registry_of(app)
@@ -122,6 +122,18 @@ def load_app(
         if asked not in (None, found):
             raise ConfigurationError(f"{option} has no effect: {target} itself says {found}")
     return app
+
+
+def _load(target: str) -> Any:
+    if not target.startswith("gym:"):
+        return load_target(target)
+    try:
+        from openenv.adapters.gymnasium import class_of_target  # noqa: PLC0415 - for this alone
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{target} needs {error.name}: pip install 'openenv[gymnasium]'"
+        ) from error
+    return class_of_target(target)
 
 
 def _described(registry: "SessionRegistry | None", target: str) -> str:
