@@ -7,10 +7,12 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
 
+from openenv.providers.docker_cleanup import remove
 from tests.docs.reader import Reader, exists, reading
 from tests.docs.test_links import ROOT, documents
 
@@ -18,6 +20,7 @@ from tests.docs.test_links import ROOT, documents
 pytestmark = pytest.mark.timeout(180)
 
 LAYOUT = "docs/contributing.md"
+OF_CONTAINERS = ["docs/howto/containers.md"]
 
 
 @pytest.fixture
@@ -26,9 +29,21 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         yield reader
 
 
-@pytest.mark.parametrize("document", documents())
+@pytest.mark.parametrize("document", [one for one in documents() if one not in OF_CONTAINERS])
 def test_every_block_does_what_its_page_says(document: str, reader: Reader) -> None:
     reader.follow(ROOT / document)
+
+
+@pytest.mark.parametrize("document", OF_CONTAINERS)
+def test_every_block_about_containers_does_what_its_page_says(
+    document: str, reader: Reader, containers: Any
+) -> None:
+    reader.has_docker = True
+    try:
+        reader.follow(ROOT / document)
+    finally:
+        for name in ("my-echo",):  # detached, and stopped by the page, unless it fails before
+            remove(containers.client, name)
 
 
 @pytest.mark.parametrize("document", documents())
