@@ -3,10 +3,10 @@
 import asyncio
 import os
 import signal
-import subprocess
 import tempfile
 from asyncio.subprocess import PIPE
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +106,13 @@ def test_what_fails_is_told_with_its_step_and_its_last_lines(
     folder: Path, builder: Builder
 ) -> None:
     (folder / "Dockerfile").write_text(
-        "FROM python:3.11-slim\nRUN seq 1 100; echo no compiler here >&2; exit 7\n"
+        "FROM python:3.11-slim\nRUN exec >&2; seq 1 100; echo no compiler here; exit 7\n"
     )
     with pytest.raises(ProviderError) as caught:
         build_image(plan_image(folder), builder)
     first, *lines = str(caught.value).splitlines()
     assert first.startswith(f"the image of {NAME} could not be built (Dockerfile: [")
-    assert "RUN seq 1 100" in first
+    assert "seq 1 100" in first
     assert "  no compiler here" in lines
     assert "  99" in lines
     assert len(lines) <= docker_build.LAST_LINES
@@ -148,7 +148,7 @@ def test_a_failing_build_is_code_1_and_leaves_no_copy(folder: Path) -> None:
 async def test_ctrl_c_cancels_the_build_in_the_daemon_too(
     folder: Path, stop: signal.Signals
 ) -> None:
-    seconds = f"{os.getpid()}.{stop.value}"
+    seconds = f"9{os.getpid()}.{stop.value}"
     (folder / "Dockerfile").write_text(f"FROM python:3.11-slim\nRUN echo going; sleep {seconds}\n")
     before = await asyncio.to_thread(staged_copies)
     process = await asyncio.create_subprocess_exec(
@@ -159,20 +159,25 @@ async def test_ctrl_c_cancels_the_build_in_the_daemon_too(
         async for line in process.stdout:
             if line.strip() == b"going":
                 break
+        assert await asyncio.to_thread(processes_with, seconds)
         process.send_signal(stop)
         _, log = await process.communicate()
         assert process.returncode == 130
         assert log.decode() == "openenv: stopped\n"
         # The daemon ends the step a moment after nobody wants it any more.
-        while await asyncio.to_thread(running, f"sleep {seconds}"):
+        while await asyncio.to_thread(processes_with, seconds):
             await asyncio.sleep(0.05)
     assert await asyncio.to_thread(staged_copies) <= before
 
 
-def running(command: str) -> list[str]:
-    """Processes of this machine, those in containers too, with exactly this command line."""
-    found = subprocess.run(["pgrep", "-xf", command], capture_output=True, text=True)
-    return found.stdout.split()
+def processes_with(word: str) -> list[Path]:
+    """Processes of this machine, those in containers too, with this in their command line."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            if word.encode() in file.read_bytes():
+                found.append(file)
+    return found
 
 
 # ---- without Docker
