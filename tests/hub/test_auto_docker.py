@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openenv import AutoEnv
+from openenv import AutoAction, AutoEnv
 from openenv.hub.discovery import find
 from openenv.hub.starting import plan_start
 from openenv.providers.docker import LocalDockerProvider
@@ -93,3 +93,24 @@ def test_an_image_can_be_named(containers: Containers, name: str) -> None:
         env.reset()
         [container] = containers.left()
         assert containers.get(container).labels["openenv.image"] == containers.image
+
+
+def test_002_echo_env_by_its_name_is_a_container_of_echo_env(
+    containers: Containers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = containers.client.images
+    # It may be here already, as whoever works on this machine has built it.
+    mine = not image.list("echo-env:latest")
+    if mine:
+        image.get(containers.image).tag("echo-env", "latest")
+    try:
+        env = AutoEnv.from_env("echo-env", provider="docker")
+        assert len(containers.left()) == 1
+        result = env.reset()
+        result = env.step(AutoAction.from_env("echo-env")(message="Hello, World!"))
+        assert (result.observation.echoed_message, result.reward) == ("Hello, World!", 1.3)
+        env.close()
+    finally:
+        if mine:
+            image.remove("echo-env:latest")

@@ -30,7 +30,8 @@ def info(
         ),
     ],
     trust_remote_code: Annotated[
-        bool, typer.Option(help="Run the code of a Space without asking; only its client's runs.")
+        bool,
+        typer.Option("--trust-remote-code", help="Run the client of a Space without asking."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, schemas included.")] = False,
     debug: Debug = False,
