@@ -84,13 +84,15 @@ def _find(
         findings.summaries[question.name] = _ask(question, rounds, cores, record, progress)
     progress("steps that sleep")
     asleep = placement.LOADS[-1]
-    windows = [placement.measure(asleep, ("thread",)) for _ in range(rounds)]
-    findings.sleeping_share = median(window.steps_per_s for window in windows) / (
-        asleep.ideal(64, 1) or 1
-    )
+    served = [placement.measure(asleep, ("thread",), pin=True) for _ in range(rounds)]
+    bare = [placement.measure_bare_threads(pin=True) for _ in range(rounds)]
+    ideal = asleep.ideal(64, 1) or 1
+    findings.sleeping_share = median(one.steps_per_s for one in served) / ideal
+    findings.bare_threads_share = median(one.steps_per_s for one in bare) / ideal
     progress("imports")
     findings.import_cpu_s = imports.ours()
     record["sleeping_share"] = findings.sleeping_share
+    record["bare_threads_share"] = findings.bare_threads_share
     record["import_cpu_s"] = findings.import_cpu_s
     return findings
 

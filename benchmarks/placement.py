@@ -63,6 +63,7 @@ LOADS = (
     Load("5 ms asleep", "Sleep"),
 )
 PLACES = (("inline",), ("thread",), ("process", "1"), ("process", "2"))
+BARE_THREADS = "threads alone, without a server"
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,23 @@ def measure(
     )
 
 
+def measure_bare_threads(*, sessions: int = 64, window_s: float = 1.0, pin: bool = False) -> Window:
+    """Measure the floor under `LOADS[-1]` on threads."""
+    disturbance = Disturbance()
+    command = [sys.executable, "-m", "benchmarks.bare_threads", str(sessions), str(window_s)]
+    with running(command, core=Cores.available().server if pin else None) as program:
+        found = program.announcement
+    return Window(
+        load=LOADS[-1].name,
+        place=BARE_THREADS,
+        steps_per_s=found["steps"] / found["elapsed_s"],
+        p50_us=0.0,
+        p99_us=0.0,
+        server_cpu_us=found["cpu_s"] / found["steps"] * 1e6,
+        disturbance=disturbance.read(),
+    )
+
+
 def table(windows: list[Window], sessions: int) -> Table:
     """Return medians, a section for each load."""
     shown = Table(title=f"{sessions} sessions, each with one step in flight", title_justify="left")
@@ -180,22 +198,26 @@ def table(windows: list[Window], sessions: int) -> Table:
     cores = len(os.sched_getaffinity(0))
     for load in LOADS:
         ideal = load.ideal(sessions, cores)
-        for place in PLACES:
-            row = [w for w in windows if (w.load, w.place) == (load.name, " x ".join(place))]
+        for place in (*(" x ".join(place) for place in PLACES), BARE_THREADS):
+            row = [w for w in windows if (w.load, w.place) == (load.name, place)]
             if row:
                 rate = median(w.steps_per_s for w in row)
                 shown.add_row(
                     load.name,
-                    row[0].place,
+                    place,
                     f"{rate:,.0f}",
                     "-" if ideal is None else f"{rate / ideal:.0%}",
-                    f"{median(w.p50_us for w in row) / 1e3:,.2f}",
-                    f"{median(w.p99_us for w in row) / 1e3:,.2f}",
+                    _milliseconds(median(w.p50_us for w in row)),
+                    _milliseconds(median(w.p99_us for w in row)),
                     f"{median(w.server_cpu_us for w in row):.1f}",
                     f"{median(w.disturbance for w in row):.2f}",
                 )
         shown.add_section()
     return shown
+
+
+def _milliseconds(time_us: float) -> str:
+    return f"{time_us / 1e3:,.2f}" if time_us else "-"
 
 
 # ---- openenv collect against openenv serve
@@ -257,18 +279,17 @@ def main() -> int:
             windows: list[Window] = []
             loads = [load for load in LOADS if (options.load or "") in load.name]
             for number in range(options.rounds):
+                settings = {
+                    "sessions": options.sessions,
+                    "window_s": options.window,
+                    "pin": options.pin,
+                }
+                if LOADS[-1] in loads:
+                    windows.append(measure_bare_threads(**settings))
                 for load in loads:
                     for place in PLACES:
                         told.print(f"round {number + 1}: {load.name}, {' x '.join(place)}")
-                        windows.append(
-                            measure(
-                                load,
-                                place,
-                                sessions=options.sessions,
-                                window_s=options.window,
-                                pin=options.pin,
-                            )
-                        )
+                        windows.append(measure(load, place, **settings))
             console.print(table(windows, options.sessions))
             content["windows"] = [asdict(window) for window in windows]
         shown, rates = measure_collect(options.rounds, options.collect_work)

@@ -25,6 +25,8 @@ class Findings:
     import_cpu_s: float | None = None
     sleeping_share: float | None = None
     "Of the ideal rate, with 64 sessions whose steps sleep."
+    bare_threads_share: float | None = None
+    "The same of 64 threads that sleep, without a server."
 
     def of(self, question: str, row: Row, sessions: int) -> Summary:
         """Return a row's medians. Raises LookupError if it was not measured."""
