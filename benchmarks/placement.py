@@ -299,6 +299,7 @@ def main() -> int:
         told.print(str(error), style="red", markup=False)
         return 1
     moment = datetime.now(UTC)
+    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"placement-{moment:%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(content, indent=2) + "\n")
     console.print(f"written to {path}", soft_wrap=True)
