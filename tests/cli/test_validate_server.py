@@ -298,6 +298,9 @@ def without(path: str, reply: Callable[..., Response] | None = None) -> Any:
     return answer
 
 
+_OTHERS: dict[str, Any] = {"observation": {}, "state": {}}
+
+
 def openapi(*paths: str, version: Any = "1.0.0") -> Callable[..., Response]:
     return lambda: JSONResponse(
         {"info": {"version": version}, "paths": {path: {} for path in paths}}
@@ -332,6 +335,11 @@ def openapi(*paths: str, version: Any = "1.0.0") -> Callable[..., Response]:
             without("/schema", lambda: JSONResponse({"action": {}})),
             ["schema_endpoint"],
             "has_observation is False",
+        ),
+        (
+            without("/schema", lambda: JSONResponse({"action": {"properties": 7}, **_OTHERS})),
+            ["schema_endpoint", "websocket_episode"],
+            "no form known here",
         ),
         (without("/mcp", lambda: JSONResponse({})), ["mcp_endpoint"], "jsonrpc is None"),
         (without("/step"), ["http_episode"], "404: no message"),

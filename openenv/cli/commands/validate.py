@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +19,9 @@ from openenv.errors import ConfigurationError, StartupFailed
 from openenv.providers.process import ProcessProvider
 
 START_TIMEOUT_S = 60.0
+
+Examine = Callable[[str, Report], Coroutine[Any, Any, None]]
+"examine_server with the options of the command."
 
 _URL = re.compile(r"\w+://.*|[\w.-]+:\d+")
 
@@ -57,8 +62,16 @@ def validate(
 ) -> None:
     """Look at an environment, play episodes in it, and report."""
     log_to_stderr(debug)
-    with reporting(debug):
-        report = _examine(url or target, bool(url), level, timeout_s, max_turns, skip or [])
+    # On stderr, so that a terminal shows it while stdout is a file.
+    with reporting(debug), Console(stderr=True).status("looking at the files") as status:
+        examine = partial(
+            examine_server,
+            timeout_s=timeout_s,
+            max_turns=max_turns,
+            skipped=skip or (),
+            tell=status.update,
+        )
+        report = _examine(url or target, bool(url), level, examine, skip or [])
         unknown = set(skip or ()) - {criterion.id for criterion in report.criteria}
         if unknown and level is Level.RUNTIME and report.passed:
             known = ", ".join(criterion.id for criterion in report.criteria)
@@ -71,12 +84,10 @@ def validate(
         raise typer.Exit(1)
 
 
-def _examine(
-    target: str, is_url: bool, level: Level, timeout_s: float, max_turns: int, skip: list[str]
-) -> Report:
+def _examine(target: str, is_url: bool, level: Level, examine: Examine, skip: list[str]) -> Report:
     if is_url or (_URL.fullmatch(target) and not Path(target).exists()):
         report = Report(target=target, validation_type="running_environment")
-        run(examine_server(target, report, timeout_s=timeout_s, max_turns=max_turns, skipped=skip))
+        run(examine(target, report))
         return report
     report = Report(target=target, validation_type="local_environment")
     if Path(target).is_dir():
@@ -87,13 +98,11 @@ def _examine(
         if criterion.id in skip:
             criterion.status, criterion.details = "skipped", "left out, as asked"
     if level is Level.RUNTIME and report.passed:
-        run(_serve_and_examine(target, report, timeout_s, max_turns, skip))
+        run(_serve_and_examine(target, report, examine))
     return report
 
 
-async def _serve_and_examine(
-    target: str, report: Report, timeout_s: float, max_turns: int, skip: list[str]
-) -> None:
+async def _serve_and_examine(target: str, report: Report, examine: Examine) -> None:
     provider = ProcessProvider(target)
     try:
         endpoint = await provider.open(timeout_s=START_TIMEOUT_S)
@@ -102,9 +111,7 @@ async def _serve_and_examine(
         return
     try:
         report.criteria.append(_started(f"serves on {endpoint.url}"))
-        await examine_server(
-            endpoint.url, report, timeout_s=timeout_s, max_turns=max_turns, skipped=skip
-        )
+        await examine(endpoint.url, report)
     finally:
         await provider.aclose()
 

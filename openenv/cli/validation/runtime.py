@@ -6,6 +6,7 @@ The checks themselves are in endpoints.py (what it says of itself) and episodes.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from openenv.cli.validation.endpoints import Endpoints
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from openenv.cli.validation.report import Report
 
+logger = logging.getLogger("openenv.cli")
+
 
 class Check(NamedTuple):
     """A criterion before it has been looked at."""
@@ -30,15 +33,22 @@ class Check(NamedTuple):
 
 
 async def examine_server(
-    url: str, report: Report, *, timeout_s: float, max_turns: int, skipped: Collection[str] = ()
+    url: str,
+    report: Report,
+    *,
+    timeout_s: float,
+    max_turns: int,
+    skipped: Collection[str] = (),
+    tell: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Look at a running server and add what is found to the report.
 
     `timeout_s` bounds each request, `max_turns` each episode; the checks named in `skipped` are
-    left out.
+    left out. `tell` is told which one begins.
     """
     endpoints = Endpoints(HttpCaller(url, timeout_s))
     for check in _endpoint_checks(endpoints):
+        tell(check.id)
         report.criteria.append(await _looked(check, timeout_s, skipped))
     if endpoints.version is not None:
         report.standard_version = endpoints.version
@@ -47,6 +57,7 @@ async def examine_server(
     report.environment = report.environment or endpoints.name
     episodes = Episodes(url, endpoints, timeout_s=timeout_s, max_turns=max_turns)
     for check in _episode_checks(episodes):
+        tell(check.id)
         # An episode is many requests, none of which may take longer than that.
         limit_s = timeout_s * (max_turns + 10)
         report.criteria.append(await _looked(check, limit_s, skipped))
@@ -140,4 +151,8 @@ async def _looked(check: Check, limit_s: float, skipped: Collection[str]) -> Cri
     except OpenEnvError as error:
         criterion.status, criterion.details = "failed", str(error)
         criterion.actual = {"error": error.code}
+    except Exception as error:  # a check's boundary: nothing that a server sends ends the report
+        logger.debug("%s", check.id, exc_info=True)
+        criterion.status = "failed"
+        criterion.details = f"what the server sends is in no form known here ({error!r})"
     return criterion
