@@ -55,7 +55,7 @@ class EitherClient(
         """Close the session, the connection and what was started. Nothing, once it is awaited."""
         if self._running is not None:
             self._running.close()
-        elif self._made is not None and self._use != "awaited":
+        if self._made is not None and self._use != "awaited":
             super().close()
 
     def _take(self, use: str) -> None:

@@ -143,6 +143,31 @@ async def test_it_is_one_or_the_other(provider: ThreadProvider) -> None:
     assert provider.stopped == 2
 
 
+async def test_a_task_that_is_cancelled_before_it_begins_starts_nothing(
+    provider: ThreadProvider,
+) -> None:
+    task = asyncio.create_task(EchoEnv.from_docker_image("echo", provider))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert provider.started == []
+
+
+def test_what_was_started_before_that_is_stopped_by_close(provider: ThreadProvider) -> None:
+    either = EchoEnv.from_docker_image("echo", provider)
+
+    async def main() -> None:
+        task = asyncio.create_task(either)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert (len(provider.started), provider.stopped) == (1, 0)
+    either.close()
+    assert provider.stopped == 1
+
+
 # ---- what fails is undone
 
 

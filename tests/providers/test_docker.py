@@ -275,6 +275,17 @@ def test_torchforge_finds_the_keywords_it_uses(containers: Containers) -> None:
         env.close()
 
 
+def test_an_image_without_a_healthcheck_is_asked_for_its_health(containers: Containers) -> None:
+    serve = ("openenv", "serve", "echo_env", "--host", "0.0.0.0")
+    name = "openenv-tests-unchecked:latest"
+    with (
+        containers.image_of(name, {}, *serve, more="HEALTHCHECK NONE"),
+        EchoEnv.from_docker_image(name) as env,
+    ):
+        env.reset()
+    assert containers.left() == []
+
+
 async def test_the_async_twin_returns_an_endpoint(containers: Containers) -> None:
     provider = LocalDockerProvider()
     endpoint = await provider.open(containers.image, None, {"ONE": "1"}, timeout_s=60)
