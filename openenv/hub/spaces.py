@@ -63,9 +63,9 @@ def publish(what: Publication, token: str | None = None, *, as_request: bool = F
     `as_request` opens a pull request instead, on a Space that exists. Raises ConfigurationError if
     the Space is there and is no environment's.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete  # noqa: PLC0415
-
     with hub_api(what.space, token) as api:
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete  # noqa: PLC0415
+
         before = _files_of(api, what.space)
         if before is None and as_request:
             raise ConfigurationError(f"there is no Space {what.space} to make a pull request on")

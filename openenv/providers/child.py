@@ -31,7 +31,8 @@ class Child:
     """A command below a lifeline, in a session of its own, so that Ctrl-C is for the client.
 
     `command` is asked for the arguments once the number of the file is known on which the child is
-    to write its URL. Its output is appended to the log. `folder` is removed when it has ended.
+    to write its URL. Its output is appended to the log. `folder` is removed when it has ended;
+    with `keeps_folder` only if it has ended badly.
     """
 
     def __init__(
@@ -40,10 +41,13 @@ class Child:
         environ: Mapping[str, str],
         log: Path,
         folder: Path | None = None,
+        *,
+        keeps_folder: bool = False,
     ) -> None:
         self._ready, announce = os.pipe()
         # By its path and isolated: neither the working directory nor PYTHONPATH can replace it.
         program = [sys.executable, "-I", lifeline.__file__, str(GRACE_S), str(folder or "")]
+        program.append("keeps" if keeps_folder else "")
         try:
             with log.open("ab") as output:
                 self._process = subprocess.Popen(

@@ -54,12 +54,17 @@ class Lifeline:
             os.killpg(self._child.pid, number)
 
 
-def main(grace_s: str, folder: str, *command: str) -> int:
-    """Run a command; then remove the folder that it needed, if one is named."""
+def main(grace_s: str, folder: str, keeps: str, *command: str) -> int:
+    """Run a command; then remove the folder that it needed, if one is named.
+
+    With `keeps` the folder stays if the command has ended well.
+    """
+    code = None
     try:
-        return Lifeline(float(grace_s), list(command)).run()
+        code = Lifeline(float(grace_s), list(command)).run()
+        return code
     finally:
-        if folder:
+        if folder and not (keeps and code == 0):
             shutil.rmtree(folder, ignore_errors=True)
 
 

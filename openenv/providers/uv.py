@@ -51,9 +51,12 @@ class UVProvider(RuntimeProvider):
         app: str | None = None,
         python: str | None = None,
         install_timeout_s: float = INSTALL_TIMEOUT_S,
+        reload: bool = False,
         **options: Any,
     ) -> None:
         """Remember what to start; `project_path` is another name of `target`."""
+        if reload:
+            raise ConfigurationError("reload: a server is not begun anew under its clients")
         super().__init__(project_path if target is None else target, **options)
         self._app = app
         self._python = python
@@ -76,7 +79,7 @@ class UVProvider(RuntimeProvider):
             run = self._project(uv, folder, home)
             # An environment variable would lead uv, and Python, to an installation that is not its.
             environ = {k: v for k, v in environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-            self._install(target, run, environ, log)
+            self._install(target, run, environ, log, home)
             command = (*run, "openenv")
             serve = partial(serve_command, command, served, port, options)
             child = Child(serve, environ, log, home)
@@ -127,10 +130,16 @@ class UVProvider(RuntimeProvider):
         return (uv, "run", "--isolated", "--project", str(project), *python, "--")
 
     def _install(
-        self, target: str, run: tuple[str, ...], environ: Mapping[str, str], log: Path
+        self,
+        target: str,
+        run: tuple[str, ...],
+        environ: Mapping[str, str],
+        log: Path,
+        home: Path,
     ) -> None:
         """Have uv get and build everything, so that the server's time is the server's own."""
-        child = self._begin(Child(lambda _: [*run, "python", "-c", ""], environ, log))
+        command = [*run, "python", "-c", ""]
+        child = self._begin(Child(lambda _: command, environ, log, home, keeps_folder=True))
         try:
             child.line(self._install_timeout_s)
         except TimeoutError:

@@ -39,7 +39,13 @@ SERIALIZATION = [
 TABLE = {
     "": ["EnvClient", "GenericEnvClient", "HTTPEnvClient", "StepResult", "SyncEnvClient"],
     "client_types": ["StepResult"],
-    "containers.runtime": ["ContainerProvider", "KubernetesProvider", "LocalDockerProvider"],
+    "containers.runtime": [
+        "ContainerProvider",
+        "KubernetesProvider",
+        "LocalDockerProvider",
+        "RuntimeProvider",
+        "UVProvider",
+    ],
     "env_client": ["EnvClient", "StepResult"],
     "env_server": [
         "CompositeTransform",
@@ -108,6 +114,8 @@ ORIGINS = {
     "EnvironmentMetadata": "openenv.models:EnvironmentInfo",
     "ContainerProvider": "openenv.providers.base",
     "KubernetesProvider": "openenv.providers.kubernetes",
+    "RuntimeProvider": "openenv.providers.process",
+    "UVProvider": "openenv.providers.uv",
     "LocalDockerProvider": "openenv.providers.docker",
 }
 

@@ -215,7 +215,7 @@ signal.pause()
 def test_what_does_not_stop_is_killed_and_its_folder_removed(tmp_path: Path, how: str) -> None:
     folder = tmp_path / "home"
     folder.mkdir()
-    command = [sys.executable, "-I", lifeline.__file__, "0.1", str(folder)]
+    command = [sys.executable, "-I", lifeline.__file__, "0.1", str(folder), ""]
     line = subprocess.Popen(
         [*command, sys.executable, "-c", DEAF],
         stdin=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """Servers with an installation of their own, made by uv."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from openenv.client.launch import launch
 from openenv.errors import ConfigurationError, ProviderError, ProviderUnavailable, StartupFailed
 from openenv.providers.git import GitSource
 from openenv.providers.uv import UVProvider
+from tests.processes import ENVIRON
 from tests.providers.environments import wait_until_gone, write_environment
 
 TELLS_ITS_PLACE = "import openenv, sys; os.environ['TOLD'] = f'{openenv.__file__}|{sys.prefix}'"
@@ -163,3 +165,79 @@ def test_a_folder_that_is_no_environment_is_refused(
     with pytest.raises(ConfigurationError, match=named):
         UVProvider(folder).start()
     assert not left_in(tmp_path)
+
+
+def test_a_module_and_a_folder_without_a_manifest_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="not a module"):
+        UVProvider("module:app").start()
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(ConfigurationError, match="app="):
+        UVProvider(tmp_path / "bare").start()
+    with pytest.raises(ConfigurationError, match="reload"):
+        UVProvider(tmp_path / "bare", reload=True)
+    assert not left_in(tmp_path)
+
+
+# It stands where uv does: it says that it runs, and goes no further.
+WAITING_UV = """#!/bin/sh
+echo $$ > {folder}/pid
+echo began > {folder}/began
+exec sleep 60
+"""
+
+
+@pytest.fixture
+def waiting_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    os.mkfifo(folder / "began")
+    (folder / "uv").write_text(WAITING_UV.format(folder=folder))
+    (folder / "uv").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+async def test_installing_can_be_cancelled(waiting_uv: Path, tmp_path: Path) -> None:
+    folder = write_environment(tmp_path / "told_env")
+    starting = asyncio.create_task(UVProvider(folder).open())
+    async with asyncio.timeout(30):
+        await asyncio.to_thread((waiting_uv / "began").read_text)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    wait_until_gone(int((waiting_uv / "pid").read_text()))
+    assert not [path for path in left_in(tmp_path) if path.is_dir()]
+
+
+def test_installing_that_takes_too_long_is_ended(waiting_uv: Path, tmp_path: Path) -> None:
+    folder = write_environment(tmp_path / "told_env")
+    # Both ends, so that nobody waits for anybody to open the other.
+    began = os.open(waiting_uv / "began", os.O_RDWR)
+    with pytest.raises(ProviderError, match=r"within 0\.5 s"):
+        UVProvider(folder, install_timeout_s=0.5).start()
+    os.close(began)
+    wait_until_gone(int((waiting_uv / "pid").read_text()))
+    assert not [path for path in left_in(tmp_path) if path.is_dir()]
+
+
+def test_a_client_that_is_killed_while_uv_installs_leaves_nothing(
+    waiting_uv: Path, tmp_path: Path
+) -> None:
+    folder = write_environment(tmp_path / "told_env")
+    program = (
+        "import sys; from openenv.providers.uv import UVProvider; UVProvider(sys.argv[1]).start()"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    environ = ENVIRON | {"TMPDIR": str(tmp_path), "PATH": os.environ["PATH"]}
+    with subprocess.Popen(command, env=environ) as client:
+        (waiting_uv / "began").read_text()
+        lifelines = children_of(client.pid)
+        client.kill()
+    wait_until_gone(int((waiting_uv / "pid").read_text()))
+    for pid in lifelines:
+        wait_until_gone(pid)
+    assert not [path for path in left_in(tmp_path) if path.is_dir()]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
