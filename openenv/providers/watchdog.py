@@ -40,11 +40,13 @@ class Watchdog:
             self._count += 1
             if self._shell is None or self._shell.poll() is not None:
                 owner = str(Owner.this_process())
-                sweeper = (sys.executable, "-m", "openenv.providers.watchdog", owner)
+                # -P: whatever lies in the working directory is none of ours.
+                sweeper = (sys.executable, "-P", "-m", "openenv.providers.watchdog", owner)
+                path = os.pathsep.join(one or os.getcwd() for one in sys.path)
                 self._shell = subprocess.Popen(
                     ["/bin/sh", "-c", _WAIT, "openenv-watchdog", *sweeper],
                     # It must find openenv wherever this process has found it.
-                    env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                    env=os.environ | {"PYTHONPATH": path},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,9 +193,12 @@ signal.pause()
 class Client:
     """A Python process that says how far it is, and which process watches over it."""
 
-    def __init__(self, containers: Containers, program: str, stage: str) -> None:
+    def __init__(
+        self, containers: Containers, program: str, stage: str, cwd: Path | None = None
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", BEGINNING + program, containers.image, stage],
+            [sys.executable, "-P", "-c", BEGINNING + program, containers.image, stage],
+            cwd=cwd,
             env=ENVIRON,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -223,8 +227,10 @@ class Client:
 
 
 @contextmanager
-def running(containers: Containers, program: str, stage: str) -> Iterator[Client]:
-    client = Client(containers, program, stage)
+def running(
+    containers: Containers, program: str, stage: str, cwd: Path | None = None
+) -> Iterator[Client]:
+    client = Client(containers, program, stage, cwd)
     try:
         client.wait_for(stage)
         yield client
@@ -266,6 +272,19 @@ def test_the_watchdog_removes_what_a_killed_client_leaves(
         client.end(number)
         wait_until_gone(client.watchdog)
     assert containers.left() == []
+
+
+def test_the_watchdog_runs_no_code_that_lies_in_its_folder(
+    containers: Containers, tmp_path: Path
+) -> None:
+    for name in ("openenv", "docker", "logging"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("open('ran', 'w')", "utf-8")
+    with running(containers, PROVIDER, "wait", tmp_path) as client:
+        client.end(signal.SIGKILL)
+        wait_until_gone(client.watchdog)
+    assert containers.left() == []
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_client_that_ends_without_a_word_takes_its_container_along(
