@@ -20,7 +20,7 @@ from openenv.cli.commands import demo
 from openenv.cli.main import main
 from openenv.errors import StartupTimeout
 from openenv.recording import read
-from tests.processes import OPENENV, openenv, serving_process
+from tests.processes import ENVIRON, OPENENV, openenv, serving_process
 from tests.serving import serving
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,7 @@ def test_the_version_is_the_distribution_s() -> None:
     "arguments",
     [
         ("fly",),
-        ("serve",),
+        ("collect",),
         ("serve", "envs/echo_env", "--port", "many"),
         ("serve", "envs/echo_env", "--port", "70000"),
         ("serve", "envs/echo_env", "--execution", "nowhere"),
@@ -125,6 +125,7 @@ def test_a_wrong_command_line_is_code_2(here: Here, arguments: tuple[str, ...]) 
     ("arguments", "complaint"),
     [
         (("serve", "envs/no_env"), "'envs/no_env' is no folder here"),
+        (("serve",), ". is no environment: it holds no openenv.yaml"),
         (("serve", "docs"), "docs is no environment: it holds no openenv.yaml"),
         (("serve", "openenv.models:State"), "is the class State: neither an ASGI app nor"),
         (("serve", "tests.environments:Countr"), "it has: Counter"),
@@ -228,6 +229,28 @@ async def test_serve_says_what_it_serves_and_where() -> None:
     rest, log = await process.communicate()
     assert line.startswith(b"serving Counter (16,384 sessions, inline) on http://127.0.0.1:")
     assert (rest, log) == (b"", b"")
+
+
+async def test_what_is_changed_is_served_anew(folder: Path) -> None:
+    code = "from tests.environments import Counter\n\n\nclass {}(Counter): ...\n"
+    (folder / "mine.py").write_text(code.format("First"))
+    (folder / "openenv.yaml").write_text("app: mine:First\n")
+    command = (*OPENENV, "serve", "--reload", "--port", "0")
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, env=ENVIRON, stdout=PIPE, stderr=PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with asyncio.timeout(40):
+        assert (await process.stdout.readline()).startswith(b"serving First ")
+        (folder / "notes.txt").write_text("No code, so nothing happens.")
+        (folder / "mine.py").write_text(code.format("Second"))
+        (folder / "openenv.yaml").write_text("app: mine:Second\n")
+        assert b" changed: " in await process.stderr.readline()
+        assert (await process.stdout.readline()).startswith(b"serving Second ")
+        process.send_signal(signal.SIGTERM)
+        out, _ = await process.communicate()
+    assert (process.returncode, out) == (0, b"")
 
 
 def test_a_setting_that_an_app_overrides_is_refused(folder: Path) -> None:

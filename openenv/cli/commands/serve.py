@@ -35,7 +35,7 @@ class Execution(StrEnum):
 
 
 def serve(
-    target: Target,
+    target: Target = ".",
     host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")
@@ -56,6 +56,9 @@ def serve(
     ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
     tune_gc: Annotated[bool, typer.Option(help="Collect garbage rarely: faster.")] = True,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Begin anew when its code changes.")
+    ] = False,
     ready_fd: Annotated[
         int | None,
         typer.Option(hidden=True, help="Write the URL to this file too, for whoever started it."),
@@ -69,6 +72,11 @@ def serve(
         if ready_fd is not None:
             # What the environment starts must not hold it open.
             os.set_inheritable(ready_fd, False)
+        if reload:
+            from openenv.cli.reloading import reload_on_change  # noqa: PLC0415 - watches files
+
+            reload_on_change(target)
+            return
         place = execution.value if execution else None
         app = load_app(target, max_sessions, place, workers, debug=debug)
 
