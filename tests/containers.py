@@ -6,9 +6,11 @@ Docker has it in its cache. Where no daemon answers, the tests are skipped, or f
 OPENENV_TEST_DOCKER is set.
 """
 
+import gc
 import json
 import os
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO
@@ -117,14 +119,19 @@ def none_left(containers: Containers) -> Iterator[None]:
 
 
 def daemon_or_skip() -> Any:
+    """Return a client of the daemon, or skip the test."""
     try:
         client = docker.from_env()
         client.ping()
     except DockerException as error:
         if os.environ.get("OPENENV_TEST_DOCKER"):
             raise
-        pytest.skip(f"opt-in: needs a Docker daemon, and none answers: {error}")
-    return client
+        why = str(error)
+    else:
+        return client
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()  # the SDK leaves its socket open
+    pytest.skip(f"opt-in: needs a Docker daemon, and none answers: {why}")
 
 
 def _untag(client: Any, name: str) -> None:
