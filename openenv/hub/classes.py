@@ -45,7 +45,7 @@ def client_class(found: LocalEnvironment) -> type[Any]:
         name = _usual(found, members, "Env") or next(iter(members), "")
         if not name:
             return GenericEnvClient
-    return _class(found, module, name, is_client, "an EnvClient")
+    return _class(found, "client", f"{module}:{name}", is_client)
 
 
 def payload_class(found: LocalEnvironment, kind: str) -> type[Any] | None:
@@ -56,7 +56,8 @@ def payload_class(found: LocalEnvironment, kind: str) -> type[Any] | None:
     named = getattr(found.manifest, kind)
     if named is not None:
         module, _, name = named.rpartition(".")
-        return _class(found, module or "models", name, inspect.isclass, "a class")
+        key = f"models.{kind}" if f"models.{kind}" in found.manifest.lines else kind
+        return _class(found, key, f"{module or 'models'}:{name}", inspect.isclass)
     typed = _codec(client_class(found), kind)
     if not typed.is_generic:
         return typed.cls  # type: ignore[no-any-return]
@@ -128,14 +129,16 @@ def _usual(found: LocalEnvironment, members: dict[str, Any], end: str) -> str | 
 
 
 def _class(
-    found: LocalEnvironment, module: str, name: str, is_fit: Callable[[Any], bool], said: str
+    found: LocalEnvironment, key: str, reference: str, is_fit: Callable[[Any], bool]
 ) -> type[Any]:
-    """Return a class that the manifest names."""
+    """Return the class, `module:name`, that the manifest gives under a key."""
+    module, _, name = reference.partition(":")
     holder = _module(found, module)
     value: Any = getattr(holder, name, None)
     if not is_fit(value):
-        there = ", ".join(_own(holder, is_fit)) or "none"
+        there = ", ".join(_own(holder, is_fit)) or "none that would do"
+        kind = "client" if is_fit is is_client else "class"
         raise ConfigurationError(
-            f"{found.manifest.path}: {module}.{name} is not {said}; {module} has: {there}"
+            f"{found.manifest.place(key)}: {module} has no {kind} {name!r}; it has: {there}"
         )
     return value  # type: ignore[no-any-return]

@@ -116,6 +116,8 @@ def find(name: str) -> LocalEnvironment:
     """
     if is_folder(name):
         return in_folder(Path(name))
+    if os.sep in name:
+        raise ConfigurationError(f"there is no folder {name} (from {Path.cwd()})")
     everything = discover()
     found = [one for one in everything if key_of(name) in one.keys]
     # `chat` and `chat_env` may be two.

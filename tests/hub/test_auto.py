@@ -235,8 +235,10 @@ def test_a_manifest_that_names_what_is_not_there_is_said(
     folder = told_environment(tmp_path / "told_env")
     (folder / "openenv.yaml").write_text(f"name: told_env\n{manifest}\n")
     call = AutoAction.from_env if "action" in manifest else AutoEnv.get_env_class
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=said) as caught:
         call("told")
+    if "clientele" not in manifest:
+        assert "openenv.yaml:2" in str(caught.value)
     assert said in str(AutoEnv.get_env_info("told")["problem"])
 
 

@@ -180,7 +180,13 @@ def test_a_wrong_manifest_harms_nobody_else() -> None:
     assert f"{folder / 'openenv.yaml'}:2" in str(find("told").problem)
 
 
-@pytest.mark.parametrize("name", ["envs", "./envs", "/"])
+@pytest.mark.parametrize("name", ["./envs/echo_env", "/no/such/folder", "~/no-such-folder/a"])
+def test_a_folder_that_is_not_there_is_said(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="no folder"):
+        find(name)
+
+
+@pytest.mark.parametrize("name", ["envs", "./envs", "/", ".."])
 def test_a_folder_without_a_manifest_is_no_environment(name: str) -> None:
     Path("envs").mkdir()
     with pytest.raises(ConfigurationError):
