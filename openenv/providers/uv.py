@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.errors import ConfigurationError, ProviderError, ProviderUnavailable, StartupFailed
 from openenv.manifest import MANIFEST, read_manifest
+from openenv.providers import git
 from openenv.providers.child import Child, last_lines
-from openenv.providers.git import clone, is_git_url
 from openenv.providers.process import RuntimeProvider, folder_of, serve_command
 from openenv.wheel import write_wheel
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 INSTALL_TIMEOUT_S = 1800.0
 "How long installing may take: one environment needs kilobytes, another torch."
@@ -74,12 +74,14 @@ class UVProvider(RuntimeProvider):
         # Whoever runs in it last removes it: that is the server's lifeline.
         home = Path(tempfile.mkdtemp(prefix="openenv-uv-"))
         try:
-            folder = self._folder(target, home)
-            served = self._served(folder)
-            run = self._project(uv, folder, home)
             # An environment variable would lead uv, and Python, to an installation that is not its.
             environ = {k: v for k, v in environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-            self._install(target, run, environ, log, home)
+            prepare = partial(self._prepare, environ | git.ENVIRON, log, home)
+            folder = self._folder(target, home, prepare)
+            served = self._served(folder)
+            run = self._project(uv, folder, home)
+            # By itself, so that the server's time is the server's own.
+            prepare([*run, "python", "-c", ""], f"uv cannot install {target}")
             command = (*run, "openenv")
             serve = partial(serve_command, command, served, port, options)
             child = Child(serve, environ, log, home)
@@ -88,13 +90,25 @@ class UVProvider(RuntimeProvider):
             raise
         self._begin(child)
 
-    def _folder(self, target: str, home: Path) -> Path:
-        if is_git_url(target):
-            return clone(target, home / "source", self._is_cancelled)
-        folder = folder_of(target)
-        if folder is None:
-            raise ConfigurationError(f"{target}: uv takes a folder or a git URL, not a module")
-        return folder.resolve()
+    def _folder(self, target: str, home: Path, prepare: Callable[[list[str], str], None]) -> Path:
+        if not git.is_git_url(target):
+            folder = folder_of(target)
+            if folder is None:
+                raise ConfigurationError(f"{target}: uv takes a folder or a git URL, not a module")
+            return folder.resolve()
+        source = git.GitSource.parse(target)
+        # The repository is the environment's package, if it is that as a whole.
+        name = source.name if not source.subdirectory else "repository"
+        checkout = home / "source" / name
+        checkout.mkdir(parents=True)
+        for command in source.commands(git.find_git(), checkout):
+            prepare(command, f"git cannot fetch {target}")
+        folder = checkout / source.subdirectory
+        if not folder.is_dir():
+            raise ConfigurationError(
+                f"{target}: the repository has no folder {source.subdirectory}"
+            )
+        return folder
 
     def _served(self, folder: Path) -> str:
         if self._app is None and not (folder / MANIFEST).is_file():
@@ -129,35 +143,24 @@ class UVProvider(RuntimeProvider):
         python = ("--python", self._python) if self._python else ()
         return (uv, "run", "--isolated", "--project", str(project), *python, "--")
 
-    def _install(
-        self,
-        target: str,
-        run: tuple[str, ...],
-        environ: Mapping[str, str],
-        log: Path,
-        home: Path,
+    def _prepare(
+        self, environ: Mapping[str, str], log: Path, home: Path, command: list[str], failed: str
     ) -> None:
-        """Have uv get and build everything, so that the server's time is the server's own."""
-        command = [*run, "python", "-c", ""]
+        """Run a command to its end, below a lifeline too. Raises StartupFailed, ProviderError."""
         child = self._begin(Child(lambda _: command, environ, log, home, keeps_folder=True))
         try:
             child.line(self._install_timeout_s)
         except TimeoutError:
             raise ProviderError(
-                f"uv has not installed {target} within {self._install_timeout_s:g} s (its output "
-                f"is in {log})"
+                f"{failed} within {self._install_timeout_s:g} s (its output is in {log})"
             ) from None
         finally:
             self._stop()
         if self._is_cancelled.is_set():
-            raise ProviderError(f"installing {target} was given up")
+            raise ProviderError(f"{failed}: it was given up")
         if child.exit_code:
             lines = last_lines(log)
-            raise StartupFailed(
-                f"uv cannot install {target}:\n{lines}",
-                exit_code=child.exit_code,
-                last_lines=lines,
-            )
+            raise StartupFailed(f"{failed}:\n{lines}", exit_code=child.exit_code, last_lines=lines)
 
 
 def find_uv() -> str:

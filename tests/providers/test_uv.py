@@ -45,6 +45,11 @@ def left_in(folder: Path) -> list[Path]:
     return list(folder.glob("openenv-*"))
 
 
+def folders_left_in(folder: Path) -> list[Path]:
+    """What is left besides a log, which is kept when a start fails."""
+    return [path for path in left_in(folder) if path.is_dir()]
+
+
 def told_environment(folder: Path) -> Path:
     write_environment(folder, TELLS_ITS_PLACE)
     (folder / "pyproject.toml").write_text(PROJECT)
@@ -94,12 +99,19 @@ def test_a_git_repository_is_served_from_a_copy(tmp_path: Path) -> None:
     assert not left_in(tmp_path)
 
 
+def test_without_git_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", {"uv": "/bin/true"}.get)
+    with pytest.raises(ProviderUnavailable, match="need git"):
+        UVProvider("git+https://127.0.0.1:9/a").start()
+    assert not left_in(tmp_path)
+
+
 @pytest.mark.parametrize("end", ["@no-such-branch", "#subdirectory=no/such/folder"])
 def test_what_git_does_not_find_is_said(tmp_path: Path, end: str) -> None:
     url = repository(tmp_path / "repository") + end
     with pytest.raises((ProviderError, ConfigurationError), match=r"no.such"):
         UVProvider(url).start()
-    assert not left_in(tmp_path)
+    assert not folders_left_in(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +218,7 @@ async def test_installing_can_be_cancelled(waiting_uv: Path, tmp_path: Path) -> 
         with pytest.raises(asyncio.CancelledError):
             await starting
     wait_until_gone(int((waiting_uv / "pid").read_text()))
-    assert not [path for path in left_in(tmp_path) if path.is_dir()]
+    assert not folders_left_in(tmp_path)
 
 
 def test_installing_that_takes_too_long_is_ended(waiting_uv: Path, tmp_path: Path) -> None:
@@ -217,7 +229,7 @@ def test_installing_that_takes_too_long_is_ended(waiting_uv: Path, tmp_path: Pat
         UVProvider(folder, install_timeout_s=0.5).start()
     os.close(began)
     wait_until_gone(int((waiting_uv / "pid").read_text()))
-    assert not [path for path in left_in(tmp_path) if path.is_dir()]
+    assert not folders_left_in(tmp_path)
 
 
 def test_a_client_that_is_killed_while_uv_installs_leaves_nothing(
@@ -236,7 +248,7 @@ def test_a_client_that_is_killed_while_uv_installs_leaves_nothing(
     wait_until_gone(int((waiting_uv / "pid").read_text()))
     for pid in lifelines:
         wait_until_gone(pid)
-    assert not [path for path in left_in(tmp_path) if path.is_dir()]
+    assert not folders_left_in(tmp_path)
 
 
 def children_of(pid: int) -> list[int]:
