@@ -14,7 +14,7 @@ from openenv.client.generic import GenericEnvClient
 from openenv.client.http import HTTPEnvClient
 from openenv.client.launch import launch, sort_options
 from openenv.errors import ConnectError, LocalProtocolError, StartupTimeout
-from openenv.providers.base import Endpoint, Provider
+from openenv.providers.base import ContainerProvider, Endpoint, Provider
 from tests.serving import serving_elsewhere
 
 READY = "Echo environment ready!"
@@ -60,6 +60,20 @@ class EndpointProvider(Provider):
 @pytest.fixture
 def provider() -> ThreadProvider:
     return ThreadProvider()
+
+
+async def test_three_blocking_calls_are_enough_for_a_provider_of_containers() -> None:
+    class Mine(ThreadProvider, ContainerProvider):
+        """One that says whose kind it is, and has `open` and `aclose` therefore."""
+
+    mine = Mine()
+    endpoint = await mine.open("echo", 7, memory="1g")
+    assert mine.started == [("echo", 7, {"memory": "1g"})]
+    async with EchoEnv.from_docker_image("echo", mine) as env:
+        assert (await env.reset()).observation.echoed_message == READY
+        assert env.base_url != endpoint.url
+    assert await mine.how_it_ended() is None
+    assert mine.stopped == 1
 
 
 # ---- one call, two ways to use what it returns

@@ -131,6 +131,15 @@ def test_a_container_that_disappears_meanwhile_is_missed(containers: Containers)
     assert provider.container_name is None
 
 
+def test_blocking_code_waits_no_longer_than_it_said(containers: Containers) -> None:
+    provider = LocalDockerProvider(command=SLEEPS)
+    url = provider.start_container(containers.image)
+    with pytest.raises(StartupTimeout, match=r"0\.2 s"):
+        provider.wait_for_ready(url, 0.2)
+    assert containers.left() == []
+    assert provider.container_name is None
+
+
 def test_an_answer_of_somebody_else_on_its_port_is_not_believed(containers: Containers) -> None:
     provider = LocalDockerProvider(command=["true"])
     provider.start_container(containers.image)
