@@ -21,7 +21,7 @@ _REPOSITORY = re.compile(r"[\w.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+", re.AS
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 
 _UNAUTHORIZED = re.compile(r"no basic auth|unauthorized|authentication required|denied|\b401\b")
-_NOT_THERE = re.compile(r"connection refused|no such host|timeout|unreachable|lookup|EOF")
+_NOT_THERE = re.compile(r"connection refused|no such host|no route|timeout|unreachable|lookup|EOF")
 _NOT_HTTPS = re.compile(r"server gave HTTP response|http: server gave|x509:")
 _ENDED = ("Pushed", "Layer already exists", "Mounted from")
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import tempfile
 from asyncio.subprocess import PIPE
 from collections.abc import Iterator
@@ -47,8 +48,12 @@ def build(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["build", *map(str, arguments)], prog_name="openenv")
 
 
-def staged_copies() -> set[str]:
-    return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("openenv-build-")}
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where copies are staged, by this test alone."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 @pytest.mark.timeout(180)
@@ -134,25 +139,26 @@ def test_a_step_that_has_not_changed_comes_from_the_cache_unless_told_otherwise(
     assert build_image(plan_image(folder, uses_cache=False), builder).id != first.id
 
 
-def test_a_failing_build_is_code_1_and_leaves_no_copy(folder: Path) -> None:
-    before = staged_copies()
+def test_a_failing_build_is_code_1_and_leaves_no_copy(folder: Path, temporary: Path) -> None:
     (folder / "Dockerfile").write_text("FROM python:3.11-slim\nRUN echo no good && false\n")
     run = build(folder, "--verbose")
     assert run.exit_code == 1
     assert "no good" in run.stdout
     assert "no good" in run.stderr
-    assert staged_copies() <= before
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 async def test_ctrl_c_cancels_the_build_in_the_daemon_too(
-    folder: Path, stop: signal.Signals
+    folder: Path, temporary: Path, stop: signal.Signals
 ) -> None:
     seconds = f"9{os.getpid()}.{stop.value}"
     (folder / "Dockerfile").write_text(f"FROM python:3.11-slim\nRUN echo going; sleep {seconds}\n")
-    before = await asyncio.to_thread(staged_copies)
     process = await asyncio.create_subprocess_exec(
-        *(*OPENENV, "build", str(folder), "--verbose"), env=ENVIRON, stdout=PIPE, stderr=PIPE
+        *(*OPENENV, "build", str(folder), "--verbose"),
+        env=ENVIRON | {"TMPDIR": str(temporary)},
+        stdout=PIPE,
+        stderr=PIPE,
     )
     assert process.stdout is not None
     async with asyncio.timeout(50):
@@ -167,7 +173,7 @@ async def test_ctrl_c_cancels_the_build_in_the_daemon_too(
         # The daemon ends the step a moment after nobody wants it any more.
         while await asyncio.to_thread(processes_with, seconds):
             await asyncio.sleep(0.05)
-    assert await asyncio.to_thread(staged_copies) <= before
+    assert await asyncio.to_thread(os.listdir, temporary) == []
 
 
 def processes_with(word: str) -> list[Path]:
@@ -191,6 +197,16 @@ def test_without_a_daemon_it_is_said_what_to_start(
     assert run.exit_code == 1
     assert "no Docker daemon answers" in run.stderr
     assert "set DOCKER_HOST" in run.stderr
+
+
+def test_a_daemon_that_does_not_answer_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_build, "ANSWER_TIMEOUT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(ProviderUnavailable, match="no answer within"):
+            find_builder()
 
 
 def test_without_docker_it_is_said_what_to_install(

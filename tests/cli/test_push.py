@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import socket
+import sys
 import urllib.request
 from asyncio.subprocess import PIPE
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
-from openenv.cli.docker_push import repository_in
+from openenv.cli import docker_push
+from openenv.cli.commands.push import _login
+from openenv.cli.docker_push import Login, repository_in
 from openenv.cli.main import app
 from openenv.errors import ConfigurationError
 from openenv.manifest import Manifest, read_manifest
@@ -184,6 +188,28 @@ def test_what_is_no_environment_is_not_pushed(tmp_path: Path) -> None:
     run = push(tmp_path, "--registry", NOBODY)
     assert run.exit_code == 1
     assert "is no environment: it holds no openenv.yaml" in run.stderr
+
+
+def test_on_a_terminal_the_password_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(typer, "prompt", lambda text, **_: f"answer to {text}")
+    assert _login(USER, password_stdin=False) == Login(USER, f"answer to Password of {USER}")
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("http: server gave HTTP response to HTTPS client", "name h:5000 in insecure-registries"),
+        ("denied: requested access to the resource is denied", "may tester push there?"),
+        ("dial tcp 10.0.0.1:5000: connect: no route to host", "does a registry answer at h:5000?"),
+        ("blob upload unknown", "the registry's own log may say more"),
+    ],
+)
+def test_what_a_registry_says_comes_with_what_to_do(said: str, remedy: str) -> None:
+    told = docker_push._failure("h:5000/me/my-env", said, Login(USER, PASSWORD))
+    assert told.startswith(f"h:5000/me/my-env cannot be pushed: {said} (")
+    assert remedy in told
+    assert PASSWORD not in repr(Login(USER, PASSWORD))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from openenv import create_app
+from openenv import GenericEnvClient, create_app
 from openenv.cli.validation.report import Report
 from openenv.cli.validation.runtime import examine_server
 from openenv.environment import Environment
@@ -70,6 +70,36 @@ async def test_what_cannot_be_looked_at_is_skipped_with_its_reason() -> None:
     assert report.passed
 
 
+async def test_where_anything_is_an_action_none_can_be_refused() -> None:
+    class Anything(Environment):
+        SUPPORTS_CONCURRENT_SESSIONS = True
+        execution = "inline"
+
+        def reset(self) -> dict[str, int]:
+            return {}
+
+        def step(self, action: dict[str, int]) -> dict[str, int]:
+            return action
+
+    report = await examine(create_app(Anything, dict, dict))
+    assert failed(report) == []
+    assert statuses(report)["bad_action_refused"] == "skipped"
+
+
+async def test_sessions_of_others_are_not_driven_out() -> None:
+    report = Report(target="it", validation_type="running_environment")
+    async with (
+        serving(create_app(Counter, max_concurrent_envs=2)) as url,
+        GenericEnvClient(url) as env,
+    ):
+        await env.reset()
+        await examine_server(url, report, timeout_s=5.0, max_turns=3)
+        await env.step({"amount": 1})
+    assert failed(report) == []
+    reason = next(one.details for one in report.criteria if one.id == "sessions_isolated")
+    assert reason.startswith("no two sessions at once")
+
+
 # ---- environments with a fault
 
 
@@ -107,6 +137,13 @@ class Lying(Counter):
 
     def step(self, action: Add) -> Total:
         return Total("many")  # type: ignore[arg-type]
+
+
+class Bribing(Counter):
+    """Rewards with words."""
+
+    def step(self, action: Add) -> Total:
+        return Total(1, reward="well done")  # type: ignore[arg-type]
 
 
 class Done(Counter):
@@ -197,6 +234,7 @@ class Lenient(Environment[Anything, Total, State]):
         (Remembering, ["deterministic_episodes"], "after another episode: observation of reset"),
         (Sharing, ["sessions_isolated"], "another session changes the episode: observation of"),
         (Lying, ["observation_schema"], "step 1, over WebSocket: at $.total: 'many' is not of"),
+        (Bribing, ["websocket_episode"], "which is not a number"),
         (Done, ["reset_after_done"], "reset returns an observation that is done"),
         (Opaque, ["websocket_episode"], "object cannot be encoded"),
         (Tired, ["deterministic_episodes", "reset_after_done"], "no second episode"),
