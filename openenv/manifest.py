@@ -109,7 +109,9 @@ def _root(path: Path, folder: Path) -> Any:
     """Return the node of the whole document: nodes know their lines."""
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if not folder.is_dir():
+            raise ConfigurationError(f"there is no folder {folder}") from None
         raise ConfigurationError(
             f"{folder} is no environment: it holds no {MANIFEST}. It needs at least the line "
             f"'app: {DEFAULT_APP}'"

@@ -170,6 +170,15 @@ def test_what_is_no_yaml_is_refused(tmp_path: Path, text: str) -> None:
         examine_manifest(write(tmp_path, text))
 
 
+def test_a_folder_that_is_none_is_not_said_to_lack_a_manifest(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("nowhere", "file"):
+        with pytest.raises(ConfigurationError, match=f"there is no folder {tmp_path / name}"):
+            read_manifest(tmp_path / name)
+    with pytest.raises(ConfigurationError, match=r"holds no openenv.yaml"):
+        read_manifest(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "- app", "name"])
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigurationError, match="must hold keys and values"):
