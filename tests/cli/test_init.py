@@ -1,9 +1,11 @@
 """`openenv init` makes an environment that is whole, well written, and the user's from then on."""
 
+import asyncio
 import re
 import subprocess
 import sys
 import tomllib
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from openenv.cli.main import app
 from openenv.cli.scaffold import Names, Template, write_environment
 from openenv.errors import ConfigurationError
 from openenv.manifest import examine_manifest
+from tests.processes import serving_process
 
 LAYOUT = """\
 .dockerignore
@@ -179,3 +182,16 @@ def test_its_own_tests_pass_wherever_they_are_run(folder: Path) -> None:
         run = subprocess.run([*command, folder / "tests"], cwd=cwd, capture_output=True, text=True)
         assert run.returncode == 0, run.stdout
         assert " 11 passed" in f" {run.stdout.splitlines()[-1]}"
+
+
+async def test_the_quick_start_of_its_readme_plays_an_episode(folder: Path) -> None:
+    readme = (folder / "README.md").read_text()
+    [program] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    async with serving_process(".", "--port", "0", cwd=folder) as (_, url):
+        program = program.replace("http://127.0.0.1:8000", url)
+        command = (sys.executable, "-c", program)
+        process = await asyncio.create_subprocess_exec(*command, cwd=folder.parent, stdout=PIPE)
+        async with asyncio.timeout(30):
+            out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"GridWorldObservation(" in out
