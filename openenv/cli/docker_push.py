@@ -82,9 +82,8 @@ def log_in(client: Any, repository: str, login: Login) -> None:
             why = "are user name and password right?"
         else:
             why = _remedy(said, host, login)
-        raise ProviderError(f"{host} refuses the login of {login.username}: {said} ({why})") from (
-            error
-        )
+        refused = f"{host} refuses the login of {login.username}"
+        raise ProviderError(f"{refused}: {said} ({why})") from error
 
 
 def push_image(
@@ -120,7 +119,7 @@ def push_image(
             show(progress.feed(line))
     except APIError as error:
         raise ProviderError(_failure(repository, refusal(error), login)) from error
-    if not digest:
+    if said or not digest:
         said = said or "Docker gave up without saying why"
         raise ProviderError(_failure(repository, said, login))
     return digest

@@ -2,11 +2,13 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
 from openenv.cli.commands.build import BuildArgs, NoCache, Platform, Verbose, build_and_show
 from openenv.cli.docker_push import Login, check_tag, log_in, push_image, repository_in
@@ -200,10 +202,16 @@ def _push_image(
             build_and_show(recipe, console, verbose=verbose)
         source, _ = recipe.manifest.images
         for one in tags:
-            with console.status(f"pushing {repository}:{one}") as status:
-                digest = push_image(client, source, (repository, one), login, status.update)
-            console.print(f"pushed {repository}:{one}: {digest}")
+            name = f"{repository}:{one}"
+            with console.status(f"pushing {name}") as status:
+                show = partial(_show_progress, status, name)
+                digest = push_image(client, source, (repository, one), login, show)
+            console.print(f"pushed {name}: {digest}")
     console.print(f"\nRun it with\n\n  openenv run {repository}:{tags[0]}")
+
+
+def _show_progress(status: Status, name: str, text: str) -> None:
+    status.update(f"pushing {name}: {text}")
 
 
 def _login(username: str | None, password_stdin: bool) -> Login | None:
