@@ -28,20 +28,23 @@ _SKIPPED = frozenset({"metadata"})
 
 
 class ActionSampler:
-    """`policy(observation)` returns an action drawn from the schema, whatever is observed.
+    """`policy(observation)` returns an action drawn from the schema.
 
-    The same seed draws the same actions in the same order, and in an episode of a seed the same
-    actions whatever is played beside it. Raises ConfigurationError for a schema that it cannot draw
-    from.
+    Where that has `examples`, one of them; where it says `"among": "legal_actions"`, one of those
+    that the observation's field of this name lists. The same seed draws the same actions in the
+    same order, and in an episode of a seed the same actions whatever is played beside it. Raises
+    ConfigurationError for a schema that it cannot draw from.
     """
 
     def __init__(self, schema: Mapping[str, Any], seed: int | str | None = None) -> None:
         self._schema = schema
         self._random = random.Random(seed)
+        self._observation: Any = None
         self()
 
     def __call__(self, observation: Any = None) -> Any:
         """Return an action."""
+        self._observation = observation
         return self._sample(self._schema, 0)
 
     def for_episode(self, _: str, seed: int | None) -> ActionSampler:
@@ -59,10 +62,11 @@ class ActionSampler:
             )
         if "$ref" in schema:
             return self._sample(self._resolve(schema["$ref"]), depth + 1)
+        listed = self._listed(schema)
+        if listed:
+            return self._random.choice(listed)
         if "const" in schema:
             return schema["const"]
-        if "enum" in schema:
-            return self._random.choice(schema["enum"])
         if "array" in schema:
             return self._elements(**schema["array"])
         for key in ("anyOf", "oneOf"):
@@ -72,6 +76,12 @@ class ActionSampler:
             merged = {key: value for part in schema["allOf"] for key, value in part.items()}
             return self._sample({**merged, **_without(schema, "allOf")}, depth + 1)
         return self._sample_type(schema, depth)
+
+    def _listed(self, schema: Mapping[str, Any]) -> Any:
+        """Return the values that there are, where they are listed."""
+        if "among" in schema:
+            return _field(self._observation, schema["among"])
+        return schema.get("examples") or schema.get("enum")
 
     def _sample_type(self, schema: Mapping[str, Any], depth: int) -> Any:
         kind = schema.get("type", "object" if "properties" in schema else "null")
@@ -170,6 +180,12 @@ class ActionSampler:
         except (KeyError, TypeError):
             raise ConfigurationError(f"the schema refers to {reference}, which it lacks") from None
         return found
+
+
+def _field(observation: Any, name: str) -> Any:
+    if isinstance(observation, dict):
+        return observation.get(name)
+    return getattr(observation, name, None)
 
 
 def _bounds(

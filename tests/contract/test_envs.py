@@ -7,6 +7,8 @@ import pytest
 import envs
 from envs.echo_env import EchoAction, EchoObservation
 from envs.echo_env.server.environment import EchoEnvironment
+from envs.openspiel_env import OpenSpielAction, OpenSpielObservation
+from envs.openspiel_env.server.environment import OpenSpielEnvironment
 from openenv.testing.contract import EnvironmentContract
 
 
@@ -16,6 +18,14 @@ class TestEchoEnv(EnvironmentContract):
 
     def make_action(self, observation: EchoObservation) -> EchoAction:
         return EchoAction(message=f"after {observation.echoed_message}")
+
+
+class TestOpenSpielEnv(EnvironmentContract):
+    def make_environment(self) -> OpenSpielEnvironment:
+        return OpenSpielEnvironment("backgammon")
+
+    def make_action(self, observation: OpenSpielObservation) -> OpenSpielAction:
+        return OpenSpielAction(action_id=observation.legal_actions[0])
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,11 @@ class Everything(msgspec.Struct):
     anything: Any
 
 
+@dataclass
+class Observed:
+    legal: list[int]
+
+
 class Inner(pydantic.BaseModel):
     share: float = pydantic.Field(ge=0, lt=1)
     colours: list[Colour]
@@ -120,3 +125,18 @@ def test_what_leaves_no_choice_is_what_it_is(schema: Any, drawn: Any) -> None:
 def test_what_cannot_be_drawn_is_said(schema: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         ActionSampler(schema)
+
+
+def test_what_an_observation_lists_is_what_is_drawn_from() -> None:
+    legal = {"among": "legal", "type": "integer", "minimum": 0}
+    draw = ActionSampler({"type": "object", "properties": {"move": legal}}, seed=3)
+    assert {draw({"legal": [40, 70]})["move"] for _ in range(20)} == {40, 70}
+    assert {draw(Observed(legal=[50]))["move"] for _ in range(3)} == {50}
+    # Without such a field the schema alone says what may be.
+    assert draw({})["move"] < 40
+
+
+def test_examples_are_what_is_drawn_from() -> None:
+    code = {"type": "string", "examples": ["1 + 1", "print(2)"]}
+    draw = ActionSampler({"type": "object", "properties": {"code": code}}, seed=3)
+    assert {draw()["code"] for _ in range(20)} == {"1 + 1", "print(2)"}

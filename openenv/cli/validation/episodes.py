@@ -152,11 +152,11 @@ class Episodes:
         self._need_first()
         counts = []
         async with self._player() as player:
-            await player.reset(SEED)
+            begun = await player.reset(SEED)
             draw = ActionSampler(self._schema("action")).for_episode("", SEED)
             for what in ("reset", "a step"):
                 if what == "a step":
-                    await player.step(draw())
+                    await player.step(draw(begun.observation))
                 state = await player.state()
                 self._validate(schema, state, f"the state after {what}")
                 counts.append(state.get("step_count") if isinstance(state, dict) else None)
@@ -192,8 +192,8 @@ class Episodes:
                 raise CheckFailed("reset returns an observation that is done")
             if self._is_deterministic and begun != first.seen[0]:
                 raise CheckFailed("reset begins otherwise than in a new session")
-            step = ActionSampler(self._schema("action")).for_episode("", SEED)()
-            await player.step(step)
+            draw = ActionSampler(self._schema("action")).for_episode("", SEED)
+            await player.step(draw(begun.observation))
         return "" if episode.is_over else f"after {len(episode.actions)} steps that did not end it"
 
     async def step_after_end(self) -> str:
@@ -220,12 +220,12 @@ class Episodes:
         """Send something that is no action, and then one that is."""
         self._need_first()
         schema = self._schema("action")
-        action = ActionSampler(schema).for_episode("", SEED)()
-        bad = _spoiled(schema, action)
+        draw = ActionSampler(schema).for_episode("", SEED)
+        bad = _spoiled(schema, draw())
         if bad is None:
             raise NotApplicable("every object is an action here")
         async with self._player() as player:
-            await player.reset(SEED)
+            begun = await player.reset(SEED)
             try:
                 seen = await player.step(bad)
             except (PayloadError, Refused) as error:
@@ -235,7 +235,7 @@ class Episodes:
                     f"{bad} was not refused"
                     + (f" but made the environment raise: {seen.fault}" if seen.fault else "")
                 )
-            await player.step(action)
+            await player.step(draw(begun.observation))
         return said
 
     # ---- sessions
@@ -250,24 +250,24 @@ class Episodes:
         try:
             async with self._player(wait_s=0.0) as one, self._player(wait_s=0.0) as other:
                 seen = [await one.reset(SEED)]
-                await other.reset(OTHER_SEED)
+                beside = await other.reset(OTHER_SEED)
                 for number, action in enumerate(first.actions):
-                    over = (await other.step(disturb())).is_over
-                    if over or number == len(first.actions) // 2:
-                        await other.reset(OTHER_SEED + number)
+                    beside = await other.step(disturb(beside.observation))
+                    if beside.is_over or number == len(first.actions) // 2:
+                        beside = await other.reset(OTHER_SEED + number)
                     seen.append(await one.step(action))
                 state = await one.state()
         except SessionCapacityError as error:
             raise NotApplicable(f"no two sessions at once: {error}") from error
-        beside = Episode(SEED, seen, first.actions)
-        taken = len(first.actions) - len(beside.faults)
+        again = Episode(SEED, seen, first.actions)
+        taken = len(first.actions) - len(again.faults)
         if self._counts_steps and state["step_count"] != taken:
             raise CheckFailed(
                 f"after {taken} steps beside another session, step_count is {state['step_count']}"
             )
         if not self._is_deterministic:
             raise NotApplicable("needs deterministic_episodes")
-        difference = first.difference(beside)
+        difference = first.difference(again)
         if difference is not None:
             raise CheckFailed(f"another session changes the episode: {difference}")
         return f"{len(first.actions)} steps of each, alternating"

@@ -104,7 +104,7 @@ async def play(player: Player, schema: Mapping[str, Any], seed: int, max_turns: 
     draw = ActionSampler(schema).for_episode("", seed)
     episode = Episode(seed, [await player.reset(seed)])
     while not episode.is_over and len(episode.actions) < max_turns:
-        episode.actions.append(draw())
+        episode.actions.append(draw(episode.seen[-1].observation))
         episode.seen.append(await player.step(episode.actions[-1]))
     return episode
 
