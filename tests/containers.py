@@ -136,4 +136,4 @@ def daemon_or_skip() -> Any:
 
 def _untag(client: Any, name: str) -> None:
     with suppress(ImageNotFound):
-        client.images.remove(name)
+        client.images.remove(name, force=True)  # a failed test may have left a container of it

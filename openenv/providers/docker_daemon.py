@@ -30,6 +30,7 @@ _REMEDIES = {
     "could not select device driver": "GPUs need the NVIDIA Container Toolkit on Docker's machine",
     "unknown runtime specified": "install the runtime, and name it in Docker's daemon.json",
     "unknown or invalid runtime": "install the runtime, and name it in Docker's daemon.json",
+    "does not match the specified platform": "build or pull it for that one",
     "no such host": "is the registry's name right, and is there a network?",
     "pull access denied": "is the name right? a private image needs `docker login`",
 }

@@ -149,6 +149,18 @@ def test_a_given_port_is_this_machines(containers: Containers) -> None:
         env.reset()
 
 
+@pytest.mark.parametrize(
+    ("host", "reached"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.2", "127.0.0.2")]
+)
+def test_it_is_published_where_it_shall_be(containers: Containers, host: str, reached: str) -> None:
+    provider = LocalDockerProvider(host=host, command=SLEEP)
+    url = provider.start_container(containers.image)
+    assert urlsplit(url).hostname == reached
+    [bound] = containers.get(provider.container_name).attrs["HostConfig"]["PortBindings"].values()
+    assert bound[0]["HostIp"] == host
+    provider.stop_container()
+
+
 def test_a_port_that_is_taken_is_said_to_be(containers: Containers) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

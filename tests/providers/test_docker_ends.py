@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -295,6 +295,29 @@ def test_a_client_that_ends_without_a_word_takes_its_container_along(
         assert client.process.returncode == 0
         wait_until_gone(client.watchdog)
     assert containers.left() == []
+
+
+def watchdogs() -> int:
+    """How many processes watch over this one."""
+    found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            status = (process / "stat").read_text("utf-8").rpartition(")")[2].split()
+            is_child = int(status[1]) == os.getpid()
+            found += is_child and b"openenv-watchdog" in (process / "cmdline").read_bytes()
+    return found
+
+
+def test_one_process_watches_while_there_are_containers(containers: Containers) -> None:
+    providers = [LocalDockerProvider(command=["sleep", "60"]) for _ in range(2)]
+    assert watchdogs() == 0
+    for provider in providers:
+        provider.start_container(containers.image)
+        assert watchdogs() == 1
+    providers[0].stop_container()
+    assert watchdogs() == 1
+    providers[1].stop_container()
+    assert watchdogs() == 0
 
 
 @pytest.mark.parametrize("sweeper", ["prune", "the next start"])

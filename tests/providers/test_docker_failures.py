@@ -209,6 +209,7 @@ def test_a_name_that_no_image_can_have_is_refused(containers: Containers) -> Non
         ({"network": "openenv-no-such-network"}, "docker network create"),
         ({"runtime": "no-such-runtime"}, "daemon.json"),
         ({"gpus": "all"}, "NVIDIA"),
+        ({"platform": "linux/s390x"}, "for that one"),
         ({"memory": "1k"}, "memory"),
         ({"cap_add": "NO_SUCH_CAPABILITY"}, "NO_SUCH_CAPABILITY"),
         ({"user": "nobody-knows-me"}, "nobody-knows-me"),
