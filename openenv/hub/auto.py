@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.client.generic import GenericAction, GenericEnvClient
 from openenv.client.launch import client_of, launch, sort_options
-from openenv.errors import OpenEnvError
+from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.hub.classes import action_class, client_class
 from openenv.hub.consent import ask_for_consent
 from openenv.hub.discovery import LocalEnvironment, discover, find, is_folder
@@ -25,6 +25,7 @@ from openenv.hub.starting import Start, plan_space, plan_start
 from openenv.providers.base import in_thread
 from openenv.providers.git import is_git_url
 from openenv.providers.hub_api import endpoint, space_id
+from openenv.providers.process import RuntimeProvider
 from openenv.providers.space import WAKE_TIMEOUT_S, SpaceProvider
 from openenv.providers.uv import UVProvider
 
@@ -161,7 +162,7 @@ class _Meant:
             start = _at(base_url) if base_url else await in_thread(self.plan, not of_provider)
             _say(f"{self.name}: {start.said}")
             if start.provider is None:
-                return self.client_cls(base_url=start.url, **of_client)
+                return self.client_cls(base_url=start.url, **_alone(of_client, of_provider))
             # A Space that sleeps needs longer than what is started here.
             wakes = isinstance(start.provider, SpaceProvider) and "timeout_s" not in options
             patience_s = WAKE_TIMEOUT_S if wakes else timeout_s
@@ -177,7 +178,7 @@ def _meant(name: str, wish: _Wish) -> _Meant:
     space = _space(name)
     if space is not None:
         # A copy of the server runs here too, then.
-        runs_here = wish.provider == "uv"
+        runs_here = wish.provider == "uv" or isinstance(wish.provider, RuntimeProvider)
         if runs_here:
             ask_for_consent(f"the Space {space}", is_trusted=wish.is_trusted)
         client_cls: type[Any] = GenericEnvClient
@@ -221,6 +222,15 @@ def locate(name: str, is_trusted: bool = False) -> LocalEnvironment:
 
 def _at(url: str) -> Start:
     return Start(f"the server at {url}", url)
+
+
+def _alone(of_client: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a client's options if there are no others, which a running server cannot be given."""
+    if others:
+        raise ConfigurationError(
+            f"neither a client nor a server that runs already takes {', '.join(others)}"
+        )
+    return of_client
 
 
 def _say(line: str) -> None:

@@ -115,6 +115,14 @@ def test_options_go_to_the_client_or_to_the_provider(tmp_path: Path) -> None:
         AutoEnv.from_env("told", provider="process", memory="2g")
 
 
+@pytest.mark.parametrize("options", [{"memory": "2g"}, {"env_vars": {}}, {"mesage_timeout_s": 1}])
+def test_a_server_that_runs_already_takes_no_options(options: dict[str, Any]) -> None:
+    for name, base_url in (("echo", "http://127.0.0.1:9"), ("http://127.0.0.1:9", None)):
+        with pytest.raises(ConfigurationError, match=next(iter(options))):
+            AutoEnv.from_env(name, base_url, **options)
+    AutoEnv.from_env("echo", "http://127.0.0.1:9", wait_timeout=3, message_timeout_s=1).close()
+
+
 def test_a_provider_of_ones_own_serves(tmp_path: Path) -> None:
     told_environment(tmp_path / "told_env")
     provider = ProcessProvider(log=tmp_path / "my.log")

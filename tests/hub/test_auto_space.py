@@ -104,6 +104,16 @@ def test_without_an_answer_nothing_is_downloaded(
     assert not any("/resolve/" in line for line in hub.asked)
 
 
+@pytest.mark.parametrize("provider", ["uv", UVProvider()])
+def test_a_copy_that_runs_here_is_asked_for_too(
+    hub: HubStub, monkeypatch: pytest.MonkeyPatch, provider: object
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    with pytest.raises(ConfigurationError, match="OPENENV_TRUST_REMOTE_CODE"):
+        AutoEnv.from_env(NAME, provider=provider, skip_install=True)
+    assert hub.asked == []
+
+
 def test_a_variable_answers_for_all(hub: HubStub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENENV_TRUST_REMOTE_CODE", "1")
     assert AutoEnv.get_env_class(NAME).__name__ == "LineEnv"
