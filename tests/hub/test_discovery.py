@@ -155,12 +155,12 @@ def test_two_of_one_name_are_both_said_and_either_can_be_had(
 
 
 def test_of_two_similar_names_the_exact_one_is_meant() -> None:
-    for name in ("chat", "chat_env"):
+    for name in ("told", "told_env"):
         write_environment(Path(name).resolve())
-    assert find("chat").folder.name == "chat"
-    assert find("chat_env").folder.name == "chat_env"
+    assert find("told").folder.name == "told"
+    assert find("told_env").folder.name == "told_env"
     with pytest.raises(ConfigurationError):
-        find("chat-env")
+        find("told-env")
 
 
 def test_an_unknown_name_is_told_the_nearest() -> None:

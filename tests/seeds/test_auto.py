@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import openenv
 from tests.seeds.conftest import Load, sample
 from tests.seeds.test_guide_environments import IMPORTS, RUN_PYTHON
 
@@ -35,6 +36,8 @@ RESET = "    def reset(self):\n        return CodeObservation('', '', 0, False)\
 def _coding_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lay out the guide's coding environment where it is looked for, and do without Docker."""
     monkeypatch.chdir(tmp_path)
+    # This checkout may have one of that name.
+    monkeypatch.setattr(openenv, "__file__", str(tmp_path / "elsewhere/openenv/__init__.py"))
     monkeypatch.setitem(sys.modules, "docker", None)
     folder = tmp_path / "envs/coding_env"
     models, found, environment = sample("003_coding.txt").partition("class CodingEnvironment")
@@ -59,7 +62,7 @@ def test_003_auto_env_lists_creates_and_plays(
     auto = load("auto", sample("003_auto.txt"))
     printed = capsys.readouterr().out
     listed, _, played = printed.partition("Reset: ")
-    assert {line.split()[0] for line in listed.splitlines()} >= {"coding_env", "echo_env"}
+    assert "coding_env" in {line.split()[0] for line in listed.splitlines()}
     assert played.endswith("Output: Hello, World!\n\n")
     assert auto.CodeAction(code="1").timeout == 30.0
     assert type(auto.result.observation).__name__ == "CodeObservation"
