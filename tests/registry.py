@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,11 @@ import yaml
 PROGRAM = "docker-registry"
 USER, PASSWORD = "tester", "correct horse"
 HTPASSWD = "tester:$2b$04$IQDGZdO9WLgsoAj7ipoymeud9ziaz6qWxx5EC7bgQvD/Cm3yYtSNu\n"
+
+
+def unique_name(purpose: str) -> str:
+    """Name an environment as no other run of the tests does, with which Docker may be shared."""
+    return f"tests_{purpose}_{uuid.uuid4().hex[:8]}_env"
 
 
 @contextmanager

@@ -21,11 +21,11 @@ from openenv.cli.images import plan_image
 from openenv.cli.main import app
 from openenv.errors import ProviderError, ProviderUnavailable
 from tests.processes import ENVIRON, OPENENV
-from tests.registry import remove_images
+from tests.registry import remove_images, unique_name
 
 ROOT = Path(__file__).parents[2]
-NAME = "openenv_tests_built_env"
-IMAGE = "openenv-tests-built-env"
+NAME = unique_name("built")
+IMAGE = NAME.replace("_", "-")
 ECHO_BYTES = 200e6
 
 

@@ -13,10 +13,10 @@ import pytest
 from openenv.recording import read
 from openenv.wheel import write_wheel
 from tests.processes import ENVIRON
-from tests.registry import PASSWORD, USER, docker_login, registry, remove_images
+from tests.registry import PASSWORD, USER, docker_login, registry, remove_images, unique_name
 
-NAME = "published_by_tests_env"
-IMAGE = "published-by-tests-env"
+NAME = unique_name("published")
+IMAGE = NAME.replace("_", "-")
 
 # Images and virtual environments are filled from the configured package index.
 pytestmark = pytest.mark.timeout(300)

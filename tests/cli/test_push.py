@@ -22,10 +22,10 @@ from openenv.cli.main import app
 from openenv.errors import ConfigurationError
 from openenv.manifest import Manifest, read_manifest
 from tests.processes import ENVIRON, OPENENV
-from tests.registry import PASSWORD, USER, docker_login, registry, remove_images
+from tests.registry import PASSWORD, USER, docker_login, registry, remove_images, unique_name
 
-NAME = "openenv_tests_pushed_env"
-IMAGE = "openenv-tests-pushed-env"
+NAME = unique_name("pushed")
+IMAGE = NAME.replace("_", "-")
 NOBODY = "127.0.0.1:9"
 
 
