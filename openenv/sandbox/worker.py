@@ -209,7 +209,8 @@ class _Conversation:
         size = frames.HEAD.unpack(self._received[:head])[0]
         if size > self._max_bytes or len(self._received) > head + size:
             raise WorkerEnded  # not an answer to what was asked
-        return len(self._received) == head + size
+        is_whole: bool = len(self._received) == head + size
+        return is_whole
 
     def _handle(self, fd: int, event: int) -> None:
         if fd in self._captures:

@@ -5,11 +5,21 @@ from pathlib import Path
 import pytest
 
 import envs
+from envs.coding_env import CodeAction, CodeObservation
+from envs.coding_env.server.environment import CodingEnvironment
 from envs.echo_env import EchoAction, EchoObservation
 from envs.echo_env.server.environment import EchoEnvironment
 from envs.openspiel_env import OpenSpielAction, OpenSpielObservation
 from envs.openspiel_env.server.environment import OpenSpielEnvironment
 from openenv.testing.contract import EnvironmentContract
+
+
+class TestCodingEnv(EnvironmentContract):
+    def make_environment(self) -> CodingEnvironment:
+        return CodingEnvironment()
+
+    def make_action(self, observation: CodeObservation) -> CodeAction:
+        return CodeAction(code="import random\nrandom.random()")
 
 
 class TestEchoEnv(EnvironmentContract):

@@ -11,6 +11,7 @@ import builtins
 import io
 import linecache
 import os
+import random
 import signal
 import sys
 import types
@@ -52,9 +53,10 @@ class Interpreter:
 
     def do_seed(self, seed: int | None) -> dict[str, Any]:
         """Begin the random numbers anew: those of Python, and of numpy if it is loaded."""
-        for name in ("random", "numpy.random"):
-            if name in sys.modules:
-                sys.modules[name].seed(seed)
+        random.seed(seed)
+        numpy_random = sys.modules.get("numpy.random")
+        if numpy_random is not None:
+            numpy_random.seed(None if seed is None else seed % 2**32)
         return {}
 
     def do_run(self, code: str) -> dict[str, Any]:
