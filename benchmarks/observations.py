@@ -1,7 +1,8 @@
 """How many steps per second, when every observation is an image?
 
 `python -m benchmarks.observations`: 100,800 bytes as Atari's, and a megabyte. Ours are numpy arrays
-and travel as bytes; those of the published release are lists of integers, as it documents them.
+and travel through memory that client and server share, or as bytes; those of the published release
+are lists of integers, as it documents them.
 """
 
 from __future__ import annotations
@@ -25,11 +26,20 @@ def _published(size: str) -> Row:
     )
 
 
-def _ours(size: str, way: str, name: str) -> Row:
+def _ours(size: str, way: str, name: str, transport: str = "tcp", memory: str = "shared") -> Row:
     return Row(
         f"ours, {name}, {size}",
-        server=Part("benchmarks.serve_pixels", (size,)),
+        server=Part("benchmarks.serve_pixels", (size, transport, memory)),
         client=Part("benchmarks.load_pixels", (size, way)),
+    )
+
+
+def _own_sockets(size: str) -> tuple[Row, ...]:
+    return (
+        _ours(size, "sockets", "one socket each"),
+        _ours(size, "sockets", "one socket each, as bytes", memory="bytes"),
+        _ours(size, "sockets", "one Unix socket each", "unix"),
+        _ours(size, "sockets", "one Unix socket each, as bytes", "unix", "bytes"),
     )
 
 
@@ -43,10 +53,10 @@ QUESTION = Question(
     rows=(
         BASELINE,
         MULTIPLEXED,
-        _ours("100kB", "sockets", "one socket each"),
+        *_own_sockets("100kB"),
         _published("1MB"),
         _ours("1MB", "multiplexed", "multiplexed"),
-        _ours("1MB", "sockets", "one socket each"),
+        *_own_sockets("1MB"),
     ),
     quick_rows=(BASELINE, MULTIPLEXED),
     sessions=(4,),

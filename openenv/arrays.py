@@ -41,6 +41,7 @@ __all__ = [
     "plain",
     "restore",
     "schema_hook",
+    "take_apart",
 ]
 
 Encoding = Literal["msgpack", "json"]
@@ -92,10 +93,18 @@ def encode_ext(obj: Any) -> msgspec.msgpack.Ext:
     anything with `__array__`), array.array and memoryview. Raises TypeError for everything else
     and PayloadError for an array whose elements have no portable form.
     """
-    dtype, shape, raw = _dismantle(obj)
-    header = _header(dtype, shape)
+    header, raw = take_apart(obj)
     _remember(obj, header)
     return msgspec.msgpack.Ext(EXT_CODE, b"".join((header, raw)))
+
+
+def take_apart(obj: Any) -> tuple[bytes, Any]:
+    """Return the two parts of the extension's payload: header, and a buffer of the elements.
+
+    Takes and raises what `encode_ext` does.
+    """
+    dtype, shape, raw = _dismantle(obj)
+    return _header(dtype, shape), raw
 
 
 def encode_json(obj: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from openenv.channel import ChannelClosed, Data, FrameChannel, direct
 from openenv.client.outbox import Outbox
 from openenv.client.reconnecting import FATAL_CLOSE_CODES, Attempts, lost_link
 from openenv.client.requests import Requests, SessionListener, Taker
+from openenv.client.segment import answer_offer
 from openenv.client.websocket import Dialed, dial
 from openenv.errors import (
     ConfigurationError,
@@ -126,13 +127,15 @@ class Connection:
         self._opening = self._opening or asyncio.Lock()
         async with self._opening:
             if bool(self._tasks) and self._lost is None:
-                # Somebody else was faster.
-                return
+                return  # somebody else was faster
             await self._stop_tasks()
             self._lost = None
             outbox = self._outbox = Outbox(loop, self._take_replies)
             self._requests = Requests(
-                loop, outbox.push, lambda frame: single_results(frame, self.wire)
+                loop,
+                outbox.push,
+                lambda frame: single_results(frame, self.wire),
+                lambda offer: answer_offer(self._protocol, offer),
             )
             self._is_closing = False
             await self._begin(await self._dial())
@@ -344,17 +347,14 @@ class Connection:
         """
         self._use(None)
         if self._is_closing or not self._protocol.resumable or closed.code in FATAL_CLOSE_CODES:
-            lost = ConnectionLost(
-                f"the server closed the connection ({closed})"
-                + FATAL_CLOSE_CODES.get(closed.code, "")
-            )
+            reason = FATAL_CLOSE_CODES.get(closed.code, "")
+            lost = ConnectionLost(f"the server closed the connection ({closed}){reason}")
             farewell = self._requests.farewell if self._requests is not None else None
             self._lose(farewell or lost)
             return False
         protocol: ClientProtocol = self._protocol
         protocol.detach()
         logger.info("the socket was lost (%s): reconnecting", closed)
-        assert self._loop is not None
         link = protocol.link
         self._attempts.begin(link, protocol.server.grace_s)
         while await self._attempts.wait():
@@ -380,16 +380,16 @@ class Connection:
     def _lose(self, error: OpenEnvError) -> None:
         self._lost = error
         self._lose_sessions(error)
-        if self._requests is not None:
+        if self._requests is not None and self._outbox is not None:
             self._requests.stop()
-        if self._outbox is not None:
             self._outbox.stop()
+        if self._protocol is not None:
+            self._protocol.reader = None
 
     def _lose_sessions(self, error: OpenEnvError) -> None:
         """Tell everybody that the link is gone; nothing is sent again on a new one."""
-        if self._requests is not None:
+        if self._requests is not None and self._outbox is not None:
             self._requests.lose_all(error)
-        if self._outbox is not None:
             self._outbox.clear()
 
     async def _stop_tasks(self) -> None:

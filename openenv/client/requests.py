@@ -13,10 +13,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from openenv.errors import OpenEnvError, RequestTimeout, SessionExpired, from_wire, to_wire
 from openenv.protocol.columns import has_equal_columns
-from openenv.protocol.frames import Cancel, Closed, Error, Partial, Result, Results
+from openenv.protocol.frames import (
+    Cancel,
+    Closed,
+    Error,
+    Partial,
+    Result,
+    Results,
+    SegmentOffer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+
+    from openenv.protocol.frames import SegmentAnswer
 
 SWEEP_S = 0.1
 
@@ -39,8 +49,10 @@ class Requests:
         loop: asyncio.AbstractEventLoop,
         push: Callable[[Any], None],
         take_apart: Callable[[Results], Sequence[Any]],
+        answer_offer: Callable[[SegmentOffer], SegmentAnswer],
     ) -> None:
         self._take_apart = take_apart
+        self._answer_offer = answer_offer
         self.farewell: OpenEnvError | None = None
         "What the server said unasked, before it closes."
         self._loop = loop
@@ -143,6 +155,8 @@ class Requests:
         """Take a frame that is not the result of a single step."""
         if kind is Results:
             self._take_columns(frame)
+        elif kind is SegmentOffer:
+            self._push(self._answer_offer(frame))
         elif not frame.id:
             self._take_news(frame, kind)
         else:

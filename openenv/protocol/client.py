@@ -20,6 +20,7 @@ from openenv.protocol.frames import (
     ServerHello,
 )
 from openenv.protocol.peer import Peer, check_hello
+from openenv.protocol.pieces import SHARED_MEMORY
 from openenv.protocol.wire import WIRES, Wire
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class ClientProtocol(Peer):
                 token=self.token,
                 received=self.link.received,
                 max_message_bytes=self.max_message_bytes,
+                capabilities=[SHARED_MEMORY] if self.encoding == "msgpack" else [],
             )
         )
 

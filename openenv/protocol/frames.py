@@ -33,6 +33,7 @@ MAX_ID = 2**53 - 1
 "The largest integer that every JSON reader keeps exact."
 
 BUFFER_BYTES = 64 * 1024 * 1024
+SHARED_MEMORY_BYTES = 64 * 1024 * 1024
 GRACE_S = 60.0
 ACK_DELAY_S = 0.1
 
@@ -73,6 +74,7 @@ class ClientHello(Frame, tag="hello"):
     token: str | None = None
     received: int = 0
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    capabilities: list[str] = []
 
 
 class Open(Frame, tag="open"):
@@ -184,6 +186,12 @@ class Unwatch(Frame, tag="unwatch"):
     label: str | None = None
 
 
+class SegmentAnswer(Frame, tag="segment"):
+    """Whether the client reads from the segment that the server has offered."""
+
+    is_mapped: bool
+
+
 # ---- the server sends
 
 
@@ -290,6 +298,18 @@ class Event(Frame, tag="event"):
     frame: Payload
 
 
+class SegmentOffer(Frame, tag="segment"):
+    """Memory that a client on the same host can read: file `descriptor` of process `pid`.
+
+    It is the right one if it begins with `nonce`.
+    """
+
+    pid: int
+    descriptor: int
+    size_bytes: int
+    nonce: bytes
+
+
 ClientFrame = (
     Open
     | Reset
@@ -304,6 +324,7 @@ ClientFrame = (
     | Restore
     | Watch
     | Unwatch
+    | SegmentAnswer
 )
 "What a message from a client may hold."
 
@@ -318,6 +339,7 @@ ServerFrame = (
     | Forked
     | SnapshotReply
     | Event
+    | SegmentOffer
 )
 "What a message from a server may hold."
 

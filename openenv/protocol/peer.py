@@ -32,6 +32,7 @@ from openenv.protocol.link import Data, Link, size_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from openenv.protocol.pieces import MessageReader, MessageWriter
     from openenv.protocol.wire import MessageDecoder, Wire
 
 
@@ -92,6 +93,10 @@ class Peer:
         "The largest message that this side takes."
         self.peer_max_message_bytes = MAX_MESSAGE_BYTES
         "The largest message that the peer takes; its hello says so."
+        self.writer: MessageWriter | None = None
+        "Puts large arrays into memory that the peer reads, once both have agreed on that."
+        self.reader: MessageReader | None = None
+        "Takes out what the peer has put there."
         self._decoder = decoder
         self.mean_frame_bytes = 128.0
         "How large a frame that was sent is, on a moving average."
@@ -107,6 +112,9 @@ class Peer:
             raise RemoteProtocolError(
                 f"a message of {size} bytes, but at most {self.max_message_bytes} are taken"
             )
+        if self.reader is not None:
+            # Before the message counts as received: what has been acknowledged is overwritten.
+            data = self.reader.join(data, self.max_message_bytes)
         acknowledgement, frames = self._decoder.decode(data)
         link = self.link
         if acknowledgement != link.acknowledged:
@@ -181,22 +189,28 @@ class Peer:
         With `rest` only what fits into the first: the others go back there.
         """
         try:
-            data = self.wire.encode((self.link.received, frames))
+            if self.writer is None:
+                data = self.wire.encode((self.link.received, frames))
+                size = size_bytes(data)
+            else:
+                data, size = self.writer.encode((self.link.received, frames))
         # A payload is a user's object: its encoding may raise anything.
         except Exception as error:  # noqa: BLE001
             if not self._add_halves(messages, frames, rest):
                 self._add_refusal(messages, frames[0], unencodable(frames[0], error))
             return
-        count, size, limit = len(frames), size_bytes(data), self.peer_max_message_bytes
+        count, limit = len(frames), self.peer_max_message_bytes
         self.mean_frame_bytes += (size / count - self.mean_frame_bytes) / 8
         if size > min(COALESCE_BYTES, limit) and self._add_halves(messages, frames, rest):
             return
         if size > limit:
             self._add_refusal(messages, frames[0], _too_large(frames[0], size, limit))
-        else:
-            self.link.announced = self.link.received
-            self.link.keep(data)
-            messages.append(data)
+            return
+        self.link.announced = self.link.received
+        self.link.keep(data)
+        messages.append(data)
+        if size > COALESCE_BYTES:
+            self._follow_large(messages)
 
     def _add_halves(self, messages: list[Data], frames: list[Any], rest: list[Any] | None) -> bool:
         """Add the frames in two messages; False if they are one that cannot be divided."""
@@ -215,6 +229,9 @@ class Peer:
         if rest is None:
             self._add_message(messages, second)
         return True
+
+    def _follow_large(self, messages: list[Data]) -> None:
+        """Add what there is to say after a large message."""
 
     def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:
         """Say that a frame cannot be sent; how is the side's own affair."""

@@ -6,7 +6,7 @@ affair.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from openenv.errors import OpenEnvError, to_wire
 from openenv.protocol.columns import STEPS, request_id
@@ -18,13 +18,17 @@ from openenv.protocol.frames import (
     ClientHello,
     Error,
     Frame,
+    SegmentOffer,
     ServerHello,
 )
 from openenv.protocol.peer import LinkState, Peer, check_hello
+from openenv.protocol.pieces import SHARED_MEMORY, MessageWriter
 from openenv.protocol.wire import WIRES, Wire
 
 if TYPE_CHECKING:
-    from openenv.protocol.link import Data
+    from collections.abc import Callable
+
+    from openenv.protocol.link import Data, Link
 
 _DECODERS = {name: wire.decoder(ClientFrame) for name, wire in WIRES.items()}
 
@@ -37,6 +41,17 @@ def read_hello(wire: Wire, data: Data) -> ClientHello:
     hello: ClientHello = wire.decode_hello(data, ClientHello)
     check_hello(hello)
     return hello
+
+
+class OfferedSegment(MessageWriter, Protocol):
+    """Memory that a client may share."""
+
+    @property
+    def offer(self) -> SegmentOffer:
+        """Where the client finds it."""
+
+    def close(self) -> None:
+        """Give the memory back; what the client has mapped stays until it lets go."""
 
 
 class ServerProtocol(Peer):
@@ -52,12 +67,17 @@ class ServerProtocol(Peer):
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         buffer_bytes: int = BUFFER_BYTES,
         environment: str = "",
+        make_segment: Callable[[Link], OfferedSegment | None] | None = None,
     ) -> None:
         super().__init__(wire, _DECODERS[wire.subprotocol], max_message_bytes, buffer_bytes)
         self.token = token
         self.grace_s = grace_s
         self.keepalive_s = keepalive_s
         self.environment = environment
+        self._make_segment = make_segment
+        "Makes memory for large arrays; None if it is not to be, or has been made."
+        self._segment: OfferedSegment | None = None
+        "What the client has been offered, unless it has declined."
 
     def can_resume(self, wire: Wire, hello: ClientHello) -> bool:
         """Whether this link can go on, on a new socket with this wire and hello."""
@@ -75,6 +95,8 @@ class ServerProtocol(Peer):
         """
         resumed = hello.token == self.token
         self._attach(hello.max_message_bytes)
+        if SHARED_MEMORY not in hello.capabilities:
+            self._make_segment = None
         reply = ServerHello(
             token=self.token,
             resumed=resumed,
@@ -86,6 +108,31 @@ class ServerProtocol(Peer):
             capabilities=[STEPS],
         )
         return [self.wire.encode(reply), *(self.link.resume(hello.received) if resumed else ())]
+
+    def take_answer(self, *, is_mapped: bool) -> None:
+        """Use the segment that was offered, if the client can read it; it is never asked again."""
+        if is_mapped:
+            self.writer = self._segment
+        elif self.writer is None:
+            self._close_segment()
+
+    def end(self) -> None:
+        """Give the link up, and the memory that its client reads."""
+        super().end()
+        self.writer = self._make_segment = None
+        self._close_segment()
+
+    def _close_segment(self) -> None:
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            segment.close()
+
+    def _follow_large(self, messages: list[Data]) -> None:
+        """Offer memory to share, after the first message that would have been smaller by it."""
+        make, self._make_segment = self._make_segment, None
+        if make is not None and (segment := make(self.link)) is not None:
+            self._segment = segment
+            self._add_message(messages, [segment.offer])
 
     def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:
         # An error frame is small and plain, so that this cannot recurse twice.

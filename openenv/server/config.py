@@ -7,7 +7,12 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from openenv.errors import ConfigurationError
-from openenv.protocol.frames import BUFFER_BYTES, GRACE_S, MAX_MESSAGE_BYTES
+from openenv.protocol.frames import (
+    BUFFER_BYTES,
+    GRACE_S,
+    MAX_MESSAGE_BYTES,
+    SHARED_MEMORY_BYTES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +53,9 @@ class ServerConfig:
     "The largest message taken from a client."
     buffer_bytes: int = BUFFER_BYTES
     "How much unacknowledged output is kept for a client before its requests are no longer read."
+    shared_memory_bytes: int = SHARED_MEMORY_BYTES
+    """How much memory to share, at most, with each client on the same host that gets large arrays;
+    0 sends them as bytes."""
     max_queued_requests: int = 1024
     "How many requests may wait in one session."
     keepalive_s: float | None = 20.0
@@ -59,6 +67,8 @@ class ServerConfig:
         """Refuse settings that make no sense."""
         for field in fields(self):
             value = getattr(self, field.name)
+            if value == 0 and field.name == "shared_memory_bytes":
+                continue
             if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
                 raise ConfigurationError(f"{field.name} must be greater than 0, not {value}")
 

@@ -21,9 +21,12 @@ from openenv.protocol.legacy import LegacyServerProtocol
 from openenv.protocol.server import ServerProtocol, read_hello
 from openenv.protocol.wire import WIRES, Wire, choose_subprotocol
 from openenv.server.link import SessionLink
+from openenv.server.segment import make_segment
 
 if TYPE_CHECKING:
+    from openenv.protocol.link import Link
     from openenv.server.registry import SessionRegistry
+    from openenv.server.segment import Segment
 
 logger = logging.getLogger("openenv.server")
 
@@ -161,10 +164,24 @@ def _begin(registry: SessionRegistry, wire: Wire) -> SessionLink:
         max_message_bytes=config.max_message_bytes,
         buffer_bytes=config.buffer_bytes,
         environment=registry.calls.name,
+        make_segment=_segment_maker(registry, wire),
     )
     link = SessionLink(registry, protocol)
     registry.add_link(link)
     return link
+
+
+def _segment_maker(
+    registry: SessionRegistry, wire: Wire
+) -> Callable[[Link], Segment | None] | None:
+    """Return what makes memory for large arrays; None where there are none to put there.
+
+    JSON has no place for them, and those of worker processes have become bytes there.
+    """
+    size_bytes = registry.config.shared_memory_bytes
+    if wire.is_text or not size_bytes or registry.calls.execution == "process":
+        return None
+    return partial(make_segment, size_bytes=size_bytes)
 
 
 def _begin_legacy(registry: SessionRegistry, channel: FrameChannel) -> SessionLink:

@@ -21,6 +21,7 @@ from openenv.protocol.frames import (
     Malformed,
     Open,
     Opened,
+    SegmentAnswer,
     Step,
     Steps,
 )
@@ -218,6 +219,8 @@ class SessionLink:
                 session.cancel(frame.id, self)
         elif kind is Steps:
             self._dispatch_steps(frame)
+        elif kind is SegmentAnswer:
+            self.protocol.take_answer(is_mapped=frame.is_mapped)
         else:
             try:
                 self._dispatch_request(frame, kind)

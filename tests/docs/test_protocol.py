@@ -36,6 +36,7 @@ TYPES: dict[Any, str] = {
     float: "number",
     str: "string",
     bool: "boolean",
+    bytes: "bytes",
     dict[str, Any]: "object",
     list[str]: "list of strings",
     list[f.RequestId]: "list of ids",

@@ -336,7 +336,9 @@ async def test_a_server_that_takes_no_columns_gets_steps_one_by_one(
 
 async def test_replies_for_rows_that_were_given_up_are_dropped() -> None:
     loop, pushed = asyncio.get_running_loop(), []
-    requests = Requests(loop, pushed.append, lambda frame: [Single(i) for i in frame.ids])
+    requests = Requests(
+        loop, pushed.append, lambda frame: [Single(i) for i in frame.ids], lambda offer: None
+    )
     batch = Batch(2)
     batch.ids = [1, 2]
     requests.send([5, 6], ["frame"], 0.01, batch)

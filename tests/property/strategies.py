@@ -36,6 +36,7 @@ def _field(name: str, annotation: Any) -> st.SearchStrategy[Any]:
         float: FINITE,
         str: st.text(),
         bool: st.booleans(),
+        bytes: st.binary(max_size=20),
         type(None): st.none(),
         list[str]: st.lists(st.text(), max_size=3),
         dict[str, Any]: st.dictionaries(st.text(), PAYLOADS, max_size=3),

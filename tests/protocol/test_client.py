@@ -9,6 +9,7 @@ from openenv.protocol import frames as f
 from openenv.protocol.client import ClientProtocol
 from openenv.protocol.columns import STEPS
 from openenv.protocol.peer import LinkState
+from openenv.protocol.pieces import SHARED_MEMORY
 from openenv.protocol.wire import MSGPACK, Wire
 from tests.protocol.links import BOTH, TOKEN, Unencodable, begun, reconnect, wire_name
 
@@ -26,7 +27,11 @@ def hello_of(wire: Wire, **fields: Any) -> Any:
 def test_the_first_hello_begins_a_link(wire: Wire) -> None:
     client = ClientProtocol(wire, max_message_bytes=5000)
     hello = wire.decode_hello(client.hello(), f.ClientHello)
-    assert hello == f.ClientHello(token=None, received=0, max_message_bytes=5000)
+    # JSON has no place for bytes that lie elsewhere.
+    capabilities = [SHARED_MEMORY] if wire is MSGPACK else []
+    assert hello == f.ClientHello(
+        token=None, received=0, max_message_bytes=5000, capabilities=capabilities
+    )
 
 
 @both_wires

@@ -9,6 +9,7 @@ import pytest
 from openenv.arrays import VIEW_MIN_BYTES
 from openenv.errors import LocalProtocolError, RemoteProtocolError
 from openenv.protocol import frames as f
+from openenv.protocol import pieces
 from openenv.protocol.link import size_bytes
 from openenv.protocol.peer import TRANSITIONS, LinkState, Peer, check_hello
 from openenv.protocol.wire import JSON, MSGPACK, Wire
@@ -418,3 +419,40 @@ def test_a_frame_of_many_rows_is_halved_until_it_fits(wire: Wire) -> None:
     rows = f.Steps([1, 2, 3], [1, 1, 1], ["x" * 40_000] * 3)
     received = receive_all(server, client.send([rows]))
     assert [frame.ids for frame in received] == [[1], [2], [3]]
+
+
+# ---------------------------------------------------------------- what lies elsewhere
+
+
+class Elsewhere:
+    """Memory that both sides have: writes whole messages there, and reads them."""
+
+    def __init__(self) -> None:
+        self.memory = b""
+
+    def encode(self, message: Any) -> tuple[bytes, int]:
+        data: Any = MSGPACK.encode(message)
+        self.memory += data
+        return pieces.write([b"", b""], [(len(self.memory) - len(data), len(data))]), len(data)
+
+    def join(self, data: Any, limit_bytes: int) -> Any:
+        return pieces.join(data, memoryview(self.memory), limit_bytes)
+
+
+def test_what_lies_elsewhere_is_received_as_if_it_had_been_sent() -> None:
+    client, server = begun(MSGPACK)
+    server.writer = client.reader = Elsewhere()
+    sent = [f.Result(n, ["x" * 50_000]) for n in range(3)]
+    messages = server.send(list(sent))
+    assert [len(message) < 50 for message in messages] == [True] * 3
+    assert [plain(frame, MSGPACK) for frame in receive_all(client, messages)] == sent
+    assert server.mean_frame_bytes > 1000
+    assert client.link.received == server.link.sent == 3
+
+
+def test_what_is_not_where_it_should_be_was_not_received() -> None:
+    client, server = begun(MSGPACK)
+    server.writer, client.reader = Elsewhere(), Elsewhere()
+    with pytest.raises(RemoteProtocolError):
+        receive_all(client, server.send([f.Result(1, None)]))
+    assert client.link.received == 0

@@ -108,7 +108,7 @@ def test_what_cannot_be_encoded_raises(wire: Wire, payload: Any) -> None:
 def test_trailing_elements_of_a_later_version_are_ignored(wire: Wire) -> None:
     step = ["step", 6, 1, {"x": 1}, None, False, "new", {"newer": [1]}]
     assert from_client(wire, step, [*GOOD, 1, 2]) == [f.Step(6, 1, {"x": 1}), f.Close(7, 1)]
-    hello = wire.encode(["hello", 1, None, 0, 4096, {"new": True}])
+    hello = wire.encode(["hello", 1, None, 0, 4096, [], {"new": True}])
     assert wire.decode_hello(hello, f.ClientHello) == f.ClientHello(max_message_bytes=4096)
 
 

@@ -5,6 +5,7 @@ from openenv.protocol import frames as f
 CLIENT_HELLOS: dict[str, f.Frame] = {
     "hello: begin a link": f.ClientHello(),
     "hello: resume a link": f.ClientHello(token="k3", received=7, max_message_bytes=1_048_576),
+    "hello: from a client that can share memory": f.ClientHello(capabilities=["shared_memory"]),
 }
 
 SERVER_HELLOS: dict[str, f.Frame] = {
@@ -48,6 +49,8 @@ CLIENT_FRAMES: dict[str, f.Frame] = {
     "restore": f.Restore(15, 1, {"moves": ["e4", "e5"]}),
     "watch": f.Watch(16, "train/7"),
     "unwatch": f.Unwatch(17, "train/7"),
+    "segment: it is mapped": f.SegmentAnswer(is_mapped=True),
+    "segment: it cannot be mapped": f.SegmentAnswer(is_mapped=False),
 }
 
 SERVER_FRAMES: dict[str, f.Frame] = {
@@ -78,4 +81,5 @@ SERVER_FRAMES: dict[str, f.Frame] = {
     "forked": f.Forked(13, ["s2", "s3"]),
     "snapshot": f.SnapshotReply(14, {"moves": ["e4", "e5"]}),
     "event": f.Event("train/7", ["result", 6, {}]),
+    "segment": f.SegmentOffer(4711, 12, 67_108_864, bytes(range(16))),
 }

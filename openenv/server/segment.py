@@ -1,0 +1,177 @@
+"""Segment: memory that a client on the same host reads large arrays from, instead of a socket.
+
+Owns the memory and what lies where in it. Knows nothing of sockets and offers: protocol/server.py
+makes those; protocol/pieces.py says what a message looks like whose arrays lie here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from collections import deque
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from openenv import arrays
+from openenv.protocol import pieces
+from openenv.protocol.frames import SegmentOffer
+
+if TYPE_CHECKING:
+    from openenv.protocol.link import Data, Link
+    from openenv.protocol.pieces import Place
+
+if sys.platform == "linux":
+    import fcntl
+
+logger = logging.getLogger("openenv.server")
+
+ARRAY_MIN_BYTES = arrays.VIEW_MIN_BYTES
+"Smaller arrays travel as bytes: for them it pays less than it costs."
+
+_ALIGNMENT_BYTES = 64  # of a line of the cache: what is copied begins with a whole one
+_EXT_HEADER = Struct(">BIb")
+_EXT_32 = 0xC9  # MessagePack's extension whose size has four bytes
+_EXT_16_BYTES = b"\xd8"  # the one of 16 bytes
+
+
+class Ring:
+    """Which parts of a segment are taken: in the order of messages, and so they come free."""
+
+    __slots__ = ("_end", "_start", "_taken")
+
+    def __init__(self, start: int, end: int) -> None:
+        self._start = start
+        self._end = end
+        self._taken: deque[tuple[int, int, int]] = deque()
+        "(number of the message, start, end), oldest first."
+
+    def take(self, size: int, number: int) -> int | None:
+        """Return where there are `size` bytes for a message of this number; None if nowhere.
+
+        As near to the start as can be: memory that was never written to does not exist yet.
+        """
+        taken = self._taken
+        if not taken:
+            start, end = self._start, self._end
+        elif taken[-1][1] < taken[0][1]:  # the newest lie before the oldest
+            start, end = taken[-1][2], taken[0][1]
+        elif self._start + size <= taken[0][1]:
+            start, end = self._start, taken[0][1]
+        else:
+            start, end = taken[-1][2], self._end
+        if start + size > end:
+            return None
+        taken.append((number, start, start + size))
+        return start
+
+    def release(self, acknowledged: int, sent: int) -> None:
+        """Free what messages held that have arrived, and what was meant for some never sent."""
+        taken = self._taken
+        while taken and taken[0][0] <= acknowledged:
+            taken.popleft()
+        while taken and taken[-1][0] > sent:
+            taken.pop()
+
+
+class Segment:
+    """One per link, for messages to a client that reads it. Close it with the link.
+
+    What a message holds is overwritten when the client has acknowledged it, not before: it is
+    still there when the message has to be sent again. What finds no room travels as bytes.
+    """
+
+    def __init__(self, link: Link, descriptor: int, size_bytes: int) -> None:
+        self._link = link
+        self._descriptor = descriptor
+        self._size_bytes = size_bytes
+        self._nonce = secrets.token_bytes(pieces.NONCE_BYTES)
+        self._ring = Ring(_ALIGNMENT_BYTES, size_bytes)
+        self._encode = msgspec.msgpack.Encoder(enc_hook=self._place).encode
+        self._mark = secrets.token_bytes(16)
+        "Stands for an array that lies in the segment while the rest of its message is encoded."
+        self._cut = bytes((*_EXT_16_BYTES, arrays.EXT_CODE)) + self._mark
+        self._headers: list[bytes] = []
+        self._places: list[Place] = []
+        os.pwrite(descriptor, self._nonce, 0)
+
+    @property
+    def offer(self) -> SegmentOffer:
+        """Where the client finds it."""
+        return SegmentOffer(os.getpid(), self._descriptor, self._size_bytes, self._nonce)
+
+    def encode(self, message: tuple[int, list[Any]]) -> tuple[Data, int]:
+        """Return the message as it travels, and how many bytes it has when it is joined."""
+        self._ring.release(self._link.acknowledged, self._link.sent)
+        self._headers, self._places = [], []
+        data = self._encode(message)
+        if not self._places:
+            return data, len(data)
+        first, *rest = data.split(self._cut)
+        parts = [first]
+        for header, part in zip(self._headers, rest, strict=True):
+            parts[-1] += header
+            parts.append(part)
+        size = sum(map(len, parts)) + sum(size for _, size in self._places)
+        return pieces.write(parts, self._places), size
+
+    def close(self) -> None:
+        """Give the memory back; a client's mapping stays until it lets go."""
+        os.close(self._descriptor)
+        # It refers back to this object.
+        del self._encode
+
+    def _place(self, obj: Any) -> Any:
+        """Encode what msgspec does not know: a large array into the segment, if there is room."""
+        if getattr(obj, "nbytes", 0) < ARRAY_MIN_BYTES or not hasattr(type(obj), "__array__"):
+            return arrays.enc_hook_msgpack(obj)
+        header, elements = arrays.take_apart(obj)
+        size = memoryview(elements).nbytes
+        start = self._ring.take(
+            -(-size // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES, self._link.sent + 1
+        )
+        if start is None or not self._write(elements, start, size):
+            return arrays.enc_hook_msgpack(obj)
+        self._headers.append(
+            _EXT_HEADER.pack(_EXT_32, len(header) + size, arrays.EXT_CODE) + header
+        )
+        self._places.append((start, size))
+        return msgspec.msgpack.Ext(arrays.EXT_CODE, self._mark)
+
+    def _write(self, elements: Any, start: int, size: int) -> bool:
+        """Write into the segment; False if the host has no memory left.
+
+        Not by a mapping: there that would be a signal that ends the process.
+        """
+        try:
+            return os.pwrite(self._descriptor, elements, start) == size
+        except OSError as error:
+            logger.warning("no room for an array in shared memory: %s", error)
+            return False
+
+
+def make_segment(link: Link, size_bytes: int) -> Segment | None:
+    """Make memory that only processes of this user can reach; None where that is not possible.
+
+    It has no name in any folder and is gone with those who have it open, however they end. Nor can
+    it be cut off under a client that reads it.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        descriptor = os.memfd_create(pieces.SEGMENT_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as error:
+        logger.info("large arrays travel as bytes: there is no memory to share: %s", error)
+        return None
+    try:
+        os.fchmod(descriptor, 0o600)
+        os.ftruncate(descriptor, size_bytes)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        return Segment(link, descriptor, size_bytes)
+    except OSError as error:
+        logger.info("large arrays travel as bytes: there is no memory to share: %s", error)
+        os.close(descriptor)
+        return None
