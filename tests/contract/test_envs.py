@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 import envs
+from envs.atari_env import AtariAction, AtariObservation
+from envs.atari_env.server.environment import AtariEnvironment
 from envs.coding_env import CodeAction, CodeObservation
 from envs.coding_env.server.environment import CodingEnvironment
 from envs.echo_env import EchoAction, EchoObservation
@@ -28,6 +30,14 @@ class TestEchoEnv(EnvironmentContract):
 
     def make_action(self, observation: EchoObservation) -> EchoAction:
         return EchoAction(message=f"after {observation.echoed_message}")
+
+
+class TestAtariEnv(EnvironmentContract):
+    def make_environment(self) -> AtariEnvironment:
+        return AtariEnvironment(game_name="breakout")
+
+    def make_action(self, observation: AtariObservation) -> AtariAction:
+        return AtariAction(action_id=observation.legal_actions[-1])
 
 
 class TestOpenSpielEnv(EnvironmentContract):
