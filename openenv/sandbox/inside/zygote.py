@@ -17,6 +17,7 @@ import socket
 import sys
 import sysconfig
 from contextlib import suppress
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,9 @@ class Zygote:
             mounts.make_reachable(needed)
         # Another user who cannot reach them could import nothing.
         self.may_change_user = mounts.are_reachable(needed)
-        # What is found is found through loaded packages; everything else is not there.
-        sys.path[:] = ["", *(path for path in sys.path if not _is_third_party(path))]
+        # Packages are found because they are loaded; whatever else the server has is not there.
+        sys.path[:] = ["", *filter(_is_of_python, sys.path)]
+        sys.meta_path[:] = [BuiltinImporter, FrozenImporter, PathFinder]
         for name in [name for name in sys.modules if name.partition(".")[0] == "openenv"]:
             del sys.modules[name]
         # Collecting would copy the pages that all children share.
@@ -133,10 +135,10 @@ def _what_python_reads() -> tuple[list[str], dict[str, int]]:
     Where the server's packages lie below the standard library, all names may be listed there, but
     only packages that are loaded can be read.
     """
-    stdlib = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    stdlib = _stdlib()
     readable = dict.fromkeys(LIBRARIES, landlock.READ_TREE)
     for folder in stdlib:
-        if not any(path.startswith(folder + os.sep) and _is_third_party(path) for path in sys.path):
+        if not any(path.startswith(folder + os.sep) for path in filter(_is_third_party, sys.path)):
             readable[folder] = landlock.READ_TREE
             continue
         readable[folder] = landlock.READ_DIR
@@ -148,6 +150,15 @@ def _what_python_reads() -> tuple[list[str], dict[str, int]]:
     packages = _loaded_packages(stdlib)
     readable |= dict.fromkeys(packages, landlock.READ_TREE)
     return sorted({*stdlib, *packages, str(Path(sys.base_prefix, "lib"))}), readable
+
+
+def _stdlib() -> set[str]:
+    return {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+
+
+def _is_of_python(path: str) -> bool:
+    is_below = any(f"{path}{os.sep}".startswith(f"{folder}{os.sep}") for folder in _stdlib())
+    return is_below and not _is_third_party(path)
 
 
 def _is_third_party(path: str) -> bool:
