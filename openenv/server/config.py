@@ -67,10 +67,12 @@ class ServerConfig:
         """Refuse settings that make no sense."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if value == 0 and field.name == "shared_memory_bytes":
+            if not isinstance(value, int | float) or isinstance(value, bool) or value > 0:
                 continue
-            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+            if field.name != "shared_memory_bytes":
                 raise ConfigurationError(f"{field.name} must be greater than 0, not {value}")
+            if value < 0:
+                raise ConfigurationError(f"{field.name} must be 0 or greater, not {value}")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **given: object) -> ServerConfig:

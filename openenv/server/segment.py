@@ -30,9 +30,9 @@ if sys.platform == "linux":
 logger = logging.getLogger("openenv.server")
 
 ARRAY_MIN_BYTES = arrays.VIEW_MIN_BYTES
-"Smaller arrays travel as bytes: for them it pays less than it costs."
+"Smaller arrays travel as bytes: at 100 kB little is gained already (docs/topics/performance.md)."
 
-_ALIGNMENT_BYTES = 64  # of a line of the cache: what is copied begins with a whole one
+_ALIGNMENT_BYTES = 64  # a line of the cache: what is copied begins with one, after the nonce's
 _EXT_HEADER = Struct(">BIb")
 _EXT_32 = 0xC9  # MessagePack's extension whose size has four bytes
 _EXT_16_BYTES = b"\xd8"  # the one of 16 bytes
@@ -149,7 +149,7 @@ class Segment:
         try:
             return os.pwrite(self._descriptor, elements, start) == size
         except OSError as error:
-            logger.warning("no room for an array in shared memory: %s", error)
+            logger.info("an array travels as bytes: shared memory has no room: %s", error)
             return False
 
 
@@ -163,15 +163,14 @@ def make_segment(link: Link, size_bytes: int) -> Segment | None:
         return None
     try:
         descriptor = os.memfd_create(pieces.SEGMENT_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.fchmod(descriptor, 0o600)
+            os.ftruncate(descriptor, size_bytes)
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+            return Segment(link, descriptor, size_bytes)
+        except OSError:
+            os.close(descriptor)
+            raise
     except OSError as error:
         logger.info("large arrays travel as bytes: there is no memory to share: %s", error)
-        return None
-    try:
-        os.fchmod(descriptor, 0o600)
-        os.ftruncate(descriptor, size_bytes)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
-        return Segment(link, descriptor, size_bytes)
-    except OSError as error:
-        logger.info("large arrays travel as bytes: there is no memory to share: %s", error)
-        os.close(descriptor)
         return None

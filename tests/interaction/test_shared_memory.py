@@ -18,7 +18,7 @@ from openenv.app import create_app
 from openenv.client.env import EnvClient
 from openenv.client.pool import connect
 from openenv.environment import Environment
-from openenv.errors import ConnectionLost, OpenEnvError, SessionExpired
+from openenv.errors import ConfigurationError, ConnectionLost, OpenEnvError, SessionExpired
 from openenv.models import Action, State
 from openenv.protocol import pieces
 from openenv.server.config import ServerConfig
@@ -130,6 +130,11 @@ async def test_it_can_be_switched_off() -> None:
         await play(await w.client(ScreensEnv), 7, 3)
         assert shares(w.registry) == [False]
         assert segments() == 0
+
+
+def test_less_than_nothing_is_no_setting() -> None:
+    with pytest.raises(ConfigurationError, match="shared_memory_bytes must be 0 or greater"):
+        ServerConfig(shared_memory_bytes=-1)
 
 
 async def test_small_observations_share_nothing() -> None:
