@@ -56,4 +56,5 @@ def remove(folder: str) -> None:
             Path(path).chmod(0o700)
             shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
-    shutil.rmtree(folder, onerror=unlock)
+    if os.path.lexists(folder):
+        shutil.rmtree(folder, onerror=unlock)

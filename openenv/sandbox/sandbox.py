@@ -11,6 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from openenv.sandbox import folder as folders
 from openenv.sandbox.isolation import Isolation, SandboxError, SandboxUnavailable, kinds
 from openenv.sandbox.limits import Limits
 from openenv.sandbox.outcome import Capture, Outcome
@@ -59,12 +60,11 @@ class Sandbox:
     def restart(self, seed: int | None = None) -> None:
         """Begin anew: an empty namespace, an empty folder, and random numbers by the seed."""
         self._discard_worker()
+        self._seed = seed
         if self._kind is None:
             self._kind, self._worker = self._begin()
         else:
             self._worker = self._start(self._kind)
-        self._worker.ask({"do": "seed", "seed": seed}, FILE_S, ANSWER_BYTES)
-        self._seed = seed
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -128,6 +128,7 @@ class Sandbox:
         """End the interpreter and remove its folder. May be called again."""
         self._discard_worker()
         if self._zygote is not None:
+            folders.remove(os.path.join(self._zygote.folder, str(self._number)))
             end_own_zygote(self._zygote)
 
     def __enter__(self) -> Self:
@@ -167,7 +168,7 @@ class Sandbox:
     def _start(self, kind: Isolation) -> Worker:
         self._zygote = zygote_for(self.packages, kind, self.limits.disk_bytes, self._zygote)
         folder = os.path.join(self._zygote.folder, str(self._number))
-        return Worker(self._zygote, folder, self.limits)
+        return Worker(self._zygote, folder, self.limits, self._seed)
 
     def _end_worker(self) -> int:
         worker, self._worker = self._worker, None

@@ -51,17 +51,19 @@ class DiskFull(Exception):
 class Worker:
     """One process, from its start to its end."""
 
-    def __init__(self, zygote: Zygote, folder: str, limits: Limits) -> None:
+    def __init__(self, zygote: Zygote, folder: str, limits: Limits, seed: int | None) -> None:
         self._zygote = zygote
         self.folder = folder
         self.limits = limits
-        os.mkdir(folder, 0o700)
+        os.makedirs(folder, 0o700, exist_ok=True)
         self._comm, comm = socket.socketpair()
         self._out, out = os.pipe()
         self._err, err = os.pipe()
         try:
-            order = {name: value for name, value in vars(limits).items() if name in ORDERED}
-            order["folder"] = folder
+            order: dict[str, Any] = {
+                name: value for name, value in vars(limits).items() if name in ORDERED
+            }
+            order |= {"folder": folder, "seed": seed}
             self.pid = zygote.ask("start", comm.fileno(), out, err, order=order)["pid"]
         except SandboxError:
             self._forget()
@@ -121,13 +123,15 @@ class Worker:
             raise DiskFull
 
     def end(self) -> int:
-        """Kill it if it lives, and remove its folder; return its exit code."""
+        """Kill it if it lives, and remove what it has left outside; return its exit code."""
         try:
             status: int = self._zygote.ask("end", pid=self.pid)["status"]
         except SandboxError:
             return 137  # with the zygote, its children are killed
         finally:
             self._forget()
+            if self.is_watched:
+                folders.remove(self.folder)
         return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
     def discard(self) -> None:
@@ -143,7 +147,6 @@ class Worker:
         self._comm.close()
         os.close(self._out)
         os.close(self._err)
-        folders.remove(self.folder)
 
 
 ORDERED = {

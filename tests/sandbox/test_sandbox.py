@@ -104,7 +104,6 @@ def test_exiting_ends_the_snippet_alone(sandbox: Sandbox, code: str, exit_code: 
         ("import os\nos._exit(7)", 7),
         ("import ctypes\nctypes.string_at(0)", 139),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", 137),
-        ("import os\nos.close(3)\nprint(end='')", 0),
     ],
 )
 def test_the_end_of_the_interpreter_is_said(sandbox: Sandbox, code: str, exit_code: int) -> None:
@@ -114,6 +113,11 @@ def test_the_end_of_the_interpreter_is_said(sandbox: Sandbox, code: str, exit_co
     assert outcome.stdout == "before\n"
     assert f"exit code {exit_code}" in outcome.stderr
     assert sandbox.run("x").error == "NameError"
+
+
+def test_an_interpreter_that_cuts_itself_off_is_ended(sandbox: Sandbox) -> None:
+    assert sandbox.run("import os\nos.close(3)").variables_lost
+    assert sandbox.run("1").value == "1"
 
 
 @pytest.mark.parametrize(

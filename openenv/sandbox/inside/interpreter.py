@@ -51,14 +51,6 @@ class Interpreter:
                 reply = {"exit_code": FAILED, "value": None, "error": "KeyboardInterrupt"}
             frames.write(fd, reply)
 
-    def do_seed(self, seed: int | None) -> dict[str, Any]:
-        """Begin the random numbers anew: those of Python, and of numpy if it is loaded."""
-        random.seed(seed)
-        numpy_random = sys.modules.get("numpy.random")
-        if numpy_random is not None:
-            numpy_random.seed(None if seed is None else seed % 2**32)
-        return {}
-
     def do_run(self, code: str) -> dict[str, Any]:
         """Run a snippet; its exit code, the last expression's value and the class of its error."""
         self.count += 1
@@ -114,6 +106,14 @@ class Interpreter:
     def _shortened(self, text: str) -> str:
         left_out = len(text) - self.value_chars
         return text if left_out <= 0 else f"{text[: self.value_chars]}... {left_out:,} more"
+
+
+def begin_random_numbers(seed: int | None) -> None:
+    """Begin them anew: those of Python, and of numpy if it is loaded."""
+    random.seed(seed)
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed(None if seed is None else seed % 2**32)
 
 
 def _stream(fd: int) -> TextIO:

@@ -24,7 +24,7 @@ from typing import Any
 from openenv.sandbox import frames
 from openenv.sandbox.inside import landlock, mounts
 from openenv.sandbox.inside.confinement import confine
-from openenv.sandbox.inside.interpreter import Interpreter
+from openenv.sandbox.inside.interpreter import Interpreter, begin_random_numbers
 from openenv.sandbox.inside.kernel import SandboxSetupError
 
 MAX_ORDER_BYTES = 1 << 16
@@ -184,6 +184,7 @@ def _be_interpreter(zygote: Zygote, order: Any, fds: list[int]) -> None:
         zygote.control.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         interpreter = Interpreter(order.pop("value_chars"), order.pop("file_bytes"))
+        begin_random_numbers(order.pop("seed"))
         _take(fds)
         try:
             layers = confine(order, zygote.readable, zygote.may_change_user)
@@ -193,8 +194,9 @@ def _be_interpreter(zygote: Zygote, order: Any, fds: list[int]) -> None:
         os.environ.update({"HOME": order["folder"], "TMPDIR": order["folder"]})
         frames.write(3, {"layers": layers})
         interpreter.serve(3)
-    finally:
         os._exit(0)
+    finally:
+        os._exit(1)
 
 
 def _take(fds: list[int]) -> None:
