@@ -1,6 +1,6 @@
 """Pieces: messages whose arrays lie elsewhere are joined to what they were, or refused."""
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from openenv.errors import RemoteProtocolError
 from openenv.protocol import pieces
+from openenv.protocol.frames import Error, Result, ServerFrame
 from openenv.protocol.wire import MSGPACK
+from tests.protocol.links import begun
 
 LIMIT = 10_000
 MEMORY = memoryview(bytes(range(256)))
@@ -82,3 +84,25 @@ def test_whatever_comes_in_is_joined_left_or_refused(data: bytes) -> None:
     except RemoteProtocolError:
         return
     assert joined is data or len(joined) <= 1000
+
+
+class Reader:
+    """Reads memory that holds a good message."""
+
+    def join(self, data: Any, limit_bytes: int) -> Any:
+        return pieces.join(data, memoryview(GOOD), limit_bytes)
+
+
+GOOD = bytes(MSGPACK.encode((0, [Result(1, {"pixels": [1, 2, 3]}), Error(2, "X", "why")])))
+parts_of_good = st.tuples(st.integers(0, len(GOOD)), st.integers(0, len(GOOD)))
+
+
+@given(st.lists(st.binary(max_size=4) | parts_of_good | st.just((0, len(GOOD))), max_size=5))
+def test_whatever_is_joined_is_frames_or_refused(parts: list[Any]) -> None:
+    client, _ = begun(MSGPACK)
+    client.reader = Reader()
+    try:
+        frames = client.receive(message_of(b"", *parts, b""))
+    except RemoteProtocolError:
+        return
+    assert all(isinstance(frame, get_args(ServerFrame)) for frame in frames)
