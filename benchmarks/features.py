@@ -22,6 +22,10 @@ NAMES = {
     "deflate": "permessage-deflate",
     "no-uvloop": "asyncio's event loop",
 }
+CONNECTIONS = {
+    "one-connection": "one connection, not two",
+    "four-connections": "four connections",
+}
 FEWEST, MOST = 64, 256
 
 
@@ -35,7 +39,8 @@ def _row(switch: str, name: str, way: str, execution: str, largest: int) -> Row:
 
 
 MULTIPLEXED = tuple(
-    _row(switch, name, "multiplexed", "inline", MOST) for switch, name in NAMES.items()
+    _row(switch, name, "multiplexed", "inline", MOST)
+    for switch, name in (NAMES | CONNECTIONS).items()
 )
 SOCKETS = tuple(_row(switch, name, "sockets", "inline", FEWEST) for switch, name in NAMES.items())
 # Calls of inline environments cannot be given up, so only those on threads have deadlines.

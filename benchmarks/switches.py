@@ -114,6 +114,11 @@ def _hide_uvloop() -> None:
     sys.modules["uvloop"] = None  # type: ignore[assignment]
 
 
+def _connect(connections: int) -> None:
+    """Spread the sessions of a pool over so many connections, in place of two."""
+    _patch("benchmarks.load_ours._CONNECTIONS", connections)
+
+
 SWITCHES = {
     "nothing": Switch(),
     "no-pings": Switch(config={"keepalive_s": None}, on_client=_never_ping),
@@ -124,5 +129,7 @@ SWITCHES = {
     "json": Switch(on_client=_offer_json_only),
     "deflate": Switch(on_server=_deflate_at_server, on_client=_deflate_at_client),
     "no-uvloop": Switch(on_server=_hide_uvloop, run=asyncio.run),
+    "one-connection": Switch(on_client=partial(_connect, 1)),
+    "four-connections": Switch(on_client=partial(_connect, 4)),
 }
 "By the name that the programs are given."
