@@ -128,8 +128,8 @@ SWITCHES = {
     "no-gc-tuning": Switch(tune_gc=False),
     "json": Switch(on_client=_offer_json_only),
     "deflate": Switch(on_server=_deflate_at_server, on_client=_deflate_at_client),
-    "no-uvloop": Switch(on_server=_hide_uvloop, run=asyncio.run),
     "one-connection": Switch(on_client=partial(_connect, 1)),
     "four-connections": Switch(on_client=partial(_connect, 4)),
+    "no-uvloop": Switch(on_server=_hide_uvloop, run=asyncio.run),
 }
 "By the name that the programs are given."
