@@ -33,6 +33,8 @@ class Isolation:
     layers: frozenset[str]
     "As inside/confinement.py names them."
     is_wrapped: bool = False
+    without: frozenset[str] = frozenset()
+    "Layers that are not put on though they could be: so what is left can be tested alone."
 
     def obstacle(self) -> str | None:
         """Return what rules it out before it is tried."""

@@ -168,7 +168,7 @@ class Sandbox:
     def _start(self, kind: Isolation) -> Worker:
         self._zygote = zygote_for(self.packages, kind, self.limits.disk_bytes, self._zygote)
         folder = os.path.join(self._zygote.folder, str(self._number))
-        return Worker(self._zygote, folder, self.limits, self._seed)
+        return Worker(self._zygote, folder, self.limits, self._seed, kind.without)
 
     def _end_worker(self) -> int:
         worker, self._worker = self._worker, None

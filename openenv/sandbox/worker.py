@@ -19,6 +19,8 @@ from openenv.sandbox.isolation import SandboxError
 from openenv.sandbox.outcome import Capture
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from openenv.sandbox.limits import Limits
     from openenv.sandbox.zygote import Zygote
 
@@ -51,7 +53,14 @@ class DiskFull(Exception):
 class Worker:
     """One process, from its start to its end."""
 
-    def __init__(self, zygote: Zygote, folder: str, limits: Limits, seed: int | None) -> None:
+    def __init__(
+        self,
+        zygote: Zygote,
+        folder: str,
+        limits: Limits,
+        seed: int | None,
+        without: Iterable[str] = (),
+    ) -> None:
         self._zygote = zygote
         self.folder = folder
         self.limits = limits
@@ -63,7 +72,7 @@ class Worker:
             order: dict[str, Any] = {
                 name: value for name, value in vars(limits).items() if name in ORDERED
             }
-            order |= {"folder": folder, "seed": seed}
+            order |= {"folder": folder, "seed": seed, "without": list(without)}
             self.pid = zygote.ask("start", comm.fileno(), out, err, order=order)["pid"]
         except SandboxError:
             self._forget()

@@ -136,7 +136,7 @@ attempt(os.read, file, 10)
 SIGNALS = """
 for process in (PARENT, os.getppid(), 1, -1, 0):
     attempt(os.kill, process, 0)
-attempt(os.killpg, os.getpgid(PARENT), 0)
+attempt(lambda: os.killpg(os.getpgid(PARENT), 0))
 attempt(syscall, "tgkill", PARENT, PARENT, 0)
 attempt(syscall, "tkill", PARENT, 0)
 attempt(syscall, "rt_sigqueueinfo", PARENT, 0, None)
@@ -227,7 +227,7 @@ PROBES = (
           "syscall, 'connect', 3, None, 0", "syscall, 'bind', 3, None, 0",
           "syscall, 'sendmsg', 3, None, 0", "syscall, 'sendto', 3, b'x', 1, 0, b'y', 16",
           "syscall, 'recvmsg', 3, None, 0"),
-    Probe("signals", SIGNALS),
+    Probe("signals", SIGNALS, (NOT_PERMITTED, "refused ESRCH")),
     Probe("signals by descriptors", SIGNALS_BY_DESCRIPTOR),
     Probe("limits of other processes and of its own", LIMITS,
           (NOT_PERMITTED, "refused ValueError")),

@@ -31,6 +31,7 @@ class Order(TypedDict):
     files: int
     threads: int
     open_files: int
+    without: list[str]
 
 
 def confine(order: Order, readable: dict[str, int], may_change_user: bool) -> list[str]:
@@ -40,14 +41,13 @@ def confine(order: Order, readable: dict[str, int], may_change_user: bool) -> li
     """
     os.setsid()
     layers = ["rlimits"]
-    uid = _unused_uid() if may_change_user else None
+    left_out = set(order["without"])
+    uid = _unused_uid() if may_change_user and "uid" not in left_out else None
     owner = os.getuid() if uid is None else uid
     os.makedirs(order["folder"], 0o700, exist_ok=True)
-    try:
-        mounts.unshare_mounts()
-        mounts.mount_tmpfs(order["folder"], order["disk_bytes"], order["files"], owner)
+    if "tmpfs" not in left_out and _mount_folder(order, owner):
         layers.append("tmpfs")
-    except SandboxSetupError:
+    else:
         os.chown(order["folder"], owner, owner if uid else -1)
     os.chdir(order["folder"])
     _limit(order, 0 if uid else _threads_of(os.getuid()))
@@ -56,13 +56,24 @@ def confine(order: Order, readable: dict[str, int], may_change_user: bool) -> li
         layers.append("uid")
     _die_with_parent()
     prctl("seccomp", PR_SET_NO_NEW_PRIVS, 1)
-    with suppress(SandboxSetupError):
-        landlock.restrict(readable | {order["folder"]: landlock.FOLDER_RIGHTS} | _devices())
-        layers.append("landlock")
+    if "landlock" not in left_out:
+        with suppress(SandboxSetupError):
+            landlock.restrict(readable | {order["folder"]: landlock.FOLDER_RIGHTS} | _devices())
+            layers.append("landlock")
     with suppress(SandboxSetupError):
         seccomp.install()
         layers.append("seccomp")
     return layers
+
+
+def _mount_folder(order: Order, owner: int) -> bool:
+    """Make the folder a file system of its own size, if this process may."""
+    try:
+        mounts.unshare_mounts()
+        mounts.mount_tmpfs(order["folder"], order["disk_bytes"], order["files"], owner)
+    except SandboxSetupError:
+        return False
+    return True
 
 
 def _devices() -> dict[str, int]:
