@@ -1,6 +1,7 @@
 """Large arrays go through memory that both sides share, and nobody notices but the clock."""
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -28,6 +29,12 @@ from tests.processes import ENVIRON, serving_process
 from tests.serving import serving
 
 SHAPE = (210, 160, 3)
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> None:
+    # An error that somebody has kept may hold the memory of a connection that is gone.
+    gc.collect()
 
 
 @dataclass(kw_only=True)
