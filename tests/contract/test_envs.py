@@ -7,6 +7,8 @@ import pytest
 import envs
 from envs.atari_env import AtariAction, AtariObservation
 from envs.atari_env.server.environment import AtariEnvironment
+from envs.chat_env import ChatAction, ChatObservation
+from envs.chat_env.server.environment import ChatEnvironment
 from envs.coding_env import CodeAction, CodeObservation
 from envs.coding_env.server.environment import CodingEnvironment
 from envs.echo_env import EchoAction, EchoObservation
@@ -30,6 +32,14 @@ class TestEchoEnv(EnvironmentContract):
 
     def make_action(self, observation: EchoObservation) -> EchoAction:
         return EchoAction(message=f"after {observation.echoed_message}")
+
+
+class TestChatEnv(EnvironmentContract):
+    def make_environment(self) -> ChatEnvironment:
+        return ChatEnvironment()
+
+    def make_action(self, observation: ChatObservation) -> ChatAction:
+        return ChatAction(message=f"You said {observation.messages[-1]['content']}")
 
 
 class TestAtariEnv(EnvironmentContract):

@@ -1,0 +1,1 @@
+"""The tokenizer that the chat environment comes with."""
