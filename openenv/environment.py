@@ -120,7 +120,8 @@ class Environment(Generic[ActT, ObsT, StateT]):
         return _noted(self.rubric, observation, score)
 
     def _reset_rubric(self) -> None:
-        if self.rubric is not None:
+        # A plain function is a rubric, too, and remembers nothing.
+        if hasattr(self.rubric, "reset"):
             self.rubric.reset()
 
     async def _reset_rubric_async(self) -> None:

@@ -106,6 +106,13 @@ async def test_an_async_environment_keeps_its_rubric_off_the_event_loop() -> Non
         assert threading.get_ident() not in Short.threads
 
 
+def test_a_function_is_a_rubric_that_has_nothing_to_reset() -> None:
+    chat = Chat()
+    chat.rubric = lambda action, said: len(said.text) / 10
+    chat.reset()
+    assert chat.step({"text": "a story"}).reward == 0.7
+
+
 def test_an_async_rubric_of_a_synchronous_step_is_refused() -> None:
     class Hasty(Chat):
         def __init__(self) -> None:
