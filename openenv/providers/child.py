@@ -79,9 +79,12 @@ class Child:
         Raises TimeoutError.
         """
         deadline, said = time.monotonic() + timeout_s, b""
+        # Not `select`, for the file's number may be beyond 1,023.
+        waiting = select.poll()
+        waiting.register(self._ready, select.POLLIN)
         while b"\n" not in said:
             left_s = deadline - time.monotonic()
-            if left_s <= 0 or not select.select([self._ready], [], [], left_s)[0]:
+            if left_s <= 0 or not waiting.poll(left_s * 1000):
                 raise TimeoutError
             read = os.read(self._ready, _LONGEST_LINE_BYTES)
             if not read:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -73,6 +74,19 @@ def test_blocking_code_starts_and_stops_it_with_three_calls(tmp_path: Path) -> N
     wait_until_gone(pid)
     with pytest.raises(ProviderError):
         provider.wait_for_ready(1)
+
+
+def test_a_client_with_a_thousand_open_files_can_start_one_too(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1024)]
+    try:
+        with ProcessProvider(write_environment(tmp_path / "told_env")) as provider:
+            assert health_status(provider.base_url) == 200
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_given_log_is_kept(tmp_path: Path) -> None:
