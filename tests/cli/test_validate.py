@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
@@ -151,29 +152,40 @@ def test_environments_that_the_published_releases_make_are_valid(
     ]
 
 
-async def test_ctrl_c_ends_the_server_that_is_looked_at(folder: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("program", ["probe.py", "serve"])
+async def test_what_it_has_started_ends_with_it(
+    folder: Path, program: str, stop: signal.Signals
+) -> None:
     app, fifo = folder / "server/app.py", folder / "pid"
     os.mkfifo(fifo)
     hanging = (
         "import os, sys, threading\n"
-        "if 'serve' in sys.argv:\n"
+        f"if any(word.endswith({program!r}) for word in sys.argv):\n"
         f"    open({str(fifo)!r}, 'w').write(str(os.getpid()))\n"
         "    threading.Event().wait()\n"
     )
     app.write_text(app.read_text().replace("app = create_app", f"{hanging}app = create_app"))
     process = await asyncio.create_subprocess_exec(
-        *(*OPENENV, "validate", str(folder)), env=ENVIRON, stdout=PIPE, stderr=PIPE
+        *(*OPENENV, "validate", str(folder)),
+        env=ENVIRON | {"TMPDIR": str(folder.parent)},
+        stdout=PIPE,
+        stderr=PIPE,
     )
     async with asyncio.timeout(40):
-        server = int(await asyncio.to_thread(fifo.read_text))
-        process.send_signal(signal.SIGINT)
+        started = int(await asyncio.to_thread(fifo.read_text))
+        process.send_signal(stop)
         _, log = await process.communicate()
-    assert process.returncode == 130
-    assert log.decode() == "openenv: stopped\n"
-    wait_until_gone(server)
+    if stop == signal.SIGINT:
+        assert process.returncode == 130
+        assert log.decode() == "openenv: stopped\n"
+    wait_until_gone(started)
 
 
-def test_what_does_not_start_fails_with_its_last_words(folder: Path) -> None:
+def test_what_does_not_start_fails_with_its_last_words(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder.parent))  # its log is kept
     app = folder / "server/app.py"
     run_out = "if 'serve' in sys.argv:\n    raise SystemExit('the licence has run out')\n"
     app.write_text(

@@ -10,11 +10,8 @@ import ast
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
 import tomllib
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -24,13 +21,12 @@ from openenv.cli.validation.probe import PAYLOADS
 from openenv.cli.validation.report import Criterion
 from openenv.errors import ConfigurationError
 from openenv.manifest import MANIFEST, Manifest, examine_manifest
+from openenv.providers.child import Child, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from openenv.cli.validation.report import Report
-
-LAST_LINES = 20
 
 _FILES = ("README.md", "__init__.py", "client.py", "models.py")
 
@@ -230,27 +226,16 @@ def _found_inside(folder: Path, timeout_s: float) -> dict[str, Any]:
     """Return what probe.py finds, in a process of its own, which may hang or end."""
     with TemporaryDirectory() as temporary:
         found, log = Path(temporary, "found.json"), Path(temporary, "log")
-        with (
-            log.open("wb") as said,
-            subprocess.Popen(
-                [sys.executable, "-m", "openenv.cli.validation.probe", str(folder), str(found)],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,
-            ) as process,
-        ):
-            try:
-                process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                return {"error": f"{folder} was not imported within {timeout_s:g} s"}
-            finally:
-                with suppress(ProcessLookupError):
-                    # Its group, for whatever an environment has left running.
-                    os.killpg(process.pid, signal.SIGKILL)
+        probe = [sys.executable, "-m", "openenv.cli.validation.probe", str(folder), str(found)]
+        child = Child(lambda _: probe, os.environ, log)
+        try:
+            child.line(timeout_s)
+        except TimeoutError:
+            return {"error": f"{folder} was not imported within {timeout_s:g} s"}
+        finally:
+            child.stop()
         if not found.is_file():
-            last = log.read_text("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
-            return {"error": "\n".join((f"{folder} cannot be imported:", *last))}
+            return {"error": f"{folder} cannot be imported:\n{last_lines(log)}"}
         return json.loads(found.read_bytes())  # type: ignore[no-any-return]
 
 
