@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,7 +27,7 @@ from openenv.protocol.frames import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from openenv.arrays import Encoding
     from openenv.server.calls import EnvironmentCalls
@@ -181,14 +182,16 @@ class Runner:
             return partial(calls.read_state, environment)
         return partial(calls.close, environment) if environment is not None else _nothing
 
-    async def _follow(self, frame: Step, origin: Origin, values: AsyncIterator[Any]) -> Any:
+    async def _follow(self, frame: Step, origin: Origin, values: AsyncGenerator[Any, Any]) -> Any:
         last: Any = None
-        async for value in values:
-            if last is not None and frame.stream:
-                self.emit(origin, self.calls.partial(frame, last))
-                if (room := origin.until_room()) is not None and self.can_wait:
-                    await room
-            last = value
+        # Closed before the next call, also where this one is cancelled while it waits for room.
+        async with aclosing(values):
+            async for value in values:
+                if last is not None and frame.stream:
+                    self.emit(origin, self.calls.partial(frame, last))
+                    if (room := origin.until_room()) is not None and self.can_wait:
+                        await room
+                last = value
         return last
 
     def _exhaust(self, frame: Step, origin: Origin, values: Iterator[Any]) -> Any:

@@ -51,7 +51,7 @@ class ThreadRunner(Runner):
         self._is_abandoned = False
         self._is_closed = False
         self._unsent: threading.Semaphore | None = None
-        "How many more partial observations the thread may produce before one was sent."
+        "How many more partial observations the running call may produce before one was sent."
 
     def start(self, frame: Any, origin: Origin) -> None:
         """Queue a request for the thread, which begins with the first one."""
@@ -78,21 +78,13 @@ class ThreadRunner(Runner):
         Raises RequestCancelled in a call that was left behind.
         """
         assert self._thread is not None
-        if self._unsent is None:
-            self._unsent = threading.Semaphore(PARTIALS_AHEAD)
-        self._unsent.acquire()
+        unsent = self._unsent
+        if unsent is None:
+            unsent = self._unsent = threading.Semaphore(PARTIALS_AHEAD)
+        unsent.acquire()
         if self._is_abandoned:
             raise RequestCancelled("the call was given up")
-        self._thread.bridge.post(self._show, origin, frame)
-
-    def _show(self, origin: Origin, frame: Partial) -> None:
-        """Send an intermediate observation; on the event loop."""
-        assert self._unsent is not None
-        origin.reply(frame)
-        if (room := origin.until_room()) is None:
-            self._unsent.release()
-        else:
-            room.add_done_callback(lambda _, unsent=self._unsent: unsent.release())  # type: ignore[misc]
+        self._thread.bridge.post(_show, origin, frame, unsent)
 
     def run(self, frame: Any, origin: Origin) -> None:
         """Perform a request; runs on the thread."""
@@ -101,6 +93,8 @@ class ThreadRunner(Runner):
             # Nothing was made, or it was the call to close that hung.
             return
         self._is_closed = type(frame) is Close
+        # Of this call's own client: the last one's may still have no room.
+        self._unsent = None
         reply = self.perform(frame, origin)
         if not self._is_abandoned:
             self._thread.bridge.post(self.session.settle, self, frame, origin, reply)
@@ -109,6 +103,15 @@ class ThreadRunner(Runner):
         """Let the thread end when its environment is closed."""
         if self._thread is not None and not self._is_abandoned:
             self._thread.release()
+
+
+def _show(origin: Origin, frame: Partial, unsent: threading.Semaphore) -> None:
+    """Send an intermediate observation; on the event loop."""
+    origin.reply(frame)
+    if (room := origin.until_room()) is None:
+        unsent.release()
+    else:
+        room.add_done_callback(lambda _: unsent.release())
 
 
 class EnvironmentThread:

@@ -12,12 +12,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from openenv.app import create_app
+from openenv.arrays import Encoding
 from openenv.channel import ChannelClosed, MemoryChannel, memory_pair
 from openenv.environment import Environment
 from openenv.models import State
-from openenv.protocol.frames import SUBPROTOCOL_MSGPACK
+from openenv.protocol.frames import SUBPROTOCOL_MSGPACK, Open, Reset, Result, Step
 from openenv.server.config import ServerConfig
 from openenv.server.connection import serve_channel
+from openenv.server.threads import PARTIALS_AHEAD
 from tests.environments import ThreadCounter
 from tests.interaction.worlds import World, world
 from tests.serving import serving
@@ -80,6 +82,45 @@ class TalkativeAsync(Talkative):
     async def step(self, action: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         for value in super().step(action):
             yield value
+
+
+class CleaningUp(Talkative):
+    """Notes when an episode begins, and when a step that was given up has cleaned up."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.has_begun_again = asyncio.Event()
+
+    async def reset(self) -> dict[str, Any]:
+        if self.notes:
+            self.has_begun_again.set()
+        self.notes.append("reset")
+        return {}
+
+    async def step(self, action: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        try:
+            for value in super().step(action):
+                yield value
+        finally:
+            await asyncio.sleep(0)
+            self.notes.append("cleaned up")
+
+
+class Origin:
+    """A fake of a link: has room for partial observations, or never."""
+
+    encoding: Encoding = "msgpack"
+    is_lenient = False
+
+    def __init__(self, *, has_room: bool) -> None:
+        self.replies: asyncio.Queue[Any] = asyncio.Queue()
+        self._has_room = has_room
+
+    def reply(self, frame: Any) -> None:
+        self.replies.put_nowait(frame)
+
+    def until_room(self) -> asyncio.Future[None] | None:
+        return None if self._has_room else asyncio.get_running_loop().create_future()
 
 
 class Raw:
@@ -345,3 +386,37 @@ async def test_a_stream_whose_step_is_given_up_ends_although_nobody_reads() -> N
         await client.send(["step", 3, 1, {"count": 100_000}, 0.2, True])
         await asyncio.to_thread(Ending.has_ended.wait, 10)
         assert Ending.has_ended.is_set()
+
+
+async def test_a_stream_that_is_given_up_has_cleaned_up_before_the_next_call() -> None:
+    async with (
+        world("websocket", CleaningUp) as one,
+        asyncio.timeout(20),
+        AsyncExitStack() as stack,
+    ):
+        client = await _raw(one, stack)
+        await client.greet()
+        await client.send(["open", 1, 1], ["reset", 2, 1])
+        await client.read(2)
+        [session] = one.registry.sessions.values()
+        environment = session._runner.environment
+        await client.send(["step", 3, 1, {"count": 100_000}, 0.2, True], ["reset", 4, 1])
+        await environment.has_begun_again.wait()
+        assert environment.notes == ["reset", "cleaned up", "reset"]
+
+
+async def test_a_stream_does_not_wait_for_who_had_the_session_before() -> None:
+    async with world("memory", Talkative) as one, asyncio.timeout(10):
+        former, present = Origin(has_room=False), Origin(has_room=True)
+        session = one.registry.open()
+        session.open(Open(1, 1), former)
+        session.submit(Reset(2, 1), former)
+
+        def step(count: int) -> Step:
+            return Step(3, 1, msgspec.Raw(encode({"count": count})), stream=True)  # type: ignore[arg-type]
+
+        for origin, count in ((former, PARTIALS_AHEAD + 1), (present, 3)):
+            session.submit(step(count), origin)
+            while type(reply := await origin.replies.get()) is not Result or reply.id != 3:
+                pass
+            assert origin.replies.empty()
