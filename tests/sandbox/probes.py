@@ -206,7 +206,7 @@ for path in (os.path.dirname(SECRET) + "/sub", "/tmp/sub", "../sub"):
 
 PROBES = (
     Probe("the server's files", "attempt(open, SECRET)\nattempt(open, SERVER_FILE)", (DENIED,)),
-    files("files of the machine", "/etc/passwd", "/etc/shadow", "/etc/hostname", "/root/.bashrc",
+    files("files of the machine", "/etc/passwd", "/etc/shadow", "/etc/hostname", "/etc/fstab",
           "/var/run/docker.sock", "/sys/kernel/notes", "/dev/mem", "/dev/kmsg", "/dev/tty",
           refusals=(DENIED, "refused ENOENT", "refused ENXIO")),
     calls("listing folders", "os.listdir, '/'", "os.listdir, '/tmp'", "os.listdir, '/etc'",
