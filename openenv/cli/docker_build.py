@@ -10,20 +10,20 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from openenv.cli.build_log import BuildLog
 from openenv.cli.images import staged
 from openenv.errors import ProviderError, ProviderUnavailable
+from openenv.providers import lifeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from openenv.cli.build_log import Event
     from openenv.cli.images import Recipe
@@ -78,11 +78,11 @@ def build_image(
     Nothing is left of what it needed, also after KeyboardInterrupt, which cancels the build. Raises
     ProviderError with the failing step and its last lines.
     """
-    with staged(recipe) as (context, dockerfile), TemporaryDirectory() as temporary:
-        id_file = Path(temporary) / "image"
+    with staged(recipe) as (context, dockerfile):
+        id_file = context.parent / "image-id"
         command = [*_command(recipe, builder, dockerfile), f"--iidfile={id_file}", str(context)]
         log = BuildLog()
-        with _running(command, builder) as process:
+        with _running(command, builder, context.parent) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 for event in log.feed(line.rstrip("\n")):
@@ -110,35 +110,38 @@ def _command(recipe: Recipe, builder: Builder, dockerfile: Path) -> list[str]:
 
 
 @contextmanager
-def _running(command: list[str], builder: Builder) -> Iterator[subprocess.Popen[str]]:
-    """Run a build meanwhile; cancel it if it is not over by the end."""
-    process = subprocess.Popen(
-        command,
+def _running(command: list[str], builder: Builder, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a build meanwhile; cancel it if it is not over by the end, or if this process is killed.
+
+    `folder` is what it needs, and is removed when it does not end well.
+    """
+    below = (sys.executable, "-I", lifeline.__file__, str(CANCEL_TIMEOUT_S), str(folder), "keeps")
+    with subprocess.Popen(
+        [*below, *command],
         env=os.environ | {"DOCKER_BUILDKIT": "1" if builder.has_buildkit else "0"},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         # Ctrl-C is for this process, which then has that one cancel its build in the daemon.
         start_new_session=True,
-    )
-    try:
-        with process:
-            try:
-                yield process
-            finally:
-                if process.poll() is None:
-                    _cancel(process)
-    except BrokenPipeError:  # pragma: no cover - the process closes its end first
-        return
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                _cancel(process)
 
 
 def _cancel(process: subprocess.Popen[str]) -> None:
-    process.send_signal(signal.SIGINT)
+    assert process.stdin is not None
+    # The lifeline's sign to end. `communicate` would want to write to it.
+    process.stdin.close()
+    process.stdin = None
     try:
         # It may still have much to say.
-        process.communicate(timeout=CANCEL_TIMEOUT_S)
+        process.communicate(timeout=CANCEL_TIMEOUT_S + 5)
     except subprocess.TimeoutExpired:
         process.kill()
 
