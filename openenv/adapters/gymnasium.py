@@ -86,7 +86,7 @@ class GymnasiumEnvironment(Environment[Any, Any, State]):
 
 
 def environment_class(
-    env_id: str, wrappers: list[str] | None = None, **options: Any
+    env_id: str, wrappers: list[str] | None = None, /, **options: Any
 ) -> type[GymnasiumEnvironment]:
     """Return the class of an environment that gymnasium.make makes with these options.
 
@@ -151,8 +151,10 @@ def _make(env_id: str, wrappers: tuple[str, ...], options: dict[str, Any]) -> An
             f"gymnasium cannot make {env_id!r}: {error} If a package registers it, name that "
             "first, as in gym:ale_py:ALE/Pong-v5"
         ) from error
-    except (TypeError, ValueError, ImportError, AttributeError) as error:
-        raise ConfigurationError(f"gymnasium cannot make {env_id!r}: {error}") from error
+    except Exception as error:
+        # It is the environment's or a wrapper's own code that refuses an option, in whatever way.
+        cause = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"gymnasium cannot make {env_id!r}: {cause}") from error
     return env
 
 

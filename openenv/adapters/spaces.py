@@ -8,6 +8,7 @@ and back; `space_of` makes a space of a schema again. Knows nothing of environme
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Callable, Mapping, Sequence
 from functools import singledispatch
 from typing import Annotated, Any, TypedDict
@@ -31,6 +32,9 @@ def annotation(space: Any, name: str) -> Any:
 
     Raises ConfigurationError.
     """
+    if space.dtype is not None and space.dtype.kind == "U":
+        # A space of strings that is not Gymnasium's own; MiniGrid's missions are.
+        return str
     raise ConfigurationError(
         f"samples of {space!r} cannot travel: wrap the environment, in FlattenObservation perhaps"
     )
@@ -84,8 +88,10 @@ def _(space: Any, name: str) -> Any:
 def _array_schema(space: Any) -> dict[str, Any]:
     """Return what a schema says of an array, beside the two forms that it may travel in."""
     low, high = _bounds(space)
-    array = {"dtype": str(space.dtype), "shape": list(space.shape)}
-    if low.size <= _SCALAR_BOUNDS_ONLY and not (_is_even(low) and _is_even(high)):
+    array: dict[str, Any] = {"dtype": str(space.dtype), "shape": list(space.shape)}
+    if not low.size:
+        array |= {"low": None, "high": None}
+    elif low.size <= _SCALAR_BOUNDS_ONLY and not (_is_even(low) and _is_even(high)):
         array |= {"low": _bound_list(low), "high": _bound_list(high)}
     else:
         array |= {"low": _bound(low.min()), "high": _bound(high.max())}
@@ -101,7 +107,7 @@ def _bounds(space: Any) -> tuple[Any, Any]:
 
 
 def _is_even(bound: Any) -> bool:
-    return bool(np.all(bound == bound.flat[0])) if bound.size else True
+    return bool(np.all(bound == bound.flat[0]))
 
 
 def _bound(value: Any) -> Any:
@@ -165,7 +171,7 @@ def _sample(space: Any, value: Any) -> Any:
 
 @_sample.register(spaces.Discrete)
 def _(space: Any, value: Any) -> Any:
-    return np.int64(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return space.dtype.type(value) if type(value) is int else value
 
 
 @_sample.register(spaces.Box)
@@ -173,12 +179,16 @@ def _(space: Any, value: Any) -> Any:
 @_sample.register(spaces.MultiDiscrete)
 def _(space: Any, value: Any) -> Any:
     array = np.asarray(value)
-    if not np.can_cast(array.dtype, space.dtype, "same_kind"):
-        # Whole numbers for an array of floats, and whole floats for one of whole numbers.
-        with np.errstate(invalid="ignore"):
-            cast = array.astype(space.dtype)
-        return cast if np.array_equal(cast, array) else array
-    return array.astype(space.dtype, copy=False).reshape(space.shape)
+    if array.dtype.kind not in "biuf":
+        raise ValueError("no numbers")
+    if array.ndim == 1 and array.shape != space.shape:
+        array = array.reshape(space.shape)
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = array.astype(space.dtype, copy=False)
+    if cast.dtype.kind != "f" and not np.array_equal(cast, array):
+        # To floats, numbers are rounded; of whole numbers nothing may be lost.
+        raise ValueError("numbers that the space's type does not hold")
+    return cast
 
 
 @_sample.register(spaces.Dict)
@@ -241,8 +251,11 @@ def _discrete(part: Any, _: Resolve) -> spaces.Space[Any]:
 
 
 def _text(part: Any, _: Resolve) -> spaces.Space[Any]:
-    options = {"charset": part["alphabet"]} if "alphabet" in part else {}
-    return spaces.Text(part.get("maxLength", 4096), min_length=part.get("minLength", 0), **options)
+    return spaces.Text(
+        part.get("maxLength", 4096),
+        min_length=part.get("minLength", 0),
+        charset=part.get("alphabet", string.printable),
+    )
 
 
 def _dict(part: Any, resolve: Resolve) -> spaces.Space[Any]:

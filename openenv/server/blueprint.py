@@ -51,7 +51,8 @@ def draw(env: Any, payload_classes: list[Any], *, debug: bool) -> Blueprint:
 
     A class that a function has made says so in `MADE_BY`: its name, arguments and options.
     """
-    arguments, options, made_by = [], {}, getattr(env, "MADE_BY", None)
+    # Its own: a subclass is found by its name.
+    arguments, options, made_by = [], {}, getattr(env, "__dict__", {}).get("MADE_BY")
     if made_by is not None:
         name, arguments, options = made_by
         env = _find(name)

@@ -8,8 +8,13 @@ import pytest
 
 from openenv.adapters.gymnasium import class_of_target, environment_class
 from openenv.errors import ConfigurationError, EnvironmentFault, PayloadError
+from openenv.server.blueprint import draw
 from tests.adapters import worlds  # noqa: F401 - registers them
 from tests.interaction.worlds import world
+
+
+class Slippery(environment_class("CartPole-v1")):  # type: ignore[misc]
+    """A subclass of a class that a function has made."""
 
 
 @pytest.mark.parametrize("transport", ["websocket", "json", "legacy", "http"])
@@ -77,6 +82,10 @@ async def test_it_runs_in_worker_processes() -> None:
         assert [result.truncated for result in results] == [False, True]
 
 
+def test_a_subclass_is_what_worker_processes_make() -> None:
+    assert draw(Slippery, [], debug=False).load() == (Slippery, [])
+
+
 async def test_it_is_described_by_its_spaces() -> None:
     environment = environment_class("CartPole-v1")()
     info = environment.get_metadata()
@@ -92,6 +101,8 @@ async def test_it_is_described_by_its_spaces() -> None:
         ("gym:no_such_module:X-v0", "no_such_module"),
         ("gym:CartPole-v1?no_such_option=1", "no_such_option"),
         ("gym:CartPole-v1?wrapper=gymnasium.wrappers:NoSuch", "NoSuch"),
+        ("gym:CartPole-v1?wrappers=1", "wrappers"),
+        ("gym:FrozenLake-v1?map_name=9x9", "KeyError: '9x9'"),
         ("gym:test/Lamp-v0", "cannot travel"),
     ],
 )

@@ -28,6 +28,7 @@ SPACES = [
     spaces.Dict({"a-b": spaces.Discrete(2), "class": spaces.Dict({"x": ONE_SIDED})}),
     spaces.Tuple([spaces.Discrete(2), spaces.Box(0, 1, (2,))]),
     spaces.Sequence(spaces.Box(0, 1, (2,))),
+    spaces.Box(0, 1, (0, 3), np.float32),
 ]
 WIRES = {"msgpack": MSGPACK, "json": JSON}
 
@@ -78,6 +79,8 @@ def test_what_is_drawn_from_the_schema_is_in_the_space(space: Any) -> None:
         (spaces.Box(-1, 1, (2,), np.float32), np.array([0.5, 1.0])),
         (spaces.Box(-1, 1, (2,), np.float32), np.array([0, 1])),
         (spaces.Box(-1, 1, (2, 1), np.float32), [0, 1]),
+        (spaces.Box(0, np.inf, (1,), np.float32), [2**24 + 1]),
+        (spaces.Discrete(3, dtype=np.int32), 2),
         (spaces.MultiBinary(2), [True, False]),
         (spaces.MultiDiscrete([2, 3]), np.array([1.0, 2.0])),
     ],
@@ -95,6 +98,11 @@ def test_numbers_of_another_type_are_taken_if_nothing_is_lost(space: Any, value:
         (spaces.Box(-1, 1, (2,)), [0.0, 1.1]),
         (spaces.Box(-1, 1, (2,)), [0.0]),
         (spaces.Box(-1, 1, (2,)), ["a", "b"]),
+        (spaces.Box(-1, 1, (2, 3)), [[0, 0], [0, 0], [0, 0]]),
+        (spaces.Box(-1, 1, (1,)), np.array([1j])),
+        (spaces.Box(-10, 10, (1,), np.int8), [256]),
+        (spaces.Box(0, 10, (1,), np.uint8), np.array([256], np.uint64)),
+        (spaces.MultiBinary(2), [257, 0]),
         (spaces.MultiDiscrete([2, 3]), [0.5, 1]),
         (spaces.Dict({"x": spaces.Discrete(2)}), {"y": 1}),
         (spaces.Tuple([spaces.Discrete(2)]), [0, 0]),
@@ -106,6 +114,21 @@ def test_numbers_of_another_type_are_taken_if_nothing_is_lost(space: Any, value:
 def test_what_is_not_in_the_space_is_said(space: Any, value: Any) -> None:
     with pytest.raises(ValueError, match="is not in"):
         from_payload(space, value)
+
+
+def test_a_space_of_strings_that_is_not_gymnasiums_own_travels() -> None:
+    class Mission(spaces.Space[str]):
+        def __init__(self) -> None:
+            super().__init__(dtype=str)
+
+        def contains(self, x: Any) -> bool:
+            return isinstance(x, str) and x.startswith("get ")
+
+    raw: Any = JSON.encode({"value": to_payload(Mission(), "get to the goal")})
+    assert codec_of(Mission()).decode(raw, "json").value == "get to the goal"
+    assert space_of(schema_of(Mission())).contains("get to the goal")
+    with pytest.raises(ValueError, match="is not in"):
+        from_payload(Mission(), "go")
 
 
 def test_large_values_are_shown_in_part() -> None:
