@@ -69,8 +69,8 @@ class AutoEnv:
         is returned is awaited in async code and used as it is in blocking code.
 
         Code that is not on this machine yet runs after a confirmation, or with `trust_remote_code`;
-        with `skip_install` never. Other options go to the provider or to the client. Raises
-        ConfigurationError, ProviderError.
+        with `skip_install` none of a client's does. Other options go to the provider or to the
+        client. Raises ConfigurationError, ProviderError.
         """
         if env_vars is not None:
             options["env_vars"] = dict(env_vars)
@@ -216,7 +216,8 @@ def locate(name: str, is_trusted: bool = False) -> LocalEnvironment:
         error.add_note(f"{name} is no folder here, so a Space of this id was looked for")
         raise
     what = f"the Space {space} (commit {commit[:12]} on {endpoint()})"
-    ask_for_consent(what, is_trusted=is_trusted)
+    otherwise = "with skip_install=True none of it runs here, and you play with dicts"
+    ask_for_consent(what, is_trusted=is_trusted, otherwise=otherwise)
     return download(space, commit)
 
 

@@ -13,15 +13,18 @@ from openenv.errors import ConfigurationError
 VARIABLE = "OPENENV_TRUST_REMOTE_CODE"
 
 
-def ask_for_consent(what: str, *, is_trusted: bool = False) -> None:
-    """Return if `what`, code from elsewhere, may run here. Raises ConfigurationError if not."""
+def ask_for_consent(what: str, *, is_trusted: bool = False, otherwise: str = "") -> None:
+    """Return if `what`, code from elsewhere, may run here. Raises ConfigurationError if not.
+
+    `otherwise` is what can be done without it.
+    """
     if is_trusted or os.environ.get(VARIABLE, "").lower() in ("1", "true", "yes", "on"):
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfigurationError(
             f"{what} would be code from elsewhere, run on this machine with your rights, and there "
             f"is no terminal to ask at. If you trust it, pass trust_remote_code=True or set "
-            f"{VARIABLE}=1; with skip_install=True none of it runs here, and you play with dicts"
+            f"{VARIABLE}=1{otherwise and f'; {otherwise}'}"
         )
     sys.stderr.write(
         f"{what} is code from elsewhere. It would run on this machine, with your rights.\n"

@@ -104,13 +104,15 @@ def test_without_an_answer_nothing_is_downloaded(
     assert not any("/resolve/" in line for line in hub.asked)
 
 
-@pytest.mark.parametrize("provider", ["uv", UVProvider()])
+@pytest.mark.parametrize(
+    ("name", "provider"), [(NAME, "uv"), (NAME, UVProvider()), ("git+https://host/a/b", None)]
+)
 def test_a_copy_that_runs_here_is_asked_for_too(
-    hub: HubStub, monkeypatch: pytest.MonkeyPatch, provider: object
+    hub: HubStub, monkeypatch: pytest.MonkeyPatch, name: str, provider: object
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    with pytest.raises(ConfigurationError, match="OPENENV_TRUST_REMOTE_CODE"):
-        AutoEnv.from_env(NAME, provider=provider, skip_install=True)
+    with pytest.raises(ConfigurationError, match=r"OPENENV_TRUST_REMOTE_CODE=1$"):
+        AutoEnv.from_env(name, provider=provider, skip_install=True)
     assert hub.asked == []
 
 
