@@ -152,6 +152,11 @@ def test_nothing_is_wrong_with_the_manifest(folder: Path) -> None:
     assert manifest.client == "client:GridWorldEnv"
 
 
+def test_what_may_hold_secrets_stays_out_of_its_image(folder: Path) -> None:
+    left_out = (folder / ".dockerignore").read_text().splitlines()
+    assert {"**/.env", "**/.env.*"} <= set(left_out)
+
+
 def test_the_project_can_be_found_by_its_entry_point(folder: Path) -> None:
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert project["name"] == "openenv-grid_world_env"
