@@ -63,6 +63,8 @@ class Rubric:
     _hooks: tuple[Hook, ...] = ()
 
     def _finish(self, action: Any, observation: Any, score: float) -> Any:
+        if score is None:
+            raise TypeError(f"{type(self).__name__}.forward returned None: it must return a score")
         self.last_score = score
         return then(_call_each(self._hooks, self, action, observation, score), lambda _: score)
 
@@ -119,6 +121,13 @@ class Rubric:
                 f"{type(self).__name__} has no {', '.join(unknown)}; it has: "
                 f"{', '.join(known) or 'nothing that can be set'}"
             )
+        try:
+            self._set(state)
+        except Exception:
+            self._set(known)
+            raise
+
+    def _set(self, state: Mapping[str, Any]) -> None:
         for key, value in state.items():
             path, _, name = key.rpartition(".")
             setattr(self.get_rubric(path), name, value)

@@ -111,7 +111,15 @@ class Sequential(RubricList):
 
         def go_on(score: float) -> Any:
             rubric = None if score == 0 else next(waiting, None)
-            return score if rubric is None else then(rubric(action, observation), go_on)
+            if rubric is None:
+                return score
+            outcome = rubric(action, observation)
+            return then(outcome, go_on_off_loop if inspect.isawaitable(outcome) else go_on)
+
+        async def go_on_off_loop(score: float) -> float:
+            # What comes after an async rubric may be one that computes.
+            outcome = await asyncio.to_thread(go_on, score)
+            return await outcome if inspect.isawaitable(outcome) else outcome  # type: ignore[no-any-return]
 
         score: Score = go_on(1.0)
         return score

@@ -14,7 +14,7 @@ from openenv.rubrics.base import Rubric
 
 logger = logging.getLogger("openenv.rubrics")
 
-FIRST_NUMBER = r"(\d+\.?\d*)"
+FIRST_NUMBER = r"(-?\d*\.?\d+)"
 _FIRST_PAUSE_S = 0.5
 
 
@@ -71,7 +71,7 @@ class LLMJudge(Rubric):
     def _prompt(self, action: Any, observation: Any) -> str:
         try:
             return self.prompt_template.format(action=action, observation=observation)
-        except (KeyError, IndexError, AttributeError, ValueError) as error:
+        except (LookupError, AttributeError, TypeError, ValueError) as error:
             raise ConfigurationError(
                 f"the prompt_template asks for what is not there ({error}); it may name "
                 "{action}, {observation} and their fields, and doubles other braces"

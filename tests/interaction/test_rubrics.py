@@ -70,9 +70,8 @@ class ChatInProcess(Chat):
 
 class ChatAsync(Chat):
     def __init__(self) -> None:
-        self.rubric = Sequential(
-            Polite(), Short(), WeightedSum([Thoughtful(), Short()], [0.5, 0.5])
-        )
+        judged = WeightedSum([Thoughtful(), Short()], [0.5, 0.5])
+        self.rubric = Sequential(Polite(), Short(), judged, Short())
 
     async def step(self, action: dict[str, Any]) -> Said:
         said = Said(text=action["text"])
@@ -100,7 +99,8 @@ async def test_an_async_environment_keeps_its_rubric_off_the_event_loop() -> Non
         await env.reset()
         Short.threads.clear()
         result = await env.step({"text": "a story, please"})
-        assert result.reward == 0.75
+        assert result.reward == 1.0
+        assert result.metadata["rubric.rubric_2"] == 0.75
         assert result.metadata["rubric.rubric_2.rubric_0"] == 0.5
         assert Short.threads
         assert threading.get_ident() not in Short.threads

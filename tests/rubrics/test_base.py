@@ -42,6 +42,12 @@ def test_a_rubric_without_forward_says_so() -> None:
         Rubric()(None, None)
 
 
+def test_a_rubric_that_forgets_to_return_its_score_is_named() -> None:
+    nothing: Any = None
+    with pytest.raises(TypeError, match=r"Fixed\.forward returned None"):
+        WeightedSum([Fixed(nothing)], [1.0])(None, None)
+
+
 def test_attributes_that_are_rubrics_are_children_with_paths() -> None:
     tree = Tree()
     paths = ["style", "style.rubric_0", "style.rubric_1", "length"]
@@ -111,6 +117,14 @@ def test_state_is_saved_and_loaded_by_path() -> None:
     tree.load_state_dict({**state, "style.weights": [0.0, 1.0]})
     assert tree(0, None) == 0.5
     assert tree.state_dict()["style.weights"] == [0.0, 1.0]
+
+
+def test_state_that_is_refused_in_part_is_not_set_at_all() -> None:
+    tree = Tree()
+    before = tree.state_dict()
+    with pytest.raises(ConfigurationError, match="add up to 1"):
+        tree.load_state_dict({"style.rubric_0.value": 9.0, "style.weights": [1.0, 1.0]})
+    assert tree.state_dict() == before
 
 
 def test_unknown_state_is_refused_and_nothing_is_set() -> None:

@@ -35,6 +35,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("Score: 0.7", {}, 0.7),
         ("8/10", {}, 1.0),
+        ("It is worth .5.", {}, 0.5),
+        ("-0.5", {}, 0.0),
+        ("1.", {}, 1.0),
         ("12", {"normalize": False}, 12.0),
         ("no idea", {}, 0.0),
         ("no idea", {"default_score": 0.5}, 0.5),
@@ -55,7 +58,7 @@ async def test_the_prompt_names_fields_of_both() -> None:
     assert client.prompts == ["3 hi {json}"]
 
 
-@pytest.mark.parametrize("template", ["{question}", "{action.missing}", "{", "{0}"])
+@pytest.mark.parametrize("template", ["{question}", "{action.missing}", "{", "{0}", "{action[0]}"])
 async def test_a_template_that_asks_for_what_is_not_there_is_said(template: str) -> None:
     with pytest.raises(ConfigurationError, match="prompt_template"):
         await LLMJudge(template, Scripted())(None, None)  # type: ignore[misc]
