@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 READ_BYTES = 1 << 16
 # What a pipe holds: more than this after an answer is written by threads that go on.
 PIPE_BYTES = 1 << 16
+# More output than this is not read: throwing it away costs the server time, too.
+FLOOD_BYTES = 1 << 27
 INTERRUPT_GRACE_S = 0.2
 START_S = 10.0
 # How often the folder is looked at that has no size of its own.
@@ -227,9 +229,10 @@ class _Conversation:
     def _handle(self, fd: int, event: int) -> None:
         if fd in self._captures:
             data = os.read(fd, READ_BYTES)
-            if not data:
-                self._poll.unregister(fd)  # closed by the code itself, or by its end
             self._captures[fd].add(data)
+            # Closed by the code itself, or by its end; or a flood, which waits for its deadline.
+            if not data or self._captures[fd].size > FLOOD_BYTES:
+                self._poll.unregister(fd)
             return
         try:
             if event & select.POLLOUT:

@@ -1,13 +1,22 @@
 """A sandbox runs snippets: their output, values, errors and ends; deadlines; beginning anew."""
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from openenv.sandbox import Limits, Sandbox, SandboxError, SandboxUnavailable, isolation, zygotes
+from openenv.sandbox import (
+    Limits,
+    Sandbox,
+    SandboxError,
+    SandboxUnavailable,
+    isolation,
+    worker,
+    zygotes,
+)
 from openenv.sandbox.zygote import Zygote
 
 SMALL = Limits(memory_bytes=128 << 20, disk_bytes=1 << 19, output_bytes=1000, value_chars=100)
@@ -154,6 +163,17 @@ def test_a_snippet_may_close_and_replace_its_streams(sandbox: Sandbox) -> None:
 def test_output_beyond_the_limit_keeps_its_ends(sandbox: Sandbox) -> None:
     outcome = sandbox.run("print('a' * 700 + 'b' * 700)")
     assert outcome.stdout == "a" * 500 + "\n... 401 bytes left out ...\n" + "b" * 499 + "\n"
+
+
+def test_a_flood_of_output_is_stopped(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "FLOOD_BYTES", 1 << 20)
+    outcome = sandbox.run("while True: print('x' * 1000)", timeout_s=0.3)
+    assert outcome.is_timeout
+    left_out = re.search(r"\.\.\. (\d+) bytes left out", outcome.stdout)
+    assert left_out is not None
+    assert int(left_out[1]) < 1 << 21
+    sandbox.restart()
+    assert sandbox.run("print(1)").stdout == "1\n"
 
 
 def test_a_thread_that_goes_on_is_heard_with_the_next_snippet(sandbox: Sandbox) -> None:
