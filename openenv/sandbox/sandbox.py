@@ -19,6 +19,8 @@ from openenv.sandbox.worker import DiskFull, Worker, WorkerEnded, WorkerTimeout
 from openenv.sandbox.zygotes import end_own_zygote, zygote_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from openenv.sandbox.zygote import Zygote
 
 DEFAULT_TIMEOUT_S = 30.0
@@ -80,11 +82,18 @@ class Sandbox:
         assert self._kind is not None
         return self._kind.name
 
-    def run(self, code: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> Outcome:
+    def run(
+        self,
+        code: str,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> Outcome:
         """Run a snippet; whatever it does is in the outcome.
 
         After `timeout_s` it is interrupted, as by Ctrl-C; if it goes on, it is killed, and the
-        variables are lost. Raises SandboxError if the sandbox itself fails.
+        variables are lost. `functions` may be called by the snippet and run out here: they take and
+        return what JSON has, and their time does not count. Whatever they are given was made by
+        untrusted code. Raises SandboxError if the sandbox itself fails.
         """
         if not timeout_s > 0:
             raise ValueError(f"timeout_s must be positive, not {timeout_s}")
@@ -94,7 +103,7 @@ class Sandbox:
             return Outcome(stderr=said, exit_code=1, error="CodeTooLong")
         began = time.monotonic()
         captures = Capture(self.limits.output_bytes), Capture(self.limits.output_bytes)
-        verdict = self._verdict(code, timeout_s, captures)
+        verdict = self._verdict(code, timeout_s, captures, functions or {})
         said = verdict.pop("said", "")
         stdout, stderr = (capture.text() for capture in captures)
         if said and stderr and not stderr.endswith("\n"):
@@ -196,13 +205,20 @@ class Sandbox:
             raise OSError(f"the sandbox has ended: {type(error).__name__}") from None
 
     def _verdict(
-        self, code: str, timeout_s: float, captures: tuple[Capture, Capture]
+        self,
+        code: str,
+        timeout_s: float,
+        captures: tuple[Capture, Capture],
+        functions: Mapping[str, Callable[..., Any]],
     ) -> dict[str, Any]:
         """Run a snippet; return what the outcome has besides output, and what stderr adds."""
         most = 12 * self.limits.value_chars + ANSWER_BYTES
+        if functions:
+            most = max(most, 2 * self.limits.file_bytes)
         worker = self._living()
         try:
-            reply = worker.ask({"do": "run", "code": code}, timeout_s, most, captures)
+            request = {"do": "run", "code": code, "functions": list(functions)}
+            reply = worker.ask(request, timeout_s, most, captures, functions)
             worker.check_folder()
             return _checked(reply)
         except WorkerTimeout as timeout:

@@ -19,10 +19,12 @@ from openenv.sandbox.isolation import SandboxError
 from openenv.sandbox.outcome import Capture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from openenv.sandbox.limits import Limits
     from openenv.sandbox.zygote import Zygote
+
+    Function = Callable[..., Any]
 
 READ_BYTES = 1 << 16
 # What a pipe holds: more than this after an answer is written by threads that go on.
@@ -111,17 +113,24 @@ class Worker:
         timeout_s: float,
         max_bytes: int,
         captures: tuple[Capture, Capture] | None = None,
+        functions: Mapping[str, Function] | None = None,
     ) -> dict[str, Any]:
         """Send a request, collect output, and return the answer.
 
+        `functions` are called meanwhile if the interpreter asks for it; their time does not count.
         Raises WorkerTimeout, WorkerEnded or DiskFull.
         """
         out, err = captures or (Capture(0), Capture(0))
         conversation = _Conversation(self, request, max_bytes, {self._out: out, self._err: err})
         deadline = time.monotonic() + timeout_s
         try:
-            if conversation.go_on(deadline):
-                return conversation.answer()
+            while conversation.go_on(deadline):
+                answer = conversation.answer()
+                if "ask" not in answer:
+                    return answer
+                began = time.monotonic()
+                conversation.send(_call(functions or {}, answer))
+                deadline += time.monotonic() - began
             self._zygote.ask("interrupt", pid=self.pid)
             raise WorkerTimeout(conversation.go_on(time.monotonic() + INTERRUPT_GRACE_S))
         finally:
@@ -163,6 +172,19 @@ class Worker:
 ORDERED = {
     "memory_bytes", "disk_bytes", "files", "threads", "open_files", "value_chars", "file_bytes",
 }  # fmt: skip
+
+
+def _call(functions: Mapping[str, Function], asked: dict[str, Any]) -> bytes:
+    """Call a function for the code in the sandbox; return the message of what came of it."""
+    name, arguments, options = asked["ask"], asked.get("arguments"), asked.get("options")
+    if not isinstance(arguments, list) or not isinstance(options, dict):
+        raise WorkerEnded  # not what the sandbox's own functions send
+    try:
+        if name not in functions:
+            raise LookupError(f"{name} cannot be called by this snippet")
+        return frames.encode({"value": functions[name](*arguments, **options)})
+    except Exception as error:  # noqa: BLE001 - told to the code that has called
+        return frames.encode({"error": f"{type(error).__name__}: {error}"})
 
 
 class _Conversation:
@@ -208,6 +230,12 @@ class _Conversation:
             return frames.decode(bytes(self._received[frames.HEAD.size :]))
         except ValueError:
             raise WorkerEnded from None
+
+    def send(self, message: bytes) -> None:
+        """Go on with another message, whose answer is awaited."""
+        self._unsent = memoryview(message)
+        self._received.clear()
+        self._poll.modify(self._comm, READABLE | select.POLLOUT)
 
     def drain(self) -> None:
         """Collect what was printed before the answer, and lies in the pipes."""

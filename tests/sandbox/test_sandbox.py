@@ -185,6 +185,45 @@ def test_a_thread_that_goes_on_is_heard_with_the_next_snippet(sandbox: Sandbox) 
     assert sandbox.run("go.set()\ngone.wait()").stdout == "late\n"
 
 
+def test_functions_are_called_outside(sandbox: Sandbox) -> None:
+    asked: list[str] = []
+
+    def ask(prompt: str, times: int = 1) -> str:
+        asked.append(prompt)
+        return prompt[::-1] * times
+
+    code = "print('before')\nask('abc', times=2), ask('" + "x" * 100_000 + "')[:3]"
+    outcome = sandbox.run(code, functions={"ask": ask})
+    assert (outcome.stdout, outcome.value) == ("before\n", "('cbacba', 'xxx')")
+    assert asked == ["abc", "x" * 100_000]
+    again = sandbox.run("ask('again')")
+    assert "LookupError: ask cannot be called by this snippet" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("ask()", "RuntimeError"),
+        ("ask(1)", "RuntimeError"),
+        ("ask('set')", "RuntimeError"),
+        ("ask({1})", "TypeError"),
+    ],
+)
+def test_what_a_function_raises_is_raised_inside(sandbox: Sandbox, call: str, error: str) -> None:
+    outcome = sandbox.run(call, functions={"ask": lambda text: {text.upper()}})
+    assert outcome.error == error
+    assert sandbox.run("1").value == "1"
+
+
+def test_the_time_of_functions_does_not_count(sandbox: Sandbox) -> None:
+    released = threading.Event()
+    timer = threading.Timer(0.4, released.set)
+    timer.start()
+    outcome = sandbox.run("ask()", timeout_s=0.2, functions={"ask": released.wait})
+    timer.join()
+    assert outcome.value == "True"
+
+
 def test_event_loops_work(sandbox: Sandbox) -> None:
     code = "import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    return 5\n"
     assert sandbox.run(code + "asyncio.run(f())").value == "5"

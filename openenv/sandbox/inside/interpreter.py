@@ -14,15 +14,21 @@ import os
 import random
 import signal
 import sys
+import threading
 import types
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from openenv.sandbox import frames
 from openenv.sandbox.inside.traces import format_error
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 FAILED = 1
+# The descriptor of requests and answers.
+COMM = 3
 
 
 class Interpreter:
@@ -35,25 +41,28 @@ class Interpreter:
         self.main.__dict__["__builtins__"] = builtins
         self.count = 0
         self.folder = os.getcwd()
+        self.asking = threading.Lock()
 
-    def serve(self, fd: int) -> None:
+    def serve(self) -> None:
         """Answer requests until there are no more."""
         sys.modules["__main__"] = self.main
         sys.argv = [""]
         self.folder = os.getcwd()
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - the process's own
-        while (request := frames.read(fd)) is not None:
+        while (request := frames.read(COMM)) is not None:
             answer = getattr(self, f"do_{request.pop('do')}")
             try:
                 reply = answer(**request)
             except KeyboardInterrupt:
                 # The deadline came in the moment when the snippet was over.
                 reply = {"exit_code": FAILED, "value": None, "error": "KeyboardInterrupt"}
-            frames.write(fd, reply)
+            frames.write(COMM, reply)
 
-    def do_run(self, code: str) -> dict[str, Any]:
+    def do_run(self, code: str, functions: list[str]) -> dict[str, Any]:
         """Run a snippet; its exit code, the last expression's value and the class of its error."""
         self.count += 1
+        for name in functions:
+            self.main.__dict__[name] = self._asking(name)
         filename = f"<snippet {self.count}>"
         # So that tracebacks and inspect.getsource show its lines.
         linecache.cache[filename] = (len(code), None, code.splitlines(True), filename)
@@ -91,6 +100,20 @@ class Interpreter:
         except (OSError, ValueError) as error:
             return {"error": _reason(error)}
         return {}
+
+    def _asking(self, name: str) -> Callable[..., Any]:
+        """Return a function that is called outside, with arguments and a result of JSON."""
+
+        def ask(*arguments: Any, **options: Any) -> Any:
+            with self.asking:
+                frames.write(COMM, {"ask": name, "arguments": arguments, "options": options})
+                reply = frames.read(COMM) or {}
+            if "error" in reply:
+                raise RuntimeError(reply["error"])
+            return reply.get("value")
+
+        ask.__name__ = ask.__qualname__ = name
+        return ask
 
     def _execute(self, code: str, filename: str) -> str | None:
         """Run a snippet in the namespace; return what its last expression is, unless None."""

@@ -193,7 +193,7 @@ def _be_interpreter(zygote: Zygote, order: Any, fds: list[int]) -> None:
             os._exit(1)
         os.environ.update({"HOME": order["folder"], "TMPDIR": order["folder"]})
         frames.write(3, {"layers": layers})
-        interpreter.serve(3)
+        interpreter.serve()
         os._exit(0)
     finally:
         os._exit(1)
