@@ -7,12 +7,16 @@ of what must be started before; launch.py gives it a function for that.
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import threading
+import weakref
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from openenv.client import portal
 from openenv.client.sync import SyncEnvClient
-from openenv.errors import LocalProtocolError
+from openenv.errors import LocalProtocolError, OpenEnvError
 from openenv.models import ActT, ObsT, StateT
 
 if TYPE_CHECKING:
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from openenv.client.env import EnvClient
+
+logger = logging.getLogger("openenv.client")
 
 
 class EitherClient(
@@ -30,7 +36,8 @@ class EitherClient(
     Without a running event loop `make` runs at once, and its errors are raised here. Inside one it
     waits for what comes first: `await` runs it there and blocks nothing, a method of the blocking
     client runs it on the portal. After one of them the other raises LocalProtocolError. `close`
-    also stops what `make` has started; once awaited, that is the async client's to do.
+    also stops what `make` has started, and so does Python when it collects a blocking client; once
+    awaited, that is the async client's to do.
     """
 
     def __init__(self, make: Callable[[], Awaitable[EnvClient[ActT, ObsT, StateT]]]) -> None:
@@ -39,6 +46,7 @@ class EitherClient(
         self._made: EnvClient[ActT, ObsT, StateT] | None = None
         self._use: str | None = None
         self._running: Coroutine[Any, Any, EnvClient[ActT, ObsT, StateT]] | None = None
+        self._collected: weakref.finalize[..., Any] | None = None
         if not _has_running_loop():
             self._made = portal.run(make)
 
@@ -49,7 +57,19 @@ class EitherClient(
             self._take("blocking")
         if self._made is None:
             self._made = portal.run(self._make)
+        if self._collected is None:
+            # Connected, it is held by tasks of its own, so that nothing else would ever close it.
+            self._collected = weakref.finalize(self, _close_forgotten, self._made, os.getpid())
+            self._collected.atexit = False  # its provider's part then
         return self._made
+
+    @property
+    def async_client(self) -> EnvClient[ActT, ObsT, StateT]:
+        """The client underneath, which is to be closed by whoever takes it."""
+        client = self._client
+        if self._collected is not None:
+            self._collected.detach()
+        return client
 
     def close(self) -> None:
         """Close the session, the connection and what was started. Nothing, once it is awaited."""
@@ -57,6 +77,8 @@ class EitherClient(
             self._running.close()
         if self._made is not None and self._use != "awaited":
             super().close()
+            if self._collected is not None:
+                self._collected.detach()
 
     def _take(self, use: str) -> None:
         if self._use not in (None, use):
@@ -118,3 +140,17 @@ def _has_running_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _close_forgotten(client: EnvClient[Any, Any, Any], pid: int) -> None:
+    """Close a client that nobody holds any more; not a parent's, after a fork."""
+    if pid == os.getpid():
+        # Python may collect on any thread, that of the portal too, which must not wait for itself.
+        threading.Thread(target=_close, args=(client,), daemon=True).start()
+
+
+def _close(client: EnvClient[Any, Any, Any]) -> None:
+    try:
+        portal.run(client.close)
+    except (OpenEnvError, OSError) as error:
+        logger.warning("a client that nobody held any more could not be closed: %s", error)

@@ -1,6 +1,8 @@
 """Clients of what a provider starts: awaited or used as they are; nothing is left of a failure."""
 
 import asyncio
+import gc
+import threading
 from contextlib import ExitStack
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from envs.echo_env import EchoAction, EchoEnv
 from envs.echo_env.server.environment import EchoEnvironment
 from openenv.app import create_app
+from openenv.client import portal
 from openenv.client.env import EnvClient
 from openenv.client.generic import GenericEnvClient
 from openenv.client.http import HTTPEnvClient
@@ -26,6 +29,7 @@ class ThreadProvider:
     def __init__(self) -> None:
         self.started: list[tuple[Any, ...]] = []
         self.stopped = 0
+        self.has_stopped = threading.Event()
         self.is_ready = True
         self._stack = ExitStack()
 
@@ -41,6 +45,7 @@ class ThreadProvider:
     def stop_container(self) -> None:
         self.stopped += 1
         self._stack.close()
+        self.has_stopped.set()
 
 
 class EndpointProvider(Provider):
@@ -92,6 +97,25 @@ def test_blocking_code_uses_it_as_it_is(provider: ThreadProvider) -> None:
 def test_blocking_code_may_leave_closing_to_with(provider: ThreadProvider) -> None:
     with EchoEnv.from_docker_image("echo", provider) as env:
         assert env.reset().observation.echoed_message == READY
+    assert provider.stopped == 1
+
+
+def test_what_nobody_holds_any_more_is_stopped(provider: ThreadProvider) -> None:
+    env = EchoEnv.from_docker_image("echo", provider)
+    env.reset()
+    env = None
+    gc.collect()
+    assert provider.has_stopped.wait(10)
+    assert provider.stopped == 1
+
+
+def test_the_client_underneath_may_outlive_it(provider: ThreadProvider) -> None:
+    env = EchoEnv.from_docker_image("echo", provider)
+    env.reset()
+    client, env = env.async_client, None
+    gc.collect()
+    assert portal.run(client.reset).observation.echoed_message == READY
+    portal.run(client.close)
     assert provider.stopped == 1
 
 
