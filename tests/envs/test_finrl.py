@@ -140,7 +140,16 @@ def test_orders_that_make_no_sense_are_refused_and_nothing_is_traded(actions: li
         ({"start": -1, "days": 10}, "from day -1"),
         ({"fees": 0.1}, "no setting fees: initial_amount"),
         ({"initial_amount": 0}, "above 0"),
+        ({"initial_amount": float("nan")}, "above 0"),
         ({"hmax": 0}, "at least 1"),
+        ({"hmax": "100"}, "at least 1"),
+        ({"hmax": 1e30}, "up to 1e9"),
+        ({"reward_scaling": None}, "finite number"),
+        ({"buy_cost_pct": -1}, "from 0 to 1"),
+        ({"sell_cost_pct": [0.1] * 3}, "or 10 of them"),
+        ({"turbulence_threshold": "high"}, "number or none"),
+        ({"days": "20"}, "days must be a whole number"),
+        ({"start": 1.5}, "start must be a whole number"),
     ],
 )
 def test_resets_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
@@ -190,6 +199,8 @@ def test_a_market_without_indicators_gets_them() -> None:
         ({"tic": ["A", "A", "A", "B"]}, "one row for each of its 2 stocks on each of its 2 days"),
         ({"close": ["1", "2", "three", "4"]}, "every close must be a number"),
         ({"close": ["1", "2", "0", "4"]}, "above 0"),
+        ({"vix": ["", "20", "21", "22"]}, "every vix must be a number; that of row 1"),
+        ({"date": ["9/1/2020"] * 2 + ["10/1/2020"] * 2}, "2020-01-31, not '9/1/2020'"),
     ],
 )
 def test_files_that_are_no_market_are_refused(changed: dict[str, Any], message: str) -> None:
@@ -200,11 +211,32 @@ def test_files_that_are_no_market_are_refused(changed: dict[str, Any], message: 
 def test_files_that_cannot_be_read_are_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         FinRLEnvironment(data=str(tmp_path / "missing.csv"))
+    (tmp_path / "latin.csv").write_bytes(b"date,tic,close\n2020-01-01,\xe9,1\n")
+    with pytest.raises(ConfigurationError, match=r"latin\.csv cannot be read"):
+        FinRLEnvironment(data=str(tmp_path / "latin.csv"))
     (tmp_path / "empty.csv").write_text("date,tic,close\n")
     with pytest.raises(ConfigurationError, match="no rows"):
         FinRLEnvironment(data=str(tmp_path / "empty.csv"))
     with pytest.raises(ConfigurationError, match="no indicator vix; it has: macd"):
         FinRLEnvironment(indicators=["vix"])
+
+
+def test_columns_that_nobody_uses_may_have_gaps() -> None:
+    assert "volume" not in market_of(columns(volume=["", "1", "2", "3"]), "file").indicators
+
+
+def test_times_of_the_day_are_kept_and_midnight_is_not_shown() -> None:
+    times = ["2020-01-01T00:00:00", "2020-01-01T09:30:00"]
+    market = market_of({"date": times, "tic": ["A", "A"], "close": [1.0, 2.0]}, "file")
+    assert market.dates == ["2020-01-01", "2020-01-01 09:30:00"]
+
+
+def test_environments_of_one_market_share_its_arrays() -> None:
+    first, second = FinRLEnvironment(), FinRLEnvironment()
+    assert first._rows is second._rows
+    before = first.reset().state
+    first.step(FinRLAction(actions=[1.0] * STOCKS))
+    np.testing.assert_array_equal(second.reset().state, before)
 
 
 def test_a_file_of_ones_own_is_traded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

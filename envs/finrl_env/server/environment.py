@@ -5,6 +5,8 @@ State, actions and rewards are those of FinRL's StockTradingEnv (see the README 
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +19,17 @@ from .account import Account
 from .market import Market
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 _DAYS_A_YEAR = 252
+_SETTINGS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "initial_amount": (lambda cash: 0 < cash <= 1e15, "a number above 0, up to 1e15"),
+    "hmax": (lambda shares: 1 <= shares <= 1e9, "a number of at least 1, up to 1e9"),
+    "reward_scaling": (math.isfinite, "a finite number"),
+}
+"What each must be, and how that is said."
 
 
 class FinRLEnvironment(Environment[FinRLAction, FinRLObservation, FinRLState]):
@@ -50,11 +60,9 @@ class FinRLEnvironment(Environment[FinRLAction, FinRLObservation, FinRLState]):
                 f"{', '.join(self._market.indicators)}"
             )
         self._indicators = names
-        self._prices: list[list[float]] = self._market.prices.tolist()
-        days, stocks = self._market.prices.shape
-        chosen = [self._market.indicators[name] for name in names]
-        cash, shares = np.zeros((days, 1)), np.zeros((days, stocks))
-        self._rows = np.concatenate([cash, self._market.prices, shares, *chosen], axis=1)
+        self._prices = self._market.price_lists()
+        self._rows = self._market.rows(tuple(names))
+        stocks = len(self._market.stocks)
         self._held = slice(1 + stocks, 1 + 2 * stocks)
         self._settings: dict[str, Any] = {
             "initial_amount": initial_amount,
@@ -78,6 +86,9 @@ class FinRLEnvironment(Environment[FinRLAction, FinRLObservation, FinRLState]):
         An episode is the whole market, or `days` of it, from the day `start` or from one that the
         seed draws. `settings` are those of the constructor, for this episode. Raises ValueError.
         """
+        for name, value in (("days", days), ("start", start)):
+            if value is not None and type(value) is not int:
+                raise ValueError(f"{name} must be a whole number, not {value!r:.80}")
         total = self._market.days
         length = total - (start or 0) if days is None else days
         if start is None:
@@ -135,8 +146,13 @@ class FinRLEnvironment(Environment[FinRLAction, FinRLObservation, FinRLState]):
     def render(self) -> NDArray[np.uint8]:
         """Return a plot of the portfolio's value since reset, uint8, H x W x 3."""
         # Late: an extra, and slow to import.
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-        from matplotlib.figure import Figure  # noqa: PLC0415
+        try:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+            from matplotlib.figure import Figure  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"a plot needs {error.name}: pip install 'openenv-finrl[plot]'"
+            ) from error
 
         figure = Figure(figsize=(6, 3), dpi=100, layout="constrained")
         canvas: Any = FigureCanvasAgg(figure)
@@ -154,13 +170,16 @@ class FinRLEnvironment(Environment[FinRLAction, FinRLObservation, FinRLState]):
     def _begin(self, start: int, end: int, settings: dict[str, Any]) -> None:
         chosen = self._chosen = {**self._settings, **settings}
         stocks = len(self._market.stocks)
-        fees = [
-            np.broadcast_to(chosen[name], stocks).tolist()
-            for name in ("buy_cost_pct", "sell_cost_pct")
-        ]
+        for name, (is_fit, meaning) in _SETTINGS.items():
+            if not (_is_number(chosen[name]) and is_fit(chosen[name])):
+                raise ValueError(f"{name} must be {meaning}, not {chosen[name]!r:.80}")
+        threshold = chosen["turbulence_threshold"]
+        if threshold is not None and not _is_number(threshold):
+            raise ValueError(
+                f"turbulence_threshold must be a number or none, not {threshold!r:.80}"
+            )
+        fees = [_fees(name, chosen[name], stocks) for name in ("buy_cost_pct", "sell_cost_pct")]
         cash = float(chosen["initial_amount"])
-        if cash <= 0 or chosen["hmax"] < 1:
-            raise ValueError("initial_amount must be above 0, and hmax at least 1")
         self._account = Account(cash, *fees)
         self._day, self._first_day, self._last_day = start, start, end - 1
         self._values = [cash]
@@ -207,3 +226,17 @@ class FinRLEnvironment(Environment[FinRLAction, FinRLObservation, FinRLState]):
     def _max_drawdown(self) -> float:
         values = np.array(self._values)
         return float(np.max(1 - values / np.maximum.accumulate(values)))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is not bool and isinstance(value, Real) and not math.isnan(value)
+
+
+def _fees(name: str, given: Any, stocks: int) -> list[float]:
+    """Return a fee for each stock."""
+    fees = given if isinstance(given, list | tuple | np.ndarray) else [given] * stocks
+    if len(fees) != stocks or not all(_is_number(fee) and 0 <= fee <= 1 for fee in fees):
+        raise ValueError(
+            f"{name} must be a fraction from 0 to 1, or {stocks} of them, not {given!r:.80}"
+        )
+    return [float(fee) for fee in fees]

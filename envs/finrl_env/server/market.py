@@ -7,8 +7,10 @@ numbers become indicators. It needs no indicators: those of indicators.py are co
 from __future__ import annotations
 
 import csv
+import math
 import os
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +33,12 @@ DATA = "FINRL_DATA"
 SYNTHETIC = Path(__file__).with_name("market.npz")
 "Made by make_market.py."
 _KEYS = ("date", "tic")
-_PRICES = ("open", "high", "low", "close", "volume")
+_PRICES = ("high", "low", "close")
+_UNUSED = ("open", "volume")
 TURBULENCE = "turbulence"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Market:
     """Arrays over days and stocks."""
 
@@ -52,6 +55,20 @@ class Market:
     def days(self) -> int:
         """How many there are."""
         return len(self.dates)
+
+    @cache  # noqa: B019 - markets are kept anyway, and all sessions of one share this
+    def rows(self, indicators: tuple[str, ...]) -> Array:
+        """Return each day's state, zeros where the account's part is. Not to be written to."""
+        days, stocks = self.prices.shape
+        cash, shares = np.zeros((days, 1)), np.zeros((days, stocks))
+        chosen = [self.indicators[name] for name in indicators]
+        return np.concatenate([cash, self.prices, shares, *chosen], axis=1)
+
+    @cache  # noqa: B019 - as above
+    def price_lists(self) -> list[list[float]]:
+        """Return the closing prices of each day as plain numbers. Not to be written to."""
+        prices: list[list[float]] = self.prices.tolist()
+        return prices
 
     @staticmethod
     def load(path: str | Path | None = None) -> Market:
@@ -70,8 +87,10 @@ def _load(path: Path) -> Market:
         if path.suffix == ".npz":
             return _from_npz(path)
         columns = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
-    except OSError as error:
-        raise ConfigurationError(f"the market cannot be read: {error}") from error
+    except ConfigurationError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:
+        raise ConfigurationError(f"the market {path} cannot be read: {error}") from error
     return market_of(columns, str(path))
 
 
@@ -85,13 +104,13 @@ def market_of(columns: dict[str, list[Any]], source: str) -> Market:
     """Return the market of columns as a file has them. Raises ConfigurationError."""
     if missing := [name for name in (*_KEYS, "close") if name not in columns]:
         raise ConfigurationError(f"{source} has no column {', '.join(missing)}")
-    dates = sorted({str(date) for date in columns["date"]})
+    days = [_date(date, source) for date in columns["date"]]
+    dates = sorted(set(days))
     stocks = sorted({str(tic) for tic in columns["tic"]})
     row_of = {date: row for row, date in enumerate(dates)}
     column_of = {tic: column for column, tic in enumerate(stocks)}
     cells = [
-        (row_of[str(date)], column_of[str(tic)])
-        for date, tic in zip(columns["date"], columns["tic"], strict=True)
+        (row_of[date], column_of[str(tic)]) for date, tic in zip(days, columns["tic"], strict=True)
     ]
     if len(set(cells)) != len(cells) or len(cells) != len(dates) * len(stocks):
         raise ConfigurationError(
@@ -101,7 +120,9 @@ def market_of(columns: dict[str, list[Any]], source: str) -> Market:
     rows, places = (np.array(axis) for axis in zip(*cells, strict=True))
     tables = {}
     for name, values in columns.items():
-        if name not in _KEYS and (numbers := _numbers(values)) is not None:
+        if name in (*_KEYS, *_UNUSED):
+            continue
+        if (numbers := _numbers(name, values, source)) is not None:
             table = np.empty((len(dates), len(stocks)))
             table[rows, places] = numbers
             tables[name] = table
@@ -121,16 +142,44 @@ def _computed(stocks: list[str], dates: list[str], tables: dict[str, Array]) -> 
     return Market(stocks, dates, close, indicators, turbulence)
 
 
-def _numbers(values: Iterable[Any]) -> Array | None:
+def _date(given: Any, source: str) -> str:
+    """Return a date so that its text sorts as it does; with the time, if it has one."""
     try:
-        numbers = np.array([float(value) for value in values])
-    except (TypeError, ValueError):
+        date = datetime.fromisoformat(str(given))
+    except ValueError:
+        raise ConfigurationError(
+            f"{source}: dates must be as in 2020-01-31, not {given!r}"
+        ) from None
+    return str(date).removesuffix(" 00:00:00")
+
+
+def _numbers(name: str, values: Iterable[Any], source: str) -> Array | None:
+    """Return a column of numbers; None for one of text.
+
+    Raises ConfigurationError for a column of both.
+    """
+    numbers = np.array([_number(value) for value in values])
+    are_missing = np.isnan(numbers)
+    if are_missing.all():
         return None
-    return numbers if np.all(np.isfinite(numbers)) else None
+    if are_missing.any():
+        row = int(np.argmax(are_missing)) + 1
+        raise ConfigurationError(
+            f"{source}: every {name} must be a number; that of row {row} is none"
+        )
+    return numbers
+
+
+def _number(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     if not rows:
         raise ConfigurationError(f"{path} has no rows")
