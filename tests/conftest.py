@@ -6,8 +6,10 @@ that held a task group across its `yield` would be torn down in another task.
 
 import asyncio
 import inspect
+import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -21,6 +23,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # The sync client's event loop: one daemon thread per process, kept until exit.
 _KEPT_THREADS = {"openenv-portal"}
 _GRACE_S = 5.0
+
+
+@pytest.fixture(autouse=True)
+def _process_is_as_before() -> Iterator[None]:
+    """Put back what commands and servers of folders change when they run in this process."""
+    path, modules = list(sys.path), set(sys.modules)
+    loggers = [logging.getLogger(name) for name in ("", "openenv", "openenv.server")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    gone = tuple(f"{entry}{os.sep}" for entry in sys.path if entry and entry not in path)
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        # Another folder may have a module of this name.
+        if gone and (getattr(sys.modules[name], "__file__", None) or "").startswith(gone):
+            del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)

@@ -305,6 +305,7 @@ async def test_an_environment_that_does_not_let_go_is_found() -> None:
 
         def close(self) -> None:
             gate.wait(20)
+            super().close()
 
     report = Report(target="it", validation_type="running_environment")
     async with serving(create_app(Clinging, max_concurrent_envs=16)) as url:
