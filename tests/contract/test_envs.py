@@ -13,6 +13,8 @@ from envs.coding_env import CodeAction, CodeObservation
 from envs.coding_env.server.environment import CodingEnvironment
 from envs.echo_env import EchoAction, EchoObservation
 from envs.echo_env.server.environment import EchoEnvironment
+from envs.finrl_env import FinRLAction, FinRLObservation
+from envs.finrl_env.server.environment import FinRLEnvironment
 from envs.openspiel_env import OpenSpielAction, OpenSpielObservation
 from envs.openspiel_env.server.environment import OpenSpielEnvironment
 from openenv.testing.contract import EnvironmentContract
@@ -48,6 +50,14 @@ class TestAtariEnv(EnvironmentContract):
 
     def make_action(self, observation: AtariObservation) -> AtariAction:
         return AtariAction(action_id=observation.legal_actions[-1])
+
+
+class TestFinRLEnv(EnvironmentContract):
+    def make_environment(self) -> FinRLEnvironment:
+        return FinRLEnvironment()
+
+    def make_action(self, observation: FinRLObservation) -> FinRLAction:
+        return FinRLAction(actions=[0.5, -0.5] * 5)
 
 
 class TestOpenSpielEnv(EnvironmentContract):

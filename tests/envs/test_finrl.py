@@ -14,20 +14,11 @@ from envs.finrl_env.server.environment import FinRLEnvironment
 from envs.finrl_env.server.indicators import INDICATORS, turbulence_of
 from envs.finrl_env.server.market import Market, market_of
 from openenv.errors import ConfigurationError, EnvironmentFault
-from openenv.testing.contract import EnvironmentContract
 from tests.envs.finrl_reference import CASH, HMAX, STEPS, THRESHOLD
 from tests.envs.finrl_trace import FIRST_DAY, INDICATOR, TRACE, write_market
 from tests.serving import serving
 
 STOCKS = 10
-
-
-class TestContract(EnvironmentContract):
-    def make_environment(self) -> FinRLEnvironment:
-        return FinRLEnvironment()
-
-    def make_action(self, observation: Any) -> FinRLAction:
-        return FinRLAction(actions=[0.5, -0.5] * 5)
 
 
 # ---- as FinRL
