@@ -118,10 +118,17 @@ def repository_of(folder: Path) -> Path | None:
 
 @contextmanager
 def staged(recipe: Recipe) -> Iterator[tuple[Path, Path]]:
-    """Yield a copy of the context with the wheel in it, and the Dockerfile; then remove it."""
+    """Yield a copy of the context with the wheel in it, and the Dockerfile; then remove it.
+
+    Raises ConfigurationError if something in the context can't be copied.
+    """
     with TemporaryDirectory(prefix="openenv-build-") as temporary:
         context = Path(temporary) / "context"
-        shutil.copytree(recipe.context, context, symlinks=True, ignore=_LEFT_OUT)
+        try:
+            shutil.copytree(recipe.context, context, symlinks=True, ignore=_LEFT_OUT)
+        except shutil.Error as error:
+            why = "; ".join(said for _, _, said in error.args[0])
+            raise ConfigurationError(f"{recipe.context} cannot be copied: {why}") from error
         wheels = context / WHEELS
         wheels.mkdir(exist_ok=True)
         for old in wheels.glob("openenv-*.whl"):

@@ -146,3 +146,10 @@ def test_links_stay_links(folder: Path) -> None:
     (folder / "latest").symlink_to("no/such/place")
     with staged(plan_image(folder)) as (context, _):
         assert os.readlink(context / "latest") == "no/such/place"
+
+
+def test_what_cannot_be_copied_is_said(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    complaint = r"cannot be copied: .*pipe` is a named pipe"
+    with pytest.raises(ConfigurationError, match=complaint), staged(plan_image(folder)):
+        pass
