@@ -144,6 +144,11 @@ def test_what_openenv_cannot_do_without_fails_the_whole(
             "without a HEALTHCHECK",
         ),
         (write("server/Dockerfile", "USER 1\n"), "dockerfile", "has no FROM"),
+        (
+            replace("openenv.yaml", "port: 8000", "port: 9000"),
+            "dockerfile",
+            "openenv.yaml:7: the port is 9000, where a Space would look for it, but ",
+        ),
     ],
 )
 def test_what_is_only_advisable_does_not_fail_the_whole(

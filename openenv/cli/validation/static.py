@@ -216,6 +216,14 @@ def _image(folder: Path, manifest: Manifest) -> list[str]:
         wrong.append(f"{path}: it runs as root: add USER 1000:1000")
     if "HEALTHCHECK" not in words:
         wrong.append(f"{path}: without a HEALTHCHECK nobody sees when it is ready")
+    exposed = " ".join(rest for word, rest in instructions if word.upper() == "EXPOSE")
+    ports = re.findall(r"(?<!\S)(\d+)(?:/tcp)?(?!\S)", exposed)
+    if ports and str(manifest.port) not in ports:
+        place = manifest.place("server.port" if "server.port" in manifest.lines else "port")
+        wrong.append(
+            f"{place}: the port is {manifest.port}, where a Space would look for it, but {path} "
+            f"exposes {' '.join(ports)}"
+        )
     return wrong
 
 
