@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.errors import ConfigurationError
 
+from .trial import described, why_not
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -44,6 +46,8 @@ def load_game(name: str, params: Mapping[str, Any], seed: int) -> Any:
             f"OpenSpiel has no game {short_name!r:.80}; it has {', '.join(game_names())}"
         )
     _refuse_files(given)
+    if given:
+        _try(short_name, given)
     if _SEED_PARAMETER in _types()[short_name].parameter_specification:
         given.setdefault(_SEED_PARAMETER, seed % 2**31)
     try:
@@ -72,6 +76,17 @@ def hides_nothing(game: Any) -> bool:
     """Whether every player sees every move, when it has been made."""
     kinds = pyspiel.GameType.Information
     return game.get_type().information in (kinds.PERFECT_INFORMATION, kinds.ONE_SHOT)
+
+
+def _try(name: str, params: dict[str, Any]) -> None:
+    """Refuse parameters that do not work. Raises ConfigurationError."""
+    try:
+        game = described(name, params)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"game_params of {name} are no plain data: {error}") from error
+    reason = why_not(game)
+    if reason is not None:
+        raise ConfigurationError(f"{name} cannot be played with {params!r:.200}: {reason}")
 
 
 @functools.cache
