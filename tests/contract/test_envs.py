@@ -17,6 +17,8 @@ from envs.finrl_env import FinRLAction, FinRLObservation
 from envs.finrl_env.server.environment import FinRLEnvironment
 from envs.openspiel_env import OpenSpielAction, OpenSpielObservation
 from envs.openspiel_env.server.environment import OpenSpielEnvironment
+from envs.repl_env import REPLAction, REPLObservation
+from envs.repl_env.server.environment import REPLEnvironment
 from openenv.testing.contract import EnvironmentContract
 
 
@@ -26,6 +28,14 @@ class TestCodingEnv(EnvironmentContract):
 
     def make_action(self, observation: CodeObservation) -> CodeAction:
         return CodeAction(code="import random\nrandom.random()")
+
+
+class TestREPLEnv(EnvironmentContract):
+    def make_environment(self) -> REPLEnvironment:
+        return REPLEnvironment()
+
+    def make_action(self, observation: REPLObservation) -> REPLAction:
+        return REPLAction(code="x = len(context)\nx")
 
 
 class TestEchoEnv(EnvironmentContract):
