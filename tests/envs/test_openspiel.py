@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from envs.openspiel_env import OpenSpielAction, OpenSpielEnv, OpenSpielObservation
+from envs.openspiel_env.server import trial
 from envs.openspiel_env.server.app import app
 from envs.openspiel_env.server.environment import OpenSpielEnvironment
 from envs.openspiel_env.server.match import IllegalMove
@@ -97,7 +98,6 @@ def test_a_move_after_the_end_is_illegal() -> None:
         {"game_name": "catch", "game_params": {"rows": 0}},
         {"game_name": "hanabi", "game_params": {"colors": 0}},
         {"game_name": "universal_poker", "game_params": {"numRanks": 200000}},
-        {"game_name": "blotto", "game_params": {"coins": 200000}},
         {"game_name": "gomoku", "game_params": {"size": 200000}},
         {"game_name": "efg_game", "game_params": {"filename": "/etc/passwd"}},
         {"game_name": "misere(game=efg_game(filename=/etc/passwd))"},
@@ -115,6 +115,12 @@ def test_what_cannot_be_played_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         OpenSpielEnvironment().reset(**options)
     assert "root:" not in str(caught.value)
+
+
+def test_a_game_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "TIMEOUT_S", 0.5)
+    with pytest.raises(ConfigurationError, match="take more"):
+        OpenSpielEnvironment("blotto", {"coins": 200000}).reset()
 
 
 def test_each_opponent_plays_its_way() -> None:
