@@ -203,7 +203,7 @@ class WorkerProcess(asyncio.Protocol):
     def pause_until(self, room: asyncio.Future[None]) -> None:
         """Read no replies before the client of the running call has room for more.
 
-        Nobody else waits for that: a process runs one call at a time.
+        The other sessions of the process wait, too: it runs one call at a time.
         """
         if not self._is_paused:
             self._is_paused = True
