@@ -170,8 +170,9 @@ def test_the_full_joystick_has_all_positions() -> None:
     seen = environment.reset(full_action_space=True)
     assert len(seen.legal_actions) == 18
     assert seen.action_names[-1] == "DOWNLEFTFIRE"
-    with pytest.raises(InvalidAction):
-        environment.step(press(18))
+    for wrong in (18, -1):
+        with pytest.raises(InvalidAction):
+            environment.step(press(wrong))
 
 
 def test_sticky_actions_depend_on_the_seed_and_others_do_not() -> None:
@@ -203,6 +204,9 @@ def test_a_lost_life_ends_the_episode_when_asked_to() -> None:
     while not seen.done:
         seen = environment.step(press(1))
     assert (seen.lives, seen.life_lost) == (4, True)
+    with pytest.raises(InvalidAction, match="over"):
+        environment.step(press(1))
+    assert environment.reset(seed=1).lives == 5
 
 
 def test_a_finished_game_takes_no_action() -> None:

@@ -48,6 +48,7 @@ class AtariEnvironment(Environment[AtariAction, AtariObservation, AtariState]):
         "What the joystick did in the last frame."
         self._random = random.Random()
         self._stack = Stack(1)
+        self._has_ended = False
 
     def reset(
         self, seed: int | None = None, episode_id: str | None = None, **options: Any
@@ -67,13 +68,13 @@ class AtariEnvironment(Environment[AtariAction, AtariObservation, AtariState]):
         """Hold the joystick for as many frames as the settings say. Raises InvalidAction."""
         console = self._playing()
         self._check_game(action)
-        if action.action_id >= len(self._actions):
+        if not 0 <= action.action_id < len(self._actions):
             raise InvalidAction(
                 f"{action.action_id} is no action here: 0 to {len(self._actions) - 1} are "
                 f"({', '.join(self._names)})"
             )
-        if console.is_over:
-            raise InvalidAction("the game is over: begin another with reset")
+        if self._has_ended:
+            raise InvalidAction("the episode is over: begin another with reset")
         lives = console.lives
         reward, before_last = self._hold(self._actions[action.action_id])
         picture = self._picture()
@@ -202,6 +203,8 @@ class AtariEnvironment(Environment[AtariAction, AtariObservation, AtariState]):
         screen = self._stack.array()
         life_lost = console.lives < lives_before
         done = console.is_over or (life_lost and settings.terminal_on_life_loss)
+        truncated = not done and console.episode_frame_number >= settings.max_frames
+        self._has_ended = done or truncated
         return AtariObservation(
             screen=screen,
             screen_shape=list(screen.shape),
@@ -213,7 +216,7 @@ class AtariEnvironment(Environment[AtariAction, AtariObservation, AtariState]):
             frame_number=console.frame_number,
             reward=reward,
             done=done,
-            truncated=not done and console.episode_frame_number >= settings.max_frames,
+            truncated=truncated,
         )
 
     def _check_game(self, action: AtariAction) -> None:
