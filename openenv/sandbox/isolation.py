@@ -7,6 +7,7 @@ says what each of them lacks.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import socket
 import sys
@@ -38,6 +39,8 @@ class Isolation:
 
     def obstacle(self) -> str | None:
         """Return what rules it out before it is tried."""
+        if platform.system() != "Linux":
+            return "it needs Linux"
         if self.name == "bubblewrap" and shutil.which("bwrap") is None:
             return "bwrap is not installed"
         if self.name == "container":

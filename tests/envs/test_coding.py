@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import httpx
 import pytest
 
 from envs.coding_env import CodeAction, CodeObservation, CodingEnv
@@ -39,6 +40,13 @@ async def test_an_episode_keeps_variables_from_snippet_to_snippet() -> None:
         await env.reset()
         lost = await env.step(CodeAction(code="x"))
         assert lost.observation.error == "NameError"
+
+
+async def test_the_server_says_what_confines_the_code() -> None:
+    async with serving(app) as url, httpx.AsyncClient(base_url=url) as http:
+        description = (await http.get("/metadata")).json()["description"]
+    assert "confined by landlock" in description
+    assert "seccomp" in description
 
 
 async def test_sessions_do_not_see_each_other() -> None:

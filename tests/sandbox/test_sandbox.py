@@ -314,6 +314,12 @@ def test_it_does_not_begin_where_no_isolation_holds(monkeypatch: pytest.MonkeyPa
         assert reason in str(refusal.value)
 
 
+def test_elsewhere_than_on_linux_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    with pytest.raises(SandboxUnavailable, match="landlock: it needs Linux"):
+        Sandbox()
+
+
 def test_unsafe_must_be_asked_for_and_says_so() -> None:
     with Sandbox(packages=("numpy",), isolation="unsafe") as sandbox:
         assert sandbox.isolation == "unsafe"
