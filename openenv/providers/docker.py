@@ -120,6 +120,8 @@ class LocalDockerProvider(ContainerProvider):
         If that does not come about, the container is removed. Raises StartupFailed if it has ended
         or says that it is unhealthy, StartupTimeout.
         """
+        if self._charge is None:
+            raise LocalProtocolError("this provider runs no container: start_container first")
         try:
             for pause_s in _pauses(timeout_s):
                 if self._is_ready(base_url):

@@ -95,6 +95,8 @@ async def test_two_run_at_once_each_on_a_port_that_docker_gave(containers: Conta
 
 def test_a_provider_runs_one_at_a_time_and_then_another(containers: Containers) -> None:
     provider = LocalDockerProvider(command=SLEEP)
+    with pytest.raises(LocalProtocolError):
+        provider.wait_for_ready("http://127.0.0.1:1")
     provider.start_container(containers.image)
     first = provider.container_name
     with pytest.raises(LocalProtocolError):
