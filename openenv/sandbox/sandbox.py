@@ -12,10 +12,10 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from openenv.sandbox import folder as folders
+from openenv.sandbox.cell import Cell, CellEnded, CellTimeout, DiskFull
 from openenv.sandbox.isolation import Isolation, SandboxError, SandboxUnavailable, kinds
 from openenv.sandbox.limits import Limits
 from openenv.sandbox.outcome import Capture, Outcome
-from openenv.sandbox.worker import DiskFull, Worker, WorkerEnded, WorkerTimeout
 from openenv.sandbox.zygotes import end_own_zygote, zygote_for
 
 if TYPE_CHECKING:
@@ -54,25 +54,25 @@ class Sandbox:
         self._number = next(_numbers)
         self._runs = 0
         self._zygote: Zygote | None = None
-        self._worker: Worker | None = None
+        self._cell: Cell | None = None
         self._kind: Isolation | None = None
         self._wanted = isolation
         self.restart(seed)
 
     def restart(self, seed: int | None = None) -> None:
         """Begin anew: an empty namespace, an empty folder, and random numbers by the seed."""
-        self._discard_worker()
+        self._discard_cell()
         self._seed = seed
         if self._kind is None:
-            self._kind, self._worker = self._begin()
+            self._kind, self._cell = self._begin()
         else:
-            self._worker = self._start(self._kind)
+            self._cell = self._start(self._kind)
 
     @property
     def layers(self) -> tuple[str, ...]:
         """What stands between the code and the machine, as the sandbox itself has found."""
         assert self._kind is not None
-        found = () if self._worker is None else self._worker.layers
+        found = () if self._cell is None else self._cell.layers
         more = ["namespaces"] if self._kind.is_wrapped else []
         return (*more, *found, "deadline", *(() if "tmpfs" in found else ("watcher",)))
 
@@ -135,7 +135,7 @@ class Sandbox:
 
     def close(self) -> None:
         """End the interpreter and remove its folder. May be called again."""
-        self._discard_worker()
+        self._discard_cell()
         if self._zygote is not None:
             folders.remove(os.path.join(self._zygote.folder, str(self._number)))
             end_own_zygote(self._zygote)
@@ -150,23 +150,23 @@ class Sandbox:
 
     # ---- how it begins and ends
 
-    def _begin(self) -> tuple[Isolation, Worker]:
+    def _begin(self) -> tuple[Isolation, Cell]:
         """Return the first kind of isolation that holds, and an interpreter in it."""
         lacking = []
         for kind in kinds(self._wanted):
             reason = kind.obstacle()
             if reason is None:
                 try:
-                    worker = self._start(kind)
+                    cell = self._start(kind)
                 except SandboxError as error:
                     if self._zygote is None:
                         raise
                     reason = str(error)
                 else:
-                    missing = kind.layers - set(worker.layers)
+                    missing = kind.layers - set(cell.layers)
                     if not missing:
-                        return kind, worker
-                    worker.end()
+                        return kind, cell
+                    cell.end()
                     reason = f"no {', '.join(sorted(missing))} here"
             lacking.append(f"{kind.name}: {reason}")
         raise SandboxUnavailable(
@@ -174,34 +174,34 @@ class Sandbox:
             'these holds; isolation="unsafe" runs it without'
         )
 
-    def _start(self, kind: Isolation) -> Worker:
+    def _start(self, kind: Isolation) -> Cell:
         self._zygote = zygote_for(self.packages, kind, self.limits.disk_bytes, self._zygote)
         folder = os.path.join(self._zygote.folder, str(self._number))
-        return Worker(self._zygote, folder, self.limits, self._seed, kind.without)
+        return Cell(self._zygote, folder, self.limits, self._seed, kind.without)
 
-    def _end_worker(self) -> int:
-        worker, self._worker = self._worker, None
-        return 0 if worker is None else worker.end()
+    def _end_cell(self) -> int:
+        cell, self._cell = self._cell, None
+        return 0 if cell is None else cell.end()
 
-    def _discard_worker(self) -> None:
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.discard()
+    def _discard_cell(self) -> None:
+        cell, self._cell = self._cell, None
+        if cell is not None:
+            cell.discard()
 
     # ---- what it is asked
 
-    def _living(self) -> Worker:
+    def _living(self) -> Cell:
         """Return the interpreter; a new one if the last one has been lost."""
-        if self._worker is None:
+        if self._cell is None:
             self.restart(self._seed)
-        assert self._worker is not None
-        return self._worker
+        assert self._cell is not None
+        return self._cell
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
             return self._living().ask(request, FILE_S, 2 * self.limits.file_bytes + ANSWER_BYTES)
-        except (WorkerEnded, WorkerTimeout, DiskFull) as error:
-            self._end_worker()
+        except (CellEnded, CellTimeout, DiskFull) as error:
+            self._end_cell()
             raise OSError(f"the sandbox has ended: {type(error).__name__}") from None
 
     def _verdict(
@@ -215,15 +215,15 @@ class Sandbox:
         most = 12 * self.limits.value_chars + ANSWER_BYTES
         if functions:
             most = max(most, 2 * self.limits.file_bytes)
-        worker = self._living()
+        cell = self._living()
         try:
             request = {"do": "run", "code": code, "functions": list(functions)}
-            reply = worker.ask(request, timeout_s, most, captures, functions)
-            worker.check_folder()
+            reply = cell.ask(request, timeout_s, most, captures, functions)
+            cell.check_folder()
             return _checked(reply)
-        except WorkerTimeout as timeout:
+        except CellTimeout as timeout:
             if not timeout.is_alive:
-                self._end_worker()
+                self._end_cell()
             return {
                 "said": f"Execution timed out after {timeout_s:g} s{_lost(not timeout.is_alive)}",
                 "exit_code": -1,
@@ -231,11 +231,11 @@ class Sandbox:
                 "variables_lost": not timeout.is_alive,
             }
         except DiskFull:
-            self._end_worker()
+            self._end_cell()
             said = f"The folder is full: it may hold {self.limits.disk_bytes:,} bytes"
             return {"said": said + _lost(True), "exit_code": 137, "variables_lost": True}
-        except WorkerEnded:
-            exit_code = self._end_worker()
+        except CellEnded:
+            exit_code = self._end_cell()
             said = f"The interpreter has ended with exit code {exit_code}{_lost(True)}"
             return {"said": said, "exit_code": exit_code, "variables_lost": True}
 
@@ -245,9 +245,9 @@ def _lost(is_lost: bool) -> str:
 
 
 def _checked(reply: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer as the interpreter gives it. Raises WorkerEnded for a forged one."""
+    """Return an answer as the interpreter gives it. Raises CellEnded for a forged one."""
     exit_code, value, error = (reply.get(key) for key in ("exit_code", "value", "error"))
     are_texts = all(one is None or isinstance(one, str) for one in (value, error))
     if type(exit_code) is not int or not 0 <= exit_code <= 255 or not are_texts:
-        raise WorkerEnded
+        raise CellEnded
     return {"exit_code": exit_code, "value": value, "error": error}

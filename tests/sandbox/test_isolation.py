@@ -127,11 +127,11 @@ def test_nothing_is_left_of_a_folder_whatever_its_modes(
 ) -> None:
     with only(monkeypatch, "landlock", "tmpfs"), Sandbox(packages=()) as sandbox:
         sandbox.run("import os\nos.makedirs('a/b')\nopen('a/b/c', 'w').close()\nos.mkdir('d', 0)")
-        worker = sandbox._worker
-        assert worker is not None
-        assert sorted(os.listdir(worker.folder)) == ["a", "d"]
+        cell = sandbox._cell
+        assert cell is not None
+        assert sorted(os.listdir(cell.folder)) == ["a", "d"]
         sandbox.close()
-        assert not os.path.exists(worker.folder)
+        assert not os.path.exists(cell.folder)
     folder.remove(str(tmp_path / "never there"))
 
 

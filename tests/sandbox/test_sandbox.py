@@ -13,8 +13,8 @@ from openenv.sandbox import (
     Sandbox,
     SandboxError,
     SandboxUnavailable,
+    cell,
     isolation,
-    worker,
     zygotes,
 )
 from openenv.sandbox.zygote import Zygote
@@ -166,7 +166,7 @@ def test_output_beyond_the_limit_keeps_its_ends(sandbox: Sandbox) -> None:
 
 
 def test_a_flood_of_output_is_stopped(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "FLOOD_BYTES", 1 << 20)
+    monkeypatch.setattr(cell, "FLOOD_BYTES", 1 << 20)
     outcome = sandbox.run("while True: print('x' * 1000)", timeout_s=0.3)
     assert outcome.is_timeout
     left_out = re.search(r"\.\.\. (\d+) bytes left out", outcome.stdout)

@@ -1,6 +1,6 @@
 """The interpreter in the sandbox: runs snippets one after another, in one namespace.
 
-Knows nothing of how it is confined, nor of deadlines: worker.py sends SIGINT, then SIGKILL.
+Knows nothing of how it is confined, nor of deadlines: cell.py sends SIGINT, then SIGKILL.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ WATCH_S = 0.05
 READABLE = select.POLLIN | select.POLLHUP
 
 
-class WorkerTimeout(Exception):
+class CellTimeout(Exception):
     """The deadline has passed; `is_alive` says whether the interrupted interpreter has answered."""
 
     def __init__(self, is_alive: bool) -> None:
@@ -46,7 +46,7 @@ class WorkerTimeout(Exception):
         self.is_alive = is_alive
 
 
-class WorkerEnded(Exception):
+class CellEnded(Exception):
     """The interpreter's process has ended, or does not keep to the protocol."""
 
 
@@ -54,7 +54,7 @@ class DiskFull(Exception):
     """The folder holds more than it may."""
 
 
-class Worker:
+class Cell:
     """One process, from its start to its end."""
 
     def __init__(
@@ -94,7 +94,7 @@ class Worker:
         """Return the layers of the confinement. They are said before untrusted code runs."""
         try:
             reply = self.ask({}, START_S, 1 << 16)
-        except (WorkerEnded, WorkerTimeout) as error:
+        except (CellEnded, CellTimeout) as error:
             self.end()
             raise SandboxError(f"the sandbox did not start: {type(error).__name__}") from None
         if "error" in reply:
@@ -118,7 +118,7 @@ class Worker:
         """Send a request, collect output, and return the answer.
 
         `functions` are called meanwhile if the interpreter asks for it; their time does not count.
-        Raises WorkerTimeout, WorkerEnded or DiskFull.
+        Raises CellTimeout, CellEnded or DiskFull.
         """
         out, err = captures or (Capture(0), Capture(0))
         conversation = _Conversation(self, request, max_bytes, {self._out: out, self._err: err})
@@ -132,7 +132,7 @@ class Worker:
                 conversation.send(_call(functions or {}, answer))
                 deadline += time.monotonic() - began
             self._zygote.ask("interrupt", pid=self.pid)
-            raise WorkerTimeout(conversation.go_on(time.monotonic() + INTERRUPT_GRACE_S))
+            raise CellTimeout(conversation.go_on(time.monotonic() + INTERRUPT_GRACE_S))
         finally:
             conversation.drain()
 
@@ -178,7 +178,7 @@ def _call(functions: Mapping[str, Function], asked: dict[str, Any]) -> bytes:
     """Call a function for the code in the sandbox; return the message of what came of it."""
     name, arguments, options = asked["ask"], asked.get("arguments"), asked.get("options")
     if not isinstance(arguments, list) or not isinstance(options, dict):
-        raise WorkerEnded  # not what the sandbox's own functions send
+        raise CellEnded  # not what the sandbox's own functions send
     try:
         if name not in functions:
             raise LookupError(f"{name} cannot be called by this snippet")
@@ -191,10 +191,10 @@ class _Conversation:
     """One request, its answer, and what is printed meanwhile."""
 
     def __init__(
-        self, worker: Worker, request: dict[str, Any], max_bytes: int, captures: dict[int, Capture]
+        self, cell: Cell, request: dict[str, Any], max_bytes: int, captures: dict[int, Capture]
     ) -> None:
-        self._worker = worker
-        self._comm = worker._comm.fileno()
+        self._cell = cell
+        self._comm = cell._comm.fileno()
         self._unsent = memoryview(frames.encode(request) if request else b"")
         self._received = bytearray()
         self._max_bytes = max_bytes
@@ -211,25 +211,25 @@ class _Conversation:
             now = time.monotonic()
             if now >= deadline:
                 return False
-            until = min(deadline, next_look) if self._worker_is_watched else deadline
+            until = min(deadline, next_look) if self._is_watched else deadline
             for fd, event in self._poll.poll(max(0.0, until - now) * 1000 + 1):
                 self._handle(fd, event)
-            if self._worker_is_watched and time.monotonic() >= next_look:
-                self._worker.check_folder()
+            if self._is_watched and time.monotonic() >= next_look:
+                self._cell.check_folder()
                 next_look = time.monotonic() + WATCH_S
         return True
 
     @property
-    def _worker_is_watched(self) -> bool:
+    def _is_watched(self) -> bool:
         # It is not before it has said how it is confined.
-        return bool(self._worker.layers) and self._worker.is_watched
+        return bool(self._cell.layers) and self._cell.is_watched
 
     def answer(self) -> dict[str, Any]:
-        """Return it. Raises WorkerEnded for what is none."""
+        """Return it. Raises CellEnded for what is none."""
         try:
             return frames.decode(bytes(self._received[frames.HEAD.size :]))
         except ValueError:
-            raise WorkerEnded from None
+            raise CellEnded from None
 
     def send(self, message: bytes) -> None:
         """Go on with another message, whose answer is awaited."""
@@ -250,7 +250,7 @@ class _Conversation:
             return False
         size = frames.HEAD.unpack(self._received[:head])[0]
         if size > self._max_bytes or len(self._received) > head + size:
-            raise WorkerEnded  # not an answer to what was asked
+            raise CellEnded  # not an answer to what was asked
         is_whole: bool = len(self._received) == head + size
         return is_whole
 
@@ -270,7 +270,7 @@ class _Conversation:
             if event & READABLE:
                 data = os.read(fd, READ_BYTES)
                 if not data:
-                    raise WorkerEnded
+                    raise CellEnded
                 self._received += data
         except (BrokenPipeError, ConnectionResetError):
-            raise WorkerEnded from None
+            raise CellEnded from None
