@@ -124,15 +124,11 @@ class Cell:
         conversation = _Conversation(self, request, max_bytes, {self._out: out, self._err: err})
         deadline = time.monotonic() + timeout_s
         try:
-            while conversation.go_on(deadline):
-                answer = conversation.answer()
-                if "ask" not in answer:
-                    return answer
-                began = time.monotonic()
-                conversation.send(_call(functions or {}, answer))
-                deadline += time.monotonic() - began
+            answer = conversation.until(deadline, functions or {})
+            if answer is not None:
+                return answer
             self._zygote.ask("interrupt", pid=self.pid)
-            raise CellTimeout(conversation.go_on(time.monotonic() + INTERRUPT_GRACE_S))
+            raise CellTimeout(conversation.ends_within(INTERRUPT_GRACE_S))
         finally:
             conversation.drain()
 
@@ -218,6 +214,24 @@ class _Conversation:
                 self._cell.check_folder()
                 next_look = time.monotonic() + WATCH_S
         return True
+
+    def until(self, deadline: float, functions: Mapping[str, Function]) -> dict[str, Any] | None:
+        """Return the answer, or None at the deadline; functions are called meanwhile."""
+        while self.go_on(deadline):
+            answer = self.answer()
+            if "ask" not in answer:
+                return answer
+            began = time.monotonic()
+            self.send(_call(functions, answer))
+            deadline += time.monotonic() - began
+        return None
+
+    def ends_within(self, grace_s: float) -> bool:
+        """Tell whether the interrupted interpreter still gives its answer. It may call nothing."""
+        try:
+            return self.until(time.monotonic() + grace_s, {}) is not None
+        except CellEnded:
+            return False
 
     @property
     def _is_watched(self) -> bool:

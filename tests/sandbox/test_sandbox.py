@@ -224,6 +224,13 @@ def test_the_time_of_functions_does_not_count(sandbox: Sandbox) -> None:
     assert outcome.value == "True"
 
 
+def test_a_deadline_ends_what_asks_all_the_time(sandbox: Sandbox) -> None:
+    for _ in range(5):
+        outcome = sandbox.run("while True: ask()", timeout_s=0.05, functions={"ask": int})
+        assert (outcome.exit_code, outcome.is_timeout) == (-1, True)
+        assert sandbox.run("1").value == "1"
+
+
 def test_event_loops_work(sandbox: Sandbox) -> None:
     code = "import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    return 5\n"
     assert sandbox.run(code + "asyncio.run(f())").value == "5"

@@ -42,6 +42,8 @@ class Interpreter:
         self.count = 0
         self.folder = os.getcwd()
         self.asking = threading.Lock()
+        self.may_interrupt = True
+        self.is_interrupted = False
 
     def serve(self) -> None:
         """Answer requests until there are no more."""
@@ -68,7 +70,8 @@ class Interpreter:
         linecache.cache[filename] = (len(code), None, code.splitlines(True), filename)
         sys.stdout, sys.stderr = _stream(1), _stream(2)
         exit_code, value, error = 0, None, None
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.is_interrupted = False
+        signal.signal(signal.SIGINT, self._interrupt)
         try:
             value = self._execute(code, filename)
         except SystemExit as request:
@@ -101,13 +104,26 @@ class Interpreter:
             return {"error": _reason(error)}
         return {}
 
+    def _interrupt(self, *_: object) -> None:
+        """Interrupt the snippet; in the middle of an exchange, when that is over."""
+        self.is_interrupted = True
+        if self.may_interrupt:
+            raise KeyboardInterrupt
+
     def _asking(self, name: str) -> Callable[..., Any]:
         """Return a function that is called outside, with arguments and a result of JSON."""
 
         def ask(*arguments: Any, **options: Any) -> Any:
+            is_main = threading.current_thread() is threading.main_thread()
             with self.asking:
-                frames.write(COMM, {"ask": name, "arguments": arguments, "options": options})
-                reply = frames.read(COMM) or {}
+                self.may_interrupt = not is_main
+                try:
+                    frames.write(COMM, {"ask": name, "arguments": arguments, "options": options})
+                    reply = frames.read(COMM) or {}
+                finally:
+                    self.may_interrupt = True
+            if is_main and self.is_interrupted:
+                raise KeyboardInterrupt
             if "error" in reply:
                 raise RuntimeError(reply["error"])
             return reply.get("value")
