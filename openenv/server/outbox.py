@@ -244,13 +244,16 @@ class Outbox:
         return []
 
     def _keep(self) -> None:
-        """While no socket is there, replies are numbered and kept; more than the bound is too much.
+        """While no socket is there, replies are numbered and kept, up to the bound.
 
-        Whoever is told of that ends the link.
+        As many may wait for that: what the last socket had not taken yet. Whoever is told that
+        there are more ends the link.
         """
-        self._protocol.send(self.frames)
-        self.frames.clear()
-        if self._link is not None and self._link.is_full:
+        protocol, link = self._protocol, self._link
+        assert link is not None
+        while self.frames and link.kept_bytes <= link.buffer_bytes:
+            protocol.send_first(self.frames)
+        if len(self.frames) * protocol.mean_frame_bytes > link.buffer_bytes:
             self._overflow()
 
     # ---- timers
