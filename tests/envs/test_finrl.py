@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pyarrow import parquet
+from pyarrow.csv import read_csv
 
 from envs.finrl_env import FinRLAction, FinRLEnv
 from envs.finrl_env.server.app import app
@@ -240,6 +242,15 @@ def test_a_file_of_ones_own_is_traded(tmp_path: Path, monkeypatch: pytest.Monkey
     environment = FinRLEnvironment(indicators=[])
     assert environment.reset().state.tolist() == [1e6, 1.5, 2.0, 0.0, 0.0]
     assert environment.step(FinRLAction(actions=[1.0, 0.0])).reward == pytest.approx(0.0149850)
+
+
+def test_a_parquet_file_is_read_like_the_same_csv(tmp_path: Path) -> None:
+    write_market(tmp_path / "market.csv")
+    parquet.write_table(read_csv(tmp_path / "market.csv"), tmp_path / "market.parquet")
+    one, other = (Market.load(tmp_path / f"market.{kind}") for kind in ("csv", "parquet"))
+    assert (one.stocks, one.dates) == (other.stocks, other.dates)
+    np.testing.assert_array_equal(one.prices, other.prices)
+    np.testing.assert_array_equal(one.indicators[INDICATOR], other.indicators[INDICATOR])
 
 
 def test_indicators_of_a_price_that_never_moves_say_nothing_happens() -> None:
