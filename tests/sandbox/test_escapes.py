@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from openenv.providers.docker_cleanup import IMAGE_LABEL
 from openenv.sandbox import Sandbox
 from openenv.sandbox.inside.syscalls import ALLOWED
 from tests.sandbox.attempts import LIMITS, attempt, secret_file, wrong_with
@@ -137,7 +138,7 @@ def _attempts_in(containers: Any, **options: Any) -> dict[str, Any]:
         containers.image,
         ["python", "-m", "tests.sandbox.attempts"],
         working_dir="/probe",
-        labels={"openenv.image": containers.image},
+        labels={IMAGE_LABEL: containers.image},
         **options,
     )
     try:
