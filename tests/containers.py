@@ -29,6 +29,8 @@ from openenv.providers.docker_cleanup import DETACHED, IMAGE_LABEL, OWNER_LABEL,
 from openenv.providers.ownership import Owner
 from tests.processes import ROOT
 
+TESTS_LABEL = "openenv.tests"
+"Of the image, and of all images and containers that are made of it."
 SERVED = "openenv.cli.main, openenv.server.serve, echo_env.server.app"
 
 
@@ -94,16 +96,22 @@ def image_of_echo() -> Iterator[Containers]:
     """Build the image, and remove it afterwards; what it took long to make stays in a cache."""
     client = daemon_or_skip()
     name = f"openenv-tests-{uuid.uuid4().hex[:8]}:latest"
+    label = f"{TESTS_LABEL}={name}"
     build_image(plan_image(ROOT / "envs/echo_env", tags=[name]), find_builder())
     # Python's own modules may lie in the image as sources, which the server's user cannot keep
     # compiled: that is a second at each start.
-    lines = (f"FROM {name}", "USER root", f"RUN python -c 'import {SERVED}'", "USER 1000:1000")
-    client.images.build(fileobj=BytesIO("\n".join(lines).encode()), tag=name, rm=True)
+    lines = (
+        *(f"FROM {name}", f"LABEL {label}", "USER root"),
+        *(f"RUN python -c 'import {SERVED}'", "USER 1000:1000"),
+    )
     try:
+        client.images.build(fileobj=BytesIO("\n".join(lines).encode()), tag=name, rm=True)
         yield Containers(client, name)
     finally:
         _untag(client, name)
+        left = _remove_labelled(client, label)
         client.close()
+    assert not left, f"left of the tests: {left}"
 
 
 @contextmanager
@@ -132,6 +140,18 @@ def daemon_or_skip() -> Any:
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         gc.collect()  # the SDK leaves its socket open
     pytest.skip(f"opt-in: needs a Docker daemon, and none answers: {why}")
+
+
+def _remove_labelled(client: Any, label: str) -> list[str]:
+    """Remove the containers and images that have a label; return what there was."""
+    containers = client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+    for container in containers:
+        container.remove(force=True)
+    images = client.images.list(filters={"label": label})
+    for image in images:
+        with suppress(ImageNotFound):  # it went with another one
+            client.images.remove(image.id, force=True)
+    return [one.name for one in containers] + [str(one.tags or one.id) for one in images]
 
 
 def _untag(client: Any, name: str) -> None:
