@@ -137,10 +137,13 @@ def started(client: Any) -> list[Started]:
 
 
 def find(client: Any, name: str) -> Started:
-    """Return the container of this name, or of an id that begins so. Raises ConfigurationError."""
+    """Return the container of this name, of an id that begins so, or of an image.
+
+    Raises ConfigurationError.
+    """
     everything = started(client)
     found = [one for one in everything if one.name == name]
-    found = found or [one for one in everything if one.id.startswith(name) or one.image == name]
+    found = found or [one for one in everything if _has(one, name)]
     if len(found) == 1:
         return found[0]
     names = ", ".join(one.name for one in found or everything) or "none"
@@ -148,8 +151,15 @@ def find(client: Any, name: str) -> Started:
     raise ConfigurationError(f"{name!r} {problem}; there are: {names}")
 
 
+def _has(one: Started, name: str) -> bool:
+    """Whether its id begins so, or its image is called so; without a tag, whatever its tag is."""
+    rest = one.image.removeprefix(name)
+    is_any = one.image.startswith(name) and rest.startswith((":", "@")) and "/" not in rest
+    return one.id.startswith(name) or one.image == name or is_any
+
+
 def sweep(client: Any) -> list[str]:
-    """Remove the containers and networks that have no living owner; return their names."""
+    """Remove the containers that have no living owner; return their names."""
     # The daemon's own list: it is asked before each start, and `started` asks for each container.
     listed = client.api.containers(all=True, filters={"label": OWNER_LABEL})
     names = []
@@ -157,27 +167,7 @@ def sweep(client: Any) -> list[str]:
         with suppress(ConfigurationError):
             if _is_orphaned(_owner(one["Labels"]), one["State"]) and remove(client, one["Id"]):
                 names.append(one["Names"][0].lstrip("/"))
-    return names + sweep_networks(client)
-
-
-def orphaned_networks(client: Any) -> list[Any]:
-    """Return the networks that have no living owner."""
-    found = []
-    for network in client.networks.list(filters={"label": OWNER_LABEL}):
-        with suppress(ConfigurationError):
-            if _claim(_owner(network.attrs["Labels"])) == "dead":
-                found.append(network)
-    return found
-
-
-def sweep_networks(client: Any) -> list[str]:
-    """Remove the networks that have no living owner; return their names."""
-    removed = []
-    for network in orphaned_networks(client):
-        with already_gone():
-            network.remove()
-            removed.append(network.name)
-    return removed
+    return names
 
 
 def remove(client: Any, name: str, stop_timeout_s: int | None = None) -> bool:

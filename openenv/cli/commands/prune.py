@@ -7,12 +7,7 @@ import typer
 
 from openenv.cli.commands.ps import AsJson
 from openenv.cli.running import Debug, reporting
-from openenv.providers.docker_cleanup import (
-    orphaned_networks,
-    remove,
-    started,
-    sweep_networks,
-)
+from openenv.providers.docker_cleanup import remove, started
 from openenv.providers.docker_daemon import docker_client
 
 
@@ -25,7 +20,7 @@ def prune(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Remove containers and networks that openenv has started and whose owner is gone.
+    """Remove containers that openenv has started and whose owner is gone.
 
     Those of a process that still runs stay; `openenv stop` ends them.
     """
@@ -35,11 +30,8 @@ def prune(
             for one in started(client)
             if one.is_orphaned or (everything and one.claim != "alive")
         ]
-        if dry_run:
-            names += [network.name for network in orphaned_networks(client)]
-        else:
+        if not dry_run:
             names = [name for name in names if remove(client, name)]
-            names += sweep_networks(client)
         if as_json:
             typer.echo(json.dumps(names))
         else:
