@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,7 +27,7 @@ from openenv.protocol.frames import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     from openenv.arrays import Encoding
     from openenv.server.calls import EnvironmentCalls
@@ -194,12 +194,13 @@ class Runner:
                 last = value
         return last
 
-    def _exhaust(self, frame: Step, origin: Origin, values: Iterator[Any]) -> Any:
+    def _exhaust(self, frame: Step, origin: Origin, values: Generator[Any, Any, Any]) -> Any:
         last: Any = None
-        for value in values:
-            if last is not None and frame.stream:
-                self.emit(origin, self.calls.partial(frame, last))
-            last = value
+        with closing(values):
+            for value in values:
+                if last is not None and frame.stream:
+                    self.emit(origin, self.calls.partial(frame, last))
+                last = value
         return last
 
 

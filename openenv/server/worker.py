@@ -14,12 +14,13 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from openenv import arrays
-from openenv.errors import EnvironmentFault, OpenEnvError
+from openenv.errors import EnvironmentFault, OpenEnvError, RequestCancelled
 from openenv.protocol.frames import Close, Error, Open, Partial, Reset, Result, StateReply, Step
 from openenv.protocol.peer import unencodable
 from openenv.protocol.wire import JSON
@@ -38,8 +39,6 @@ from openenv.server.worker_frames import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from openenv.server.calls import EnvironmentCalls
 
 logger = logging.getLogger("openenv.server")
@@ -67,8 +66,11 @@ class Asker:
     def reply(self, frame: Partial) -> None:
         """Send an intermediate observation at once: the next may be long in coming.
 
-        What cannot be encoded is raised where the environment has yielded it.
+        What cannot be encoded is raised where the environment has yielded it; and RequestCancelled
+        in a call that was left behind.
         """
+        if self._worker.is_given_up(frame.id):
+            raise RequestCancelled("the call was given up")
         self._shape(frame)
         self._worker.send(frame)
 
@@ -140,24 +142,41 @@ class Hosted:
 class Worker:
     """Serves one socket until it ends."""
 
-    def __init__(self, pipe: socket.socket, calls: EnvironmentCalls) -> None:
+    def __init__(self, pipe: socket.socket, calls: EnvironmentCalls, cutter: Cutter) -> None:
         self._socket = pipe
         self._calls = calls
         self._askers = {number: Asker(self, number) for number in MANNERS}
         self._hosted: dict[int, Hosted] = {}
+        self._cutter = cutter
+        self._requests: deque[Any] = deque()
+        "What has come and is still to be answered."
         self._ready: list[tuple[Any, Asker]] = []
         self._held_since_s = 0.0
         self._mean_s = 0.0
         "How long a call takes, on a moving average."
         self._has_described = False
 
-    def run(self, cutter: Cutter) -> None:
+    def run(self) -> None:
         """Answer until the server is gone, then close what is left."""
         while data := self._socket.recv(RECEIVE_BYTES):
-            for message in cutter.feed(data):
-                self._answer_all(decode_requests(message))
+            self._take(data)
+            self._answer_all()
         for number in list(self._hosted):
             self._answer(Close(number, 1))
+
+    def is_given_up(self, number: int) -> bool:
+        """Whether the environment, whose call is running, is to be closed after it.
+
+        A session asks for one thing at a time: only a call that was left behind has a close behind
+        it.
+        """
+        try:
+            while data := self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT):
+                self._take(data)
+        except BlockingIOError:
+            # That is all there is now.
+            pass
+        return any(type(frame) is Close and frame.id == number for frame in self._requests)
 
     def put(self, frame: Any, asker: Asker) -> None:
         """Put a reply into the next message."""
@@ -184,9 +203,14 @@ class Worker:
         for message in messages:
             _write(self._socket, message)
 
-    def _answer_all(self, frames: Sequence[Any]) -> None:
-        clock = time.perf_counter
-        for frame in frames:
+    def _take(self, data: bytes) -> None:
+        for message in self._cutter.feed(data):
+            self._requests.extend(decode_requests(message))
+
+    def _answer_all(self) -> None:
+        clock, requests = time.perf_counter, self._requests
+        while requests:
+            frame = requests.popleft()
             if type(frame) is not Step:
                 # These may take much longer than steps do.
                 self.flush()
@@ -242,7 +266,7 @@ def main() -> None:
         if setup is None:
             return
         try:
-            worker = Worker(pipe, _make_calls(setup))
+            worker = Worker(pipe, _make_calls(setup), cutter)
         except OpenEnvError as error:
             _write(pipe, encode([error_frame(0, error)]))
             sys.exit(1)
@@ -250,7 +274,7 @@ def main() -> None:
         gc.collect()
         gc.freeze()
         _write(pipe, encode([Ready()]))
-        worker.run(cutter)
+        worker.run()
 
 
 def _receive_setup(pipe: socket.socket, cutter: Cutter) -> Setup | None:

@@ -1,15 +1,18 @@
 """A step that is a generator: its values before the last are partial observations."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from openenv.client.env import EnvClient
 from openenv.environment import Environment
-from openenv.errors import EnvironmentFault
+from openenv.errors import EnvironmentFault, OpenEnvError, StepTimeout
 from openenv.models import State
+from openenv.server.config import ServerConfig
 from tests.interaction.worlds import EVERY, NATIVE, world
 
 
@@ -33,6 +36,22 @@ class CountingOnThread(Counting):
 
 class CountingInProcess(Counting):
     execution = "process"
+
+
+class Ending(CountingInProcess):
+    """Says in which process it is, and how many generators have ended there, however."""
+
+    ended = 0
+
+    def reset(self) -> dict[str, Any]:
+        return {"pid": os.getpid()}
+
+    def step(self, action: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        try:
+            for value in super().step(action):
+                yield {**value, "pid": os.getpid(), "ended": Ending.ended}
+        finally:
+            Ending.ended += 1
 
 
 class CountingAsync(Counting):
@@ -99,6 +118,28 @@ async def test_a_stream_that_is_left_early_leaves_the_connection_usable() -> Non
             break
         await env.reset()
         assert (await env.step({"to": 2})).observation["n"] == 2
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_a_stream_that_is_given_up_ends_and_costs_its_neighbours_nothing(
+    is_closed: bool,
+) -> None:
+    config = ServerConfig(workers=1, worker_grace_s=2, close_timeout_s=0.1)
+    async with world("websocket", Ending, config=config) as one, asyncio.timeout(20):
+        env, neighbour = await one.client(), await one.client()
+        await env.reset()
+        pid = (await neighbour.reset()).observation["pid"]
+        if is_closed:
+            async for _ in env.stream({"to": 10**9}):
+                break
+            with suppress(OpenEnvError):
+                await env.close()
+        else:
+            with pytest.raises(StepTimeout):
+                async for _ in env.stream({"to": 10**9}, timeout_s=0.2):
+                    pass
+        observation = (await neighbour.step({"to": 1})).observation
+        assert observation == {"n": 1, "pid": pid, "ended": 1}
 
 
 async def test_the_streaming_client_of_the_documents_works() -> None:
