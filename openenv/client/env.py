@@ -190,7 +190,10 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
     async def stream(
         self, action: ActT, timeout_s: float | None = None
     ) -> AsyncIterator[StepResult[ObsT]]:
-        """Apply an action; yield its partial results as they come, the step's own last."""
+        """Apply an action; yield its partial results as they come, the step's own last.
+
+        What has come and was not taken yet is kept in memory, however much it is.
+        """
         frame = self._session.step_frame(self._payload(action), timeout_s, stream=True)
         async for reply in self._session.follow(frame):
             yield self._result(reply)
