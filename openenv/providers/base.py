@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from openenv.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -88,6 +90,23 @@ class ContainerProvider(Provider):
     async def aclose(self) -> None:
         """Stop the container."""
         await in_thread(self.stop_container)
+
+
+def checked_env_vars(given: Any) -> dict[str, str]:
+    """Return environment variables, by name, as texts. Raises ConfigurationError."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f"env_vars is a mapping such as {{'NAME': 'value'}}, not {given!r}"
+        )
+    return {name: str(value) for name, value in given.items()}
+
+
+def check_timeout(timeout_s: Any) -> None:
+    """Raise ConfigurationError if this is no number of seconds."""
+    if not isinstance(timeout_s, int | float) or isinstance(timeout_s, bool):
+        raise ConfigurationError(f"timeout_s is a number of seconds, not {timeout_s!r}")
 
 
 async def open_container(

@@ -24,7 +24,14 @@ from openenv.errors import (
     StartupFailed,
     StartupTimeout,
 )
-from openenv.providers.base import READY_TIMEOUT_S, ContainerProvider, Endpoint, in_thread
+from openenv.providers.base import (
+    READY_TIMEOUT_S,
+    ContainerProvider,
+    Endpoint,
+    check_timeout,
+    checked_env_vars,
+    in_thread,
+)
 from openenv.providers.docker_cleanup import (
     DETACHED,
     IMAGE_LABEL,
@@ -120,6 +127,7 @@ class LocalDockerProvider(ContainerProvider):
         If that does not come about, the container is removed. Raises StartupFailed if it has ended
         or says that it is unhealthy, StartupTimeout.
         """
+        check_timeout(timeout_s)
         if self._charge is None:
             raise LocalProtocolError("this provider runs no container: start_container first")
         try:
@@ -147,6 +155,7 @@ class LocalDockerProvider(ContainerProvider):
     ) -> Endpoint:
         """Start a container as `start_container` does, and return when its server answers."""
         self._check_idle()
+        check_timeout(timeout_s)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(self.aclose)
             cancel = self._is_cancelled.set
@@ -190,7 +199,7 @@ class LocalDockerProvider(ContainerProvider):
     ) -> dict[str, Any]:
         """Return the keyword arguments of `containers.create`."""
         arguments = chosen.for_docker()
-        environment = {name: str(value) for name, value in (env_vars or {}).items()}
+        environment = checked_env_vars(env_vars)
         if chosen.has_network:
             url, bind = _published(chosen)
             inside = chosen.container_port or exposed_port(found)

@@ -6,7 +6,7 @@ Pure: reads keyword arguments, the names of other providers' among them, and kno
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -96,6 +96,11 @@ class ContainerOptions:
 
     def __post_init__(self) -> None:
         """Refuse what Docker would refuse later, or understand otherwise."""
+        for kind, names, fits in _KINDS:
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not fits(value):
+                    raise ConfigurationError(f"{name} is {kind}, not {value!r}")
         if self.memory is not None and not _MEMORY.fullmatch(str(self.memory)):
             raise ConfigurationError(f"memory is written like '512m' or '2g', not {self.memory!r}")
         if self.pull not in get_args(PullPolicy):
@@ -168,6 +173,36 @@ class ContainerOptions:
         return [_absolute(one) for one in _listed(given)]
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_mapping(value: Any) -> bool:
+    return not isinstance(value, str) and hasattr(value, "items")
+
+
+def _is_listed(value: Any) -> bool:
+    is_several = isinstance(value, Collection) and not _is_mapping(value)
+    return is_several and all(map(_is_text, value))
+
+
+_KINDS: tuple[tuple[str, tuple[str, ...], Callable[[Any], bool]], ...] = (
+    ("text", ("network", "platform", "runtime", "name", "host"), _is_text),
+    ("True or False", ("read_only", "no_new_privileges", "init"), _is_flag),
+    ("text or a list of texts", ("cap_drop", "cap_add", "command"), _is_listed),
+    (
+        "text, a list of texts, or a mapping",
+        ("tmpfs", "volumes"),
+        lambda value: _is_mapping(value) or _is_listed(value),
+    ),
+    ("a mapping", ("labels",), _is_mapping),
+)
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -185,6 +220,11 @@ def _listed(given: Any) -> list[Any]:
 def _volume(source: str, target: Any) -> str:
     if isinstance(target, str):
         return f"{source}:{target}"
+    if not _is_mapping(target) or "bind" not in target:
+        raise ConfigurationError(
+            f"volumes: {source!r} becomes a folder inside, or {{'bind': folder, 'mode': 'ro'}}, "
+            f"not {target!r}"
+        )
     return f"{source}:{target['bind']}:{target.get('mode', 'rw')}"
 
 

@@ -25,7 +25,14 @@ from openenv.errors import (
     StartupFailed,
     StartupTimeout,
 )
-from openenv.providers.base import READY_TIMEOUT_S, Endpoint, Provider, in_thread
+from openenv.providers.base import (
+    READY_TIMEOUT_S,
+    Endpoint,
+    Provider,
+    check_timeout,
+    checked_env_vars,
+    in_thread,
+)
 from openenv.providers.child import Child, last_lines
 from openenv.providers.health import health_status
 
@@ -61,7 +68,7 @@ class RuntimeProvider(Provider):
     ) -> None:
         """Remember what to start, and options of `openenv serve`: host, max_sessions, workers..."""
         self._target = None if target is None else os.fspath(target)
-        self._env_vars = dict(env_vars or {})
+        self._env_vars = checked_env_vars(env_vars)
         self._given_log = None if log is None else Path(log)
         self._context_timeout_s = context_timeout_s
         self._options = _known(options)
@@ -91,13 +98,14 @@ class RuntimeProvider(Provider):
             raise LocalProtocolError(
                 f"this provider runs {self.base_url} already: stop it first, or take another one"
             )
+        check_timeout(timeout_s)
         what = self._target if target is None else os.fspath(target)
         if what is None:
             raise ConfigurationError(
                 "what shall be started? Give an environment's folder, or module:app"
             )
         chosen = {**self._options, **_known(options)}
-        environ = os.environ | self._env_vars | {k: str(v) for k, v in (env_vars or {}).items()}
+        environ = os.environ | self._env_vars | checked_env_vars(env_vars)
         with ExitStack() as undo:
             self.log_path = log = self._given_log or _new_log(what)
             undo.callback(self._drop_log, only_if_empty=True)

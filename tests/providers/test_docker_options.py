@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from openenv.errors import ConfigurationError
+from openenv.providers.base import checked_env_vars
 from openenv.providers.docker import LocalDockerProvider
 from openenv.providers.docker_options import PIDS_LIMIT, ContainerOptions
+from openenv.providers.process import ProcessProvider
 
 DEFAULTS = {
     "cap_drop": ["ALL"],
@@ -112,12 +114,30 @@ def test_folders_of_this_machine_may_be_relative(
         ({"network": "container:other"}, "container:other"),
         ({"volumes": "/nowhere"}, "/nowhere"),
         ({"container_port": "http"}, "container_port"),
+        ({"tmpfs": 5}, "tmpfs is text, a list of texts, or a mapping, not 5"),
+        ({"volumes": 3}, "volumes is"),
+        ({"volumes": {"/here": 3}}, "volumes: '/here'"),
+        ({"labels": 5}, "labels is a mapping"),
+        ({"labels": "a=1"}, "labels is a mapping"),
+        ({"network": 1}, "network is text"),
+        ({"cap_add": [1]}, "cap_add is text or a list of texts"),
+        ({"read_only": "yes"}, "read_only is True or False"),
     ],
     ids=str,
 )
 def test_a_value_that_cannot_be_is_named(keywords: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         LocalDockerProvider(**keywords)
+
+
+async def test_what_no_server_can_be_started_with_is_named() -> None:
+    for provider in (LocalDockerProvider(), ProcessProvider("tests")):
+        with pytest.raises(ConfigurationError, match="timeout_s is a number of seconds, not '5'"):
+            await provider.open("tests", timeout_s="5")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="env_vars is a mapping"):
+        ProcessProvider("tests", env_vars=["A=1"])  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="env_vars is a mapping"):
+        checked_env_vars(["A=1"])
 
 
 def test_options_that_do_not_exist_are_named_all_at_once() -> None:
