@@ -6,6 +6,7 @@ Knows the daemon and what registries say through it. What is pushed was built by
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from openenv.errors import ConfigurationError, ImageNotFound, ProviderError
 from openenv.providers.docker_daemon import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from openenv.manifest import Manifest
 
@@ -97,16 +98,47 @@ def push_image(
 
     Raises ImageNotFound if it is not here, ProviderError if the registry will not have it.
     """
-    from docker.errors import APIError  # noqa: PLC0415 - slow to import
-    from docker.errors import ImageNotFound as NoSuchImage  # noqa: PLC0415
+    from docker.errors import ImageNotFound as NoSuchImage  # noqa: PLC0415 - slow to import
 
-    repository, tag = target
     try:
-        client.images.get(source).tag(repository, tag)
+        image = client.images.get(source)
     except NoSuchImage as error:
         raise ImageNotFound(
             f"there is no image {source} here: leave out --no-build, and it is built first"
         ) from error
+    with _tagged(client, image, target):
+        return _sent(client, target, login, show)
+
+
+@contextmanager
+def _tagged(client: Any, image: Any, target: tuple[str, str]) -> Iterator[None]:
+    """Give an image one more name; if the block fails, what had it before has it again."""
+    from docker.errors import DockerException, ImageNotFound  # noqa: PLC0415 - slow to import
+
+    name = ":".join(target)
+    try:
+        before = client.images.get(name)
+    except ImageNotFound:
+        before = None
+    image.tag(*target)
+    try:
+        yield
+    except BaseException:
+        with suppress(DockerException):  # why it failed is worth more
+            if before is None:
+                client.images.remove(name, noprune=True)
+            else:
+                before.tag(*target)
+        raise
+
+
+def _sent(
+    client: Any, target: tuple[str, str], login: Login | None, show: Callable[[str], None]
+) -> str:
+    """Send what is called so, and return its digest."""
+    from docker.errors import APIError  # noqa: PLC0415 - slow to import
+
+    repository, tag = target
     auth = {"username": login.username, "password": login.password} if login else None
     progress = _Progress()
     digest = said = ""

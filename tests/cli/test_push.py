@@ -131,6 +131,19 @@ def test_a_registry_that_is_not_there_is_said(folder: Path, options: tuple[str, 
     assert f"does a registry answer at {NOBODY}?" in run.stderr
 
 
+def test_what_could_not_be_pushed_is_called_as_before(folder: Path, daemon: Any) -> None:
+    name = f"{NOBODY}/{IMAGE}:latest"
+    assert push(folder, "--registry", NOBODY).exit_code == 1
+    made = daemon.images.get(f"{IMAGE}:latest")
+    assert name not in made.tags
+    made.tag(name)
+    (folder / "openenv.yaml").write_text(f"name: {NAME}\nversion: 1.0.1\n")
+    assert push(folder, "--registry", NOBODY).exit_code == 1
+    assert daemon.images.get(f"{IMAGE}:latest").id != made.id
+    assert name in daemon.images.get(name).tags
+    assert daemon.images.get(name).id == made.id
+
+
 # ---- what ends it early
 
 
