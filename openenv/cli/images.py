@@ -31,8 +31,9 @@ WHEELS = "wheels"
 LABEL_ENVIRONMENT = "openenv.environment"
 LABEL_VERSION = "openenv.version"
 
-_LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", "__pycache__", "node_modules", ".mypy_cache", ".pytest_cache", ".ruff_cache"
+_LEFT_OUT = (
+    *(".git", ".venv", "__pycache__", "node_modules"),
+    *(".mypy_cache", ".pytest_cache", ".ruff_cache"),
 )
 _TAG = re.compile(r"[a-z0-9]+([._/:-]+[A-Za-z0-9]+)*")
 
@@ -117,15 +118,18 @@ def repository_of(folder: Path) -> Path | None:
 
 
 @contextmanager
-def staged(recipe: Recipe) -> Iterator[tuple[Path, Path]]:
+def staged(recipe: Recipe, left_out: Sequence[str] = ()) -> Iterator[tuple[Path, Path]]:
     """Yield a copy of the context with the wheel in it, and the Dockerfile; then remove it.
+
+    What is called as `left_out` says is never copied: no removal comes if this process is killed.
 
     Raises ConfigurationError if something in the context can't be copied.
     """
+    ignored = shutil.ignore_patterns(*_LEFT_OUT, *left_out)
     with TemporaryDirectory(prefix="openenv-build-") as temporary:
         context = Path(temporary) / "context"
         try:
-            shutil.copytree(recipe.context, context, symlinks=True, ignore=_LEFT_OUT)
+            shutil.copytree(recipe.context, context, symlinks=True, ignore=ignored)
         except shutil.Error as error:
             why = "; ".join(said for _, _, said in error.args[0])
             raise ConfigurationError(f"{recipe.context} cannot be copied: {why}") from error

@@ -40,9 +40,8 @@ def space_files(
             f"{recipe.dockerfile} copies from {recipe.context}, but a Space holds {folder.name} "
             "alone: copy from there only"
         )
-    with staged(recipe) as (context, dockerfile):
-        patterns = (*_NEVER, *excluded)
-        files = {path: file for path, file in _files_in(context) if not _matches(path, patterns)}
+    with staged(recipe, _NEVER) as (context, dockerfile):
+        files = {path: file for path, file in _files_in(context) if not _matches(path, excluded)}
         text = with_arguments(dockerfile.read_text("utf-8"), recipe.build_args)
         files[DOCKERFILE] = text.encode()
         readme = folder / README

@@ -124,6 +124,13 @@ def test_the_context_is_a_copy_with_the_wheel_of_what_runs(folder: Path) -> None
     assert sorted(folder.rglob("*")) == before
 
 
+def test_what_is_to_be_left_out_is_never_copied(folder: Path) -> None:
+    for name in (".env", "server/.env.local"):
+        (folder / name).write_text("mine")
+    with staged(plan_image(folder), (".env", ".env.*")) as (context, _):
+        assert list(context.rglob(".env*")) == []
+
+
 def test_a_dockerignore_cannot_leave_the_wheel_out(folder: Path) -> None:
     (folder / ".dockerignore").write_text("*")
     with staged(plan_image(folder)) as (context, _):
