@@ -12,6 +12,7 @@ import re
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -66,9 +67,20 @@ def why_unfit(name: str) -> str | None:
         return f"{name!r} is no name of a Python module, such as my_env: letters, digits and _"
     if name.strip("_") != name:
         return f"{name!r} begins or ends with _, which no name of a distribution may"
-    if name in sys.stdlib_module_names or name in ("openenv", "openenv_core", "envs"):
+    ours = name in ("openenv", "openenv_core", "envs") or _is_needed(name)
+    if ours or name in sys.stdlib_module_names:
         return f"another module is called {name}: choose a name such as {name}_env"
     return None
+
+
+def _is_needed(name: str) -> bool:
+    """Whether openenv, with some extra at least, needs a distribution or module of this name."""
+    needed = {_plain(re.split(r"[^\w.-]", one)[0]) for one in requires("openenv") or ()}
+    return not needed.isdisjoint(map(_plain, [name, *packages_distributions().get(name, ())]))
+
+
+def _plain(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def write_environment(name: str, folder: Path, template: Template = Template.MINIMAL) -> list[Path]:
