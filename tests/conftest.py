@@ -29,17 +29,21 @@ _GRACE_S = 5.0
 def _process_is_as_before() -> Iterator[None]:
     """Put back what commands and servers of folders change when they run in this process."""
     path, modules = list(sys.path), set(sys.modules)
-    loggers = [logging.getLogger(name) for name in ("", "openenv", "openenv.server")]
-    levels = [logger.level for logger in loggers]
+    levels = {logger: logger.level for logger in _loggers()}
     yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
+    for logger in _loggers():
+        logger.setLevel(levels.get(logger, logging.NOTSET))
     gone = tuple(f"{entry}{os.sep}" for entry in sys.path if entry and entry not in path)
     sys.path[:] = path
     for name in set(sys.modules) - modules:
         # Another folder may have a module of this name.
         if gone and (getattr(sys.modules[name], "__file__", None) or "").startswith(gone):
             del sys.modules[name]
+
+
+def _loggers() -> list[logging.Logger]:
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("openenv")]
+    return [logging.root, *map(logging.getLogger, names)]
 
 
 @pytest.fixture(autouse=True)
