@@ -36,8 +36,9 @@ def _process_is_as_before() -> Iterator[None]:
     gone = tuple(f"{entry}{os.sep}" for entry in sys.path if entry and entry not in path)
     sys.path[:] = path
     for name in set(sys.modules) - modules:
-        # Another folder may have a module of this name.
-        if gone and (getattr(sys.modules[name], "__file__", None) or "").startswith(gone):
+        # Another folder may have a module of this name; packages have names of their own.
+        file = getattr(sys.modules[name], "__file__", None) or ""
+        if gone and "." not in name and file.startswith(gone):
             del sys.modules[name]
 
 
