@@ -33,7 +33,7 @@ def before(text: str, end: str) -> str:
 @pytest.fixture
 def load(tmp_path: Path) -> Iterator[Load]:
     """Write a source to the file of a dotted name, import it, and return the module."""
-    path_before = list(sys.path)
+    path_before, modules_before = list(sys.path), set(sys.modules)
     sys.path.insert(0, str(tmp_path))
 
     def load(name: str, source: str) -> ModuleType:
@@ -45,7 +45,8 @@ def load(tmp_path: Path) -> Iterator[Load]:
 
     yield load
     sys.path[:] = path_before
-    for name, module in list(sys.modules.items()):
+    for name in set(sys.modules) - modules_before:
+        module = sys.modules[name]
         paths = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
         if any(str(path).startswith(str(tmp_path)) for path in paths):
             del sys.modules[name]
