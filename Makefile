@@ -24,7 +24,7 @@ demo: $(RUN)
 	$(BIN)/openenv demo
 
 test: $(DEV)
-	$(BIN)/python -m pytest --cov
+	$(BIN)/python -m pytest --cov -n auto --dist loadgroup --no-loadscope-reorder
 
 check: $(DEV)
 	$(BIN)/ruff format --check

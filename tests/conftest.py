@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.leftovers import Run
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and their children too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -98,9 +100,30 @@ def containers(_image_of_echo: Any) -> Iterator[Any]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        # Of several workers one has all tests of a file, and one all that start containers: images
+        # have the names that documents give them.
+        group = item.path.name
         if "containers" in getattr(item, "fixturenames", ()):
             # The first one builds the image, and may have to fetch what it is made of.
             item.add_marker(pytest.mark.timeout(240))
+            group = "containers"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+# ---- what the whole run leaves behind
+
+_RUN = pytest.StashKey[Run]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # a worker's run is that of the process that started it
+        config.stash[_RUN] = Run()
+        config.stash[_RUN].begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _RUN in config.stash and (left := config.stash[_RUN].end()):
+        raise pytest.UsageError("left behind by the tests:\n" + "\n".join(left))
 
 
 # ---- skips
