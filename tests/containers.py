@@ -29,6 +29,8 @@ from openenv.providers.docker_cleanup import DETACHED, IMAGE_LABEL, OWNER_LABEL,
 from openenv.providers.ownership import Owner
 from tests.processes import ROOT
 
+REQUIRED = "OPENENV_TEST_DOCKER"
+"The variable with which nothing may be skipped for want of Docker or of what belongs to it."
 TESTS_LABEL = "openenv.tests"
 "Of the image, and of all images and containers that are made of it."
 SERVED = "openenv.cli.main, openenv.server.serve, echo_env.server.app"
@@ -132,7 +134,7 @@ def daemon_or_skip() -> Any:
         client = docker.from_env()
         client.ping()
     except DockerException as error:
-        if os.environ.get("OPENENV_TEST_DOCKER"):
+        if os.environ.get(REQUIRED):
             raise
         why = str(error)
     else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from openenv.providers.base import Endpoint
 from openenv.providers.docker import LocalDockerProvider
 from openenv.providers.docker_options import PIDS_LIMIT
 from openenv.providers.health import health_status
-from tests.containers import Containers
+from tests.containers import REQUIRED, Containers
 
 SLEEP = ["sleep", "60"]
+GVISOR = "runsc"
 
 
 def host_config(containers: Containers, **options: Any) -> dict[str, Any]:
@@ -241,6 +243,19 @@ def test_every_option_reaches_the_container(containers: Containers, tmp_path: Pa
     assert config["Config"]["User"] == "1234:1234"
     assert config["Config"]["Labels"]["mine"] == "yes"
     assert "ONE=1" in config["Config"]["Env"]
+
+
+def test_gvisor_s_kernel_serves_in_place_of_the_host_s(containers: Containers) -> None:
+    if GVISOR not in containers.client.info()["Runtimes"] and not os.environ.get(REQUIRED):
+        pytest.skip(f"opt-in: Docker has no runtime {GVISOR}; docs/howto/containers.md says how")
+    provider = LocalDockerProvider(runtime=GVISOR)
+    with EchoEnv.from_docker_image(containers.image, provider) as env:
+        env.reset()
+        assert env.step(EchoAction(message="hello")).reward == 0.5
+        container = containers.get(provider.container_name)
+        code, said = container.exec_run(["cat", "/proc/version"])
+    assert code == 0
+    assert said != Path("/proc/version").read_bytes()
 
 
 def test_options_of_the_provider_hold_until_a_start_says_otherwise(containers: Containers) -> None:
