@@ -247,7 +247,6 @@ def test_an_unknown_object_is_named_by_the_encoders() -> None:
         np.zeros(2, ">i4").data,
         np.zeros(2, "c8").data,
     ],
-    ids=repr,
 )
 def test_an_array_without_a_portable_form_says_what_to_do(obj: Any) -> None:
     with pytest.raises(PayloadError, match=r"astype|tolist|reshape|filled"):
