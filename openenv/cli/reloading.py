@@ -1,10 +1,15 @@
-"""`openenv serve --reload`: the server anew whenever the environment's code changes."""
+"""`openenv serve --reload`: the server anew whenever the environment's code changes.
+
+The server is a process of its own, and ends when the one that watches the code does, killed or not.
+"""
 
 from __future__ import annotations
 
 import os
-import shlex
+import signal
 import sys
+import threading
+from multiprocessing import connection, parent_process
 
 import typer
 from watchfiles import PythonFilter, run_process
@@ -16,15 +21,31 @@ _MORE_CODE = (".yaml", ".toml")
 def reload_on_change(target: str) -> None:
     """Serve a target as this process was asked to, again after each change, until Ctrl-C."""
     folder = target if os.path.isdir(target) else os.getcwd()
-    arguments = [word for word in sys.argv[1:] if word != "--reload"]
     run_process(
         folder,
-        target=shlex.join([sys.executable, "-m", "openenv.cli", *arguments]),
-        target_type="command",
+        target=_serve,
+        args=([word for word in sys.argv[1:] if word != "--reload"],),
+        target_type="function",
         watch_filter=PythonFilter(extra_extensions=_MORE_CODE),
         callback=lambda changes: _say(folder, [path for _, path in changes]),
         debounce=200,
     )
+
+
+def _serve(arguments: list[str]) -> None:
+    """Run the command with these arguments, in a process that has been started for it."""
+    from openenv.cli.main import main  # noqa: PLC0415 - it imports all commands, of which this is one
+
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.argv[1:] = arguments
+    main()
+
+
+def _end_with_parent() -> None:
+    watching = parent_process()
+    assert watching is not None
+    connection.wait([watching.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _say(folder: str, paths: list[str]) -> None:

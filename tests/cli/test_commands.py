@@ -253,6 +253,21 @@ async def test_what_is_changed_is_served_anew(folder: Path) -> None:
     assert (process.returncode, out) == (0, b"")
 
 
+async def test_a_killed_watcher_of_code_takes_its_server_along(folder: Path) -> None:
+    (folder / "mine.py").write_text("from tests.environments import Counter\n")
+    command = (*OPENENV, "serve", "mine:Counter", "--reload", "--port", "0")
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, env=ENVIRON, stdout=PIPE, stderr=PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(40):
+        assert (await process.stdout.readline()).startswith(b"serving Counter ")
+        process.kill()
+        # The server holds the other end of this pipe.
+        assert await process.stdout.read() == b""
+        await process.wait()
+
+
 def test_a_setting_that_an_app_overrides_is_refused(folder: Path) -> None:
     (folder / "fixed.py").write_text(
         "from openenv.app import create_app\n"
