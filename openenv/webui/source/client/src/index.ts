@@ -1,0 +1,17 @@
+/** What this package offers. */
+
+export type { State } from "./connection.js";
+export { OpenEnvError } from "./errors.js";
+export type { Observation, Result } from "./frames.js";
+export { type ConnectOptions, Link, type OpenOptions, connect } from "./link.js";
+export type { SavedLink } from "./saved.js";
+export {
+  type RequestOptions,
+  type ResetOptions,
+  Session,
+  type StepOptions,
+  type Unanswered,
+} from "./session.js";
+export type { WebSocketClass, WebSocketLike } from "./socket.js";
+export { type Dtype, type Nested, Tensor, type TypedArray } from "./tensor.js";
+export type { Summary, WatchEvent, WatchOptions } from "./watch.js";
