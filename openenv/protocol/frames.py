@@ -36,6 +36,8 @@ BUFFER_BYTES = 64 * 1024 * 1024
 SHARED_MEMORY_BYTES = 64 * 1024 * 1024
 GRACE_S = 60.0
 ACK_DELAY_S = 0.1
+MAX_FRAMES_PER_S = 30.0
+"How often a spectator is shown what has changed, at most."
 
 CLOSE_NORMAL = 1000
 CLOSE_GOING_AWAY = 1001
@@ -173,17 +175,23 @@ class Restore(Frame, tag="restore"):
 
 
 class Watch(Frame, tag="watch"):
-    """Follow the sessions of a label as a spectator."""
+    """Follow sessions as a spectator: those of a label, those of these public names, or all.
+
+    May only be sent to a server whose hello names it among its capabilities.
+    """
 
     id: RequestId
     label: str | None = None
+    sessions: list[str] | None = None
+    observations: bool = True
+    frames_per_s: Timeout = MAX_FRAMES_PER_S
 
 
 class Unwatch(Frame, tag="unwatch"):
-    """Stop following."""
+    """Stop following; `watch` is the id of the request that began it."""
 
     id: RequestId
-    label: str | None = None
+    watch: RequestId
 
 
 class SegmentAnswer(Frame, tag="segment"):
@@ -291,11 +299,35 @@ class SnapshotReply(Frame, tag="snapshot"):
     data: Payload
 
 
-class Event(Frame, tag="event"):
-    """For spectators: a frame that passed in a session."""
+class Summary(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+    """Where a session stands, for spectators: an object, without the fields that say nothing.
 
-    label: str | None
-    frame: Payload
+    `session` is its public name, which gives no right to act in it.
+    """
+
+    session: str
+    environment: str
+    label: str | None = None
+    episode_id: str | None = None
+    episode: int = 0
+    step: int = 0
+    reward: Reward = None
+    total_reward: float = 0.0
+    done: bool = False
+    truncated: bool = False
+    age_s: float = 0.0
+    steps_per_s: float = 0.0
+    action: Payload = None
+    observation: Payload = None
+    metadata: dict[str, Any] | None = None
+
+
+class Event(Frame, tag="event"):
+    """For spectators: the newest of what has changed since the last one, and who has ended."""
+
+    id: int
+    sessions: list[Summary] = []
+    ended: list[str] = []
 
 
 class SegmentOffer(Frame, tag="segment"):
@@ -343,7 +375,7 @@ ServerFrame = (
 )
 "What a message from a server may hold."
 
-UNSUPPORTED_FRAMES = (Call, Fork, Snapshot, Restore, Watch, Unwatch)
+UNSUPPORTED_FRAMES = (Call, Fork, Snapshot, Restore)
 "Named in the specification; this version answers them with the error UNSUPPORTED."
 
 

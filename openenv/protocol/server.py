@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from openenv.protocol.link import Data, Link
 
+WATCH = "watch"
+"The capability of a server whose sessions may be watched."
+
 _DECODERS = {name: wire.decoder(ClientFrame) for name, wire in WIRES.items()}
 
 
@@ -67,6 +70,7 @@ class ServerProtocol(Peer):
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         buffer_bytes: int = BUFFER_BYTES,
         environment: str = "",
+        allows_watch: bool = False,
         make_segment: Callable[[Link], OfferedSegment | None] | None = None,
     ) -> None:
         super().__init__(wire, _DECODERS[wire.subprotocol], max_message_bytes, buffer_bytes)
@@ -74,6 +78,7 @@ class ServerProtocol(Peer):
         self.grace_s = grace_s
         self.keepalive_s = keepalive_s
         self.environment = environment
+        self.capabilities = [STEPS, WATCH] if allows_watch else [STEPS]
         self._make_segment = make_segment
         "Makes memory for large arrays; None if it is not to be, or has been made."
         self._segment: OfferedSegment | None = None
@@ -105,7 +110,7 @@ class ServerProtocol(Peer):
             grace_s=self.grace_s,
             keepalive_s=self.keepalive_s,
             environment=self.environment,
-            capabilities=[STEPS],
+            capabilities=self.capabilities,
         )
         return [self.wire.encode(reply), *(self.link.resume(hello.received) if resumed else ())]
 

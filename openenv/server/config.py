@@ -60,6 +60,8 @@ class ServerConfig:
     "How many requests may wait in one session."
     keepalive_s: float | None = 20.0
     "How often a socket is pinged; only announced here, serve.py does it."
+    watch: bool = False
+    "Let clients watch the sessions of others, with their actions and observations."
     debug: bool = False
     "Send tracebacks of environments to clients."
 

@@ -164,6 +164,7 @@ def _begin(registry: SessionRegistry, wire: Wire) -> SessionLink:
         max_message_bytes=config.max_message_bytes,
         buffer_bytes=config.buffer_bytes,
         environment=registry.calls.name,
+        allows_watch=config.watch,
         make_segment=_segment_maker(registry, wire),
     )
     link = SessionLink(registry, protocol)

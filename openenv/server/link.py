@@ -24,6 +24,8 @@ from openenv.protocol.frames import (
     SegmentAnswer,
     Step,
     Steps,
+    Unwatch,
+    Watch,
 )
 from openenv.server.batch import step_at_once
 from openenv.server.held import HeldSessions
@@ -110,6 +112,8 @@ class SessionLink:
         if self.is_native:
             self.protocol.end()
             self.registry.remove_link(self)
+            if self.registry.spectators is not None:
+                self.registry.spectators.forget(self)
         for session in self._held.take_all():
             session.holder = None
             if not session.is_named:
@@ -239,12 +243,27 @@ class SessionLink:
         if kind is Open:
             self.open(frame)
             return
+        if kind in (Watch, Unwatch):
+            self._watch(frame)
+            return
         if isinstance(frame, UNSUPPORTED_FRAMES):
             raise Unsupported(f"this server does not do {kind.__name__.lower()}")
         if kind is Close and frame.session not in self._held.by_number:
             self.reply(Closed(frame.id, frame.session, "not open"))
             return
         self._held.find(frame.session).submit(frame, self)
+
+    def _watch(self, frame: Watch | Unwatch) -> None:
+        spectators = self.registry.spectators
+        if spectators is None:
+            raise Unsupported(
+                "this server does not let its sessions be watched: "
+                "start it with --watch, or with OPENENV_WATCH=true"
+            )
+        if isinstance(frame, Watch):
+            spectators.watch(self, frame)
+        else:
+            spectators.unwatch(self, frame)
 
     def _overflow(self) -> None:
         self.end("its client stayed away and its replies overflowed")

@@ -28,6 +28,7 @@ from openenv.server.config import DEFAULT_SESSIONS, ServerConfig
 from openenv.server.remote import RemoteRunner
 from openenv.server.runner import Runner, TaskRunner
 from openenv.server.session import Session
+from openenv.server.spectators import Spectators
 from openenv.server.threads import EnvironmentThread, LoopBridge, ThreadRunner
 from openenv.server.workers import WorkerPool
 
@@ -73,6 +74,7 @@ class SessionRegistry:
         self.now_s = 0.0
         "The event loop's clock at the last sweep: good enough for idle times, and free."
         self.active = 0
+        self.spectators = Spectators() if config.watch else None
         self.is_draining = False
         self._waiting: deque[Session] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -194,6 +196,8 @@ class SessionRegistry:
         if session.has_slot:
             session.has_slot = False
             self.active -= 1
+        if session.showing is not None and self.spectators is not None:
+            self.spectators.remove(session.showing)
         if session in self._waiting:
             self._waiting.remove(session)
         if session.holder is not None:
@@ -214,6 +218,8 @@ class SessionRegistry:
     def _give_slot(self, session: Session) -> None:
         self.active += 1
         session.has_slot = True
+        if self.spectators is not None:
+            session.showing = self.spectators.add(session)
 
     def wait_for_slot(self, session: Session, wait_s: float) -> None:
         """Put a session into the queue for slots."""

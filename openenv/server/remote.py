@@ -19,7 +19,7 @@ from openenv.errors import (
 )
 from openenv.protocol.frames import Close, Closed, Error, Opened, Reset, Result, StateReply, Step
 from openenv.protocol.wire import MSGPACK
-from openenv.server.runner import Origin, Runner, error_frame
+from openenv.server.runner import Origin, Runner, error_frame, show
 from openenv.server.worker_frames import MANNERS, Begin, manner_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class RemoteRunner(Runner):
         """Take an intermediate observation."""
         partial.id = request_id
         self._unpack(partial, "observation", origin)
-        origin.reply(partial)
+        show(self.session, origin, partial)
         room = origin.until_room()
         if room is not None and self._worker is not None:
             self._worker.pause_until(room)

@@ -73,6 +73,20 @@ def error_frame(request_id: int, error: OpenEnvError) -> Error:
     return Error(request_id, *to_wire(error))
 
 
+def refusal(frame: Any, error: OpenEnvError) -> Any:
+    """Return the reply to a request of a session that ends: what wanted to close it has its way."""
+    if type(frame) is Close:
+        return Closed(frame.id, frame.session)
+    return error_frame(frame.id, error)
+
+
+def show(session: Session, origin: Origin, partial: Partial) -> None:
+    """Send an intermediate observation; on the event loop."""
+    if session.showing is not None:
+        session.showing.take_partial(partial, origin.encoding)
+    origin.reply(partial)
+
+
 class Runner:
     """Calls one environment on the event loop, at once.
 
@@ -134,7 +148,7 @@ class Runner:
 
     def emit(self, origin: Origin, frame: Partial) -> None:
         """Send an intermediate observation."""
-        origin.reply(frame)
+        show(self.session, origin, frame)
 
     async def _perform(self, frame: Any, origin: Origin) -> Any:
         calls, kind = self.calls, type(frame)

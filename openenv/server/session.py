@@ -20,10 +20,11 @@ from openenv.errors import (
     TooManyRequests,
 )
 from openenv.protocol.frames import Close, Closed, Error, Open, Reset, Result, Step
-from openenv.server.runner import NOBODY, Origin, Runner, error_frame
+from openenv.server.runner import NOBODY, Origin, Runner, error_frame, refusal
 
 if TYPE_CHECKING:
     from openenv.server.registry import SessionRegistry
+    from openenv.server.showing import Showing
 
 Request = tuple[Any, Origin]
 
@@ -58,6 +59,7 @@ class Session:
         "last_reply",
         "needs_reset",
         "registry",
+        "showing",
         "step_count",
         "token",
         "touched_at_s",
@@ -81,6 +83,8 @@ class Session:
         self.created_at_s = self.touched_at_s = registry.now_s
         self.last_reply: tuple[str, Any] | None = None
         "(request id, reply) of the last named step over HTTP, so that repeating it is harmless."
+        self.showing: Showing | None = None
+        "What spectators see; None where there may be none."
         self._runner: Runner = registry.make_runner(self)
         self._steps_inline = registry.calls.execution == "inline"
         self._running: Request | None = None
@@ -113,6 +117,8 @@ class Session:
             reply = self._runner.perform(frame, origin)
             if type(reply) is Result:
                 self.step_count += 1
+                if self.showing is not None:
+                    self.showing.take(frame, reply, origin.encoding)
             self.touched_at_s = self.registry.now_s
             origin.reply(reply)
         else:
@@ -127,6 +133,8 @@ class Session:
             return LATER
         observation = self._runner.environment.step(action)
         self.step_count += 1
+        if self.showing is not None:
+            self.showing.take_observation(action, observation)
         self.touched_at_s = self.registry.now_s
         return observation
 
@@ -176,6 +184,8 @@ class Session:
                 self.step_count += 1
             else:
                 self._begin_episode(frame)
+            if self.showing is not None:
+                self.showing.take(frame, reply, origin.encoding)
         elif kind is Reset:
             self.needs_reset = True
         self._running = None
@@ -284,7 +294,7 @@ class Session:
         if self._queue is None:
             self._queue = deque()
         if self._ending is not None:
-            origin.reply(_refusal(frame, SessionExpired(self._ending)))
+            origin.reply(refusal(frame, SessionExpired(self._ending)))
         elif len(self._queue) >= self.registry.config.max_queued_requests:
             origin.reply(
                 error_frame(frame.id, TooManyRequests("too many requests wait in this session"))
@@ -370,20 +380,13 @@ class Session:
     def _refuse_queue(self, error: OpenEnvError) -> None:
         queue, self._queue = self._queue, None
         for frame, origin in queue or ():
-            origin.reply(_refusal(frame, error))
+            origin.reply(refusal(frame, error))
 
     def _finish(self, reason: str) -> None:
         self.is_ended = True
         self._refuse_queue(SessionExpired(reason))
         self._runner.release()
         self.registry.remove(self, reason)
-
-
-def _refusal(frame: Any, error: OpenEnvError) -> Any:
-    """Return the reply to a request of a session that ends: what wanted to close it has its way."""
-    if type(frame) is Close:
-        return Closed(frame.id, frame.session)
-    return error_frame(frame.id, error)
 
 
 def _why(kind: type, is_holders: bool) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.errors import RequestCancelled, SessionCreationError
 from openenv.protocol.frames import Close, Partial
-from openenv.server.runner import Origin, Runner, error_frame
+from openenv.server.runner import Origin, Runner, error_frame, show
 
 if TYPE_CHECKING:
     import asyncio
@@ -84,7 +84,7 @@ class ThreadRunner(Runner):
         unsent.acquire()
         if self._is_abandoned:
             raise RequestCancelled("the call was given up")
-        self._thread.bridge.post(_show, origin, frame, unsent)
+        self._thread.bridge.post(_show, self.session, origin, frame, unsent)
 
     def run(self, frame: Any, origin: Origin) -> None:
         """Perform a request; runs on the thread."""
@@ -105,9 +105,9 @@ class ThreadRunner(Runner):
             self._thread.release()
 
 
-def _show(origin: Origin, frame: Partial, unsent: threading.Semaphore) -> None:
-    """Send an intermediate observation; on the event loop."""
-    origin.reply(frame)
+def _show(session: Session, origin: Origin, frame: Partial, unsent: threading.Semaphore) -> None:
+    """Send an intermediate observation, and let the thread go on; on the event loop."""
+    show(session, origin, frame)
     if (room := origin.until_room()) is None:
         unsent.release()
     else:

@@ -176,8 +176,6 @@ async def test_a_session_number_that_is_open_cannot_be_opened_again() -> None:
         ["fork", 1, 1, 2],
         ["snapshot", 1, 1],
         ["restore", 1, 1, {}],
-        ["watch", 1],
-        ["unwatch", 1],
         ["call", 1, 1, {}],
     ],
 )

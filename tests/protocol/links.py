@@ -3,17 +3,18 @@
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from openenv.codec import decode_any
 from openenv.protocol.client import ClientProtocol
+from openenv.protocol.frames import Event
 from openenv.protocol.link import Data
 from openenv.protocol.server import ServerProtocol, read_hello
 from openenv.protocol.wire import JSON, MSGPACK, Wire
 
 BOTH = [MSGPACK, JSON]
 TOKEN = "a-token"
-PAYLOADS = (
-    "action", "actions", "observation", "observations", "state", "payload", "data", "frame"
-)  # fmt: skip
+PAYLOADS = ("action", "actions", "observation", "observations", "state", "payload", "data")
 
 
 class Unencodable:
@@ -45,8 +46,11 @@ def receive_all(receiver: Any, messages: Iterable[Data]) -> list[Any]:
 
 
 def plain(frame: Any, wire: Wire) -> Any:
-    """Return a received frame with its payload decoded, to be compared."""
+    """Return a received frame with its payloads decoded, to be compared."""
     for name in PAYLOADS:
-        if hasattr(frame, name):
-            setattr(frame, name, decode_any(getattr(frame, name), wire.encoding))
+        if isinstance(value := getattr(frame, name, None), msgspec.Raw):
+            setattr(frame, name, decode_any(value, wire.encoding))
+    if isinstance(frame, Event):
+        for summary in frame.sessions:
+            plain(summary, wire)
     return frame

@@ -31,9 +31,9 @@ def test_every_frame_is_sent_by_one_side() -> None:
 
 
 def test_the_specified_frames_are_there() -> None:
-    unsupported = {"call", "fork", "snapshot", "restore", "watch", "unwatch"}
+    unsupported = {"call", "fork", "snapshot", "restore"}
     both = {"hello", "state", "snapshot", "segment"}
-    requests = {"open", "reset", "step", "steps", "close", "cancel"}
+    requests = {"open", "reset", "step", "steps", "close", "cancel", "watch", "unwatch"}
     replies = {"opened", "result", "results", "partial", "closed", "error", "forked", "event"}
     assert set(tags(FROM_CLIENT)) == unsupported | both | requests
     assert set(tags(FROM_SERVER)) == both | replies

@@ -55,6 +55,7 @@ def test_every_frame_survives_both_encodings(wire: Wire, decoders: Any, frame: f
     assert acknowledgement == 3
     assert type(decoded) is type(frame)
     assert message(wire, decoded) == data
+    plain(decoded, wire)
     for name in set(frame.__struct_fields__).difference(PAYLOADS):
         # By repr, because NaN is not equal to itself and True is to 1.
         assert repr(getattr(decoded, name)) == repr(getattr(frame, name))

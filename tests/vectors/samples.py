@@ -17,7 +17,7 @@ SERVER_HELLOS: dict[str, f.Frame] = {
         max_message_bytes=1_048_576,
         grace_s=30.5,
         environment="EchoEnvironment",
-        capabilities=["steps"],
+        capabilities=["steps", "watch"],
     ),
     "hello: a grace without end": f.ServerHello(token="k3", grace_s=float("inf")),
 }
@@ -47,8 +47,11 @@ CLIENT_FRAMES: dict[str, f.Frame] = {
     "fork": f.Fork(13, 1, count=4),
     "snapshot": f.Snapshot(14, 1),
     "restore": f.Restore(15, 1, {"moves": ["e4", "e5"]}),
-    "watch": f.Watch(16, "train/7"),
-    "unwatch": f.Unwatch(17, "train/7"),
+    "watch": f.Watch(16),
+    "watch: with everything": f.Watch(
+        16, "train/7", ["5d41402abc4b"], observations=False, frames_per_s=2.5
+    ),
+    "unwatch": f.Unwatch(17, 16),
     "segment: it is mapped": f.SegmentAnswer(is_mapped=True),
     "segment: it cannot be mapped": f.SegmentAnswer(is_mapped=False),
 }
@@ -80,6 +83,31 @@ SERVER_FRAMES: dict[str, f.Frame] = {
     ),
     "forked": f.Forked(13, ["s2", "s3"]),
     "snapshot": f.SnapshotReply(14, {"moves": ["e4", "e5"]}),
-    "event": f.Event("train/7", ["result", 6, {}]),
+    "event": f.Event(16),
+    "event: a session and an end": f.Event(
+        16, [f.Summary(session="5d41402abc4b", environment="EchoEnvironment")], ["7d793037a076"]
+    ),
+    "event: with everything": f.Event(
+        16,
+        [
+            f.Summary(
+                session="5d41402abc4b",
+                environment="EchoEnvironment",
+                label="train/7",
+                episode_id="episode-1",
+                episode=2,
+                step=3,
+                reward=0.5,
+                total_reward=1.5,
+                done=True,
+                truncated=True,
+                age_s=12.5,
+                steps_per_s=250.0,
+                action={"message": "Hello"},
+                observation={"echoed_message": "Hello", "message_length": 5},
+                metadata={"lives": 3},
+            )
+        ],
+    ),
     "segment": f.SegmentOffer(4711, 12, 67_108_864, bytes(range(16))),
 }

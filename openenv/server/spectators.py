@@ -1,0 +1,227 @@
+"""Spectators: shows sessions to clients that watch them, and never at the sessions' cost.
+
+Owns who watches what, the one timer that shows it, and the bounds of both. A spectator that is slow
+to read is passed over, and gets the newest when it has caught up. What is shown of a session is
+showing.py's affair, who is asked to be shown it link.py's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import TooManyRequests
+from openenv.protocol.frames import COALESCE_BYTES, MAX_FRAMES_PER_S, MIN_MESSAGE_BYTES, Event
+from openenv.server.showing import RATE_S, Form, Showing
+
+if TYPE_CHECKING:
+    from openenv.protocol.frames import Unwatch, Watch
+    from openenv.server.link import SessionLink
+    from openenv.server.session import Session
+
+TICK_S = 1 / MAX_FRAMES_PER_S
+
+SHARE = 0.05
+"How much of the event loop's time all spectators take together, at most."
+
+EVENTS_AHEAD = 8
+"""How many rounds may be under way to a spectator. At 30 a second that is what a client needs that
+acknowledges after 0.1 s, over a network that takes as long."""
+
+MAX_WATCHES = 8
+"For each link."
+
+
+class Watching:
+    """One client's request to watch."""
+
+    __slots__ = (
+        "_next_s",
+        "_under_way",
+        "ended",
+        "form",
+        "frame",
+        "interval_s",
+        "link",
+        "names",
+        "pending",
+        "shown",
+    )
+
+    def __init__(self, link: SessionLink, frame: Watch) -> None:
+        self.link = link
+        self.frame = frame
+        self.form = Form(link.protocol.wire, frame.observations)
+        self.names = None if frame.sessions is None else frozenset(frame.sessions)
+        self.interval_s = 1 / min(frame.frames_per_s, MAX_FRAMES_PER_S)
+        self.pending: dict[Showing, None] = {}
+        "What has changed since it was last shown, in the order of changing."
+        self.shown: set[Showing] = set()
+        self.ended: list[str] = []
+        "Of those that were shown."
+        self._next_s = 0.0
+        self._under_way: deque[int] = deque()
+        "Numbers of the last message of each round that the client has not acknowledged."
+
+    def wants(self, showing: Showing) -> bool:
+        """Whether the client has asked for this session."""
+        if self.names is not None and showing.name not in self.names:
+            return False
+        wanted, label = self.frame.label, showing.session.label
+        return wanted is None or label == wanted or (label or "").startswith(f"{wanted}/")
+
+    def forget(self, showing: Showing) -> None:
+        """The session has ended."""
+        self.pending.pop(showing, None)
+        if showing in self.shown:
+            self.shown.remove(showing)
+            self.ended.append(showing.name)
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether there is something to show, the time has come, and the client can keep up."""
+        if not (self.pending or self.ended) or not self.link.is_live:
+            return False
+        link, under_way = self.link.protocol.link, self._under_way
+        while under_way and under_way[0] <= link.acknowledged:
+            under_way.popleft()
+        if len(under_way) >= EVENTS_AHEAD or not self.link.outbox.has_room:
+            return False
+        # A timer is a little early or late: who asks for every tick gets every tick.
+        if now_s < self._next_s - TICK_S / 2:
+            return False
+        self._next_s = max(self._next_s + self.interval_s, now_s)
+        return True
+
+    def show(self, until_s: float) -> None:
+        """Send what is pending, as much as there is time for, and one session at least."""
+        while True:
+            self._send(self._collect(until_s))
+            if not self.pending or time.thread_time() >= until_s:
+                break
+        outbox = self.link.outbox
+        # What waits for its number is in the next message at the earliest.
+        self._under_way.append(self.link.protocol.link.sent + bool(outbox.frames))
+
+    def _collect(self, until_s: float) -> Event:
+        summaries: list[Any] = []
+        size_bytes = 0
+        limit_bytes = self.link.protocol.peer_max_message_bytes - MIN_MESSAGE_BYTES
+        while self.pending and size_bytes < COALESCE_BYTES:
+            showing = next(iter(self.pending))
+            del self.pending[showing]
+            self.shown.add(showing)
+            summary = showing.summary(self.form)
+            if memoryview(summary).nbytes > limit_bytes:
+                summary = showing.summary(Form(self.form.wire, with_payloads=False))
+            summaries.append(summary)
+            size_bytes += memoryview(summary).nbytes
+            if time.thread_time() >= until_s:
+                break
+        ended, self.ended = self.ended, []
+        return Event(self.frame.id, summaries, ended)
+
+    def _send(self, event: Event) -> None:
+        outbox = self.link.outbox
+        outbox.frames.append(event)
+        if not outbox.is_attended:
+            # Not at the end of this turn: what it takes is to be counted.
+            outbox.write_now()
+
+
+class Spectators:
+    """Of one registry whose server lets its sessions be watched; on its event loop."""
+
+    def __init__(self) -> None:
+        self.changed: list[Showing] = []
+        "Sessions of which something is new since the last tick, each once."
+        self.forms: frozenset[Form] = frozenset()
+        "In which sessions are shown."
+        self._showings: set[Showing] = set()
+        self._watches: dict[tuple[SessionLink, int], Watching] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._counted_at_s = 0.0
+
+    # ---- sessions come and go
+
+    def add(self, session: Session) -> Showing:
+        """Let a session be seen from now on."""
+        showing = Showing(session, self)
+        self._showings.add(showing)
+        for watching in self._watches.values():
+            self._let_see(watching, showing)
+        return showing
+
+    def remove(self, showing: Showing) -> None:
+        """The session has ended."""
+        self._showings.discard(showing)
+        for watching in showing.watches:
+            watching.forget(showing)
+        showing.watches.clear()
+
+    # ---- spectators come and go
+
+    def watch(self, link: SessionLink, frame: Watch) -> None:
+        """Show sessions to a client, what there is at once. Raises TooManyRequests."""
+        if sum(one.link is link for one in self._watches.values()) >= MAX_WATCHES:
+            raise TooManyRequests(f"a link has {MAX_WATCHES} watches at most: unwatch one first")
+        watching = Watching(link, frame)
+        self._watches[link, frame.id] = watching
+        self.forms |= {watching.form}
+        for showing in self._showings:
+            self._let_see(watching, showing)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._counted_at_s = loop.time()
+            self._timer = loop.call_later(TICK_S, self._tick, loop)
+        watching.show(time.thread_time() + TICK_S * SHARE)
+
+    def unwatch(self, link: SessionLink, frame: Unwatch) -> None:
+        """Show them no more."""
+        watching = self._watches.get((link, frame.watch))
+        if watching is not None:
+            self._end([watching])
+        link.reply(Event(frame.id))
+
+    def forget(self, link: SessionLink) -> None:
+        """The link has ended, and with it its watches."""
+        self._end([watching for watching in self._watches.values() if watching.link is link])
+
+    def _end(self, ended: list[Watching]) -> None:
+        for watching in ended:
+            del self._watches[watching.link, watching.frame.id]
+            for showing in [*watching.pending, *watching.shown]:
+                if watching in showing.watches:
+                    showing.watches.remove(watching)
+        self.forms = frozenset(watching.form for watching in self._watches.values())
+        if not self._watches and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _let_see(self, watching: Watching, showing: Showing) -> None:
+        if watching.wants(showing):
+            showing.watches.append(watching)
+            watching.pending[showing] = None
+
+    # ---- showing
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now_s, began_s = loop.time(), time.thread_time()
+        if now_s - self._counted_at_s >= RATE_S:
+            self._count(now_s - self._counted_at_s)
+            self._counted_at_s = now_s
+        changed, self.changed = self.changed, []
+        for showing in changed:
+            showing.is_changed = False
+            for watching in showing.watches:
+                watching.pending[showing] = None
+        due = [watching for watching in self._watches.values() if watching.is_due(now_s)]
+        for watching in due:
+            watching.show(time.thread_time() + TICK_S * SHARE / len(due))
+        took_s = time.thread_time() - began_s
+        self._timer = loop.call_later(max(TICK_S, took_s / SHARE), self._tick, loop)
+
+    def _count(self, elapsed_s: float) -> None:
+        for showing in self._showings:
+            showing.count(elapsed_s)
