@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from openenv.client.pool import Pool as Pool
     from openenv.client.pool import connect as connect
     from openenv.client.sync import SyncEnvClient as SyncEnvClient
+    from openenv.client.watch import watch as watch
     from openenv.environment import Environment as Environment
     from openenv.errors import ConfigurationError as ConfigurationError
     from openenv.errors import ConnectError as ConnectError
@@ -73,6 +74,7 @@ _LAZY = {
     "HTTPEnvClient": "openenv.client.http",
     "Pool": "openenv.client.pool",
     "connect": "openenv.client.pool",
+    "watch": "openenv.client.watch",
     "collect": "openenv.rollout.collect",
     "AutoEnv": "openenv.hub.auto",
     "AutoAction": "openenv.hub.auto",

@@ -17,6 +17,7 @@ from openenv.protocol.frames import (
     Cancel,
     Closed,
     Error,
+    Event,
     Partial,
     Result,
     Results,
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from openenv.protocol.frames import SegmentAnswer
 
 SWEEP_S = 0.1
+
+_FURTHER = (Partial, Event)
+"Replies after which there are others."
 
 _NOBODY: Any = (lambda _: None, 0.0, 0)
 "Waits in place of who has given up a request."
@@ -161,7 +165,7 @@ class Requests:
             self._take_news(frame, kind)
         else:
             pending = self._pending
-            entry = pending.get(frame.id) if kind is Partial else pending.pop(frame.id, None)
+            entry = pending.get(frame.id) if kind in _FURTHER else pending.pop(frame.id, None)
             if entry is not None:
                 with suppress(asyncio.InvalidStateError):  # as above
                     entry[0](frame)

@@ -16,6 +16,9 @@ from openenv.arrays import VIEW_MIN_BYTES
 
 VERSION = 1
 
+WATCH = "watch"
+"The capability of a server whose sessions may be watched."
+
 SUBPROTOCOL_MSGPACK = "openenv.v1.msgpack"
 SUBPROTOCOL_JSON = "openenv.v1.json"
 

@@ -14,6 +14,7 @@ from openenv.protocol.frames import (
     BUFFER_BYTES,
     GRACE_S,
     MAX_MESSAGE_BYTES,
+    WATCH,
     ClientFrame,
     ClientHello,
     Error,
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openenv.protocol.link import Data, Link
-
-WATCH = "watch"
-"The capability of a server whose sessions may be watched."
 
 _DECODERS = {name: wire.decoder(ClientFrame) for name, wire in WIRES.items()}
 

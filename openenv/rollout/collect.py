@@ -92,7 +92,8 @@ async def collect(
     behind. `client_cls` types observations and actions; without it they are dicts. `out` is written
     by a Recorder, and the episodes are not kept in memory; `resume` goes on with what a run of the
     same seed, turns and options has left there, so that each episode is recorded once. `progress`
-    None shows a bar on a terminal.
+    None shows a bar on a terminal. Spectators find the run's sessions by the label `collect/NAME`,
+    of what `out` is called without its ending, or of what the episodes' names begin with.
 
     An episode that the environment, the policy or a timeout ends is recorded as failed, and the
     others go on; what the environment has ended is first begun anew, up to `retries` times. One
@@ -182,6 +183,9 @@ class _Run:
             reset_options=terms.reset_options,
         )
         self._recorder = recorder
+        name = self._player.id_prefix if recorder is None else recorder.path.name.partition(".")[0]
+        self._label = f"collect/{name}"
+        "What spectators find the run's sessions by."
         self._kept: list[Episode] = []
         self._next = 0
         self._recorded: set[int] = set()
@@ -306,7 +310,7 @@ class _Run:
         try:
             while True:
                 try:
-                    client = await pool.session(self._terms.client_cls)
+                    client = await pool.session(self._terms.client_cls, label=self._label)
                     self._is_server_gone = False
                     return client
                 except SERVER_GONE as error:

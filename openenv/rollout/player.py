@@ -64,7 +64,8 @@ class Player:
         self._seed = seed
         self._timeout_s = timeout_s
         self._reset_options = reset_options
-        self._id_prefix = secrets.token_hex(4)
+        self.id_prefix = secrets.token_hex(4)
+        "What the episodes' names begin with."
 
     async def play(
         self, client: EnvClient[Any, Any, Any], index: int
@@ -114,7 +115,7 @@ class Player:
         return Episode(
             version=VERSION,
             episode=index,
-            episode_id=f"{self._id_prefix}-{index}",
+            episode_id=f"{self.id_prefix}-{index}",
             seed=None if self._seed is None else episode_seed(self._seed, index),
             turns=[],
             return_=0.0,

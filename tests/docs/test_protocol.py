@@ -39,6 +39,7 @@ TYPES: dict[Any, str] = {
     bytes: "bytes",
     dict[str, Any]: "object",
     list[str]: "list of strings",
+    list[f.Summary]: "list of summaries",
     list[f.RequestId]: "list of ids",
     list[int]: "list of integers",
     list[f.Reward]: "list of rewards",
@@ -100,6 +101,14 @@ def test_the_fields_of_a_frame_are_as_specified(side: str, cls: Any) -> None:
     assert [row[:4] for row in table(section)] == [
         [str(position), name, type_name(hints[name]), default_of(cls, name)]
         for position, name in enumerate(cls.__struct_fields__, 1)
+    ]
+
+
+def test_the_fields_of_a_summary_are_as_specified() -> None:
+    hints = get_type_hints(f.Summary, include_extras=True)
+    assert [row[:3] for row in table(PARTS["Watching"])] == [
+        [name, type_name(hints[name]), default_of(f.Summary, name)]
+        for name in f.Summary.__struct_fields__
     ]
 
 

@@ -17,7 +17,7 @@ from openenv.protocol.columns import STEPS
 from openenv.protocol.link import Link, size_bytes
 from openenv.protocol.peer import LinkState
 from openenv.protocol.pieces import SHARED_MEMORY
-from openenv.protocol.server import WATCH, ServerProtocol, read_hello
+from openenv.protocol.server import ServerProtocol, read_hello
 from openenv.protocol.wire import JSON, MSGPACK, Wire
 from openenv.server.segment import Segment, make_segment
 from tests.protocol.links import (
@@ -191,7 +191,7 @@ def test_an_event_that_cannot_be_sent_is_an_error_of_its_watch(wire: Wire) -> No
 @both_wires
 def test_a_server_says_whether_its_sessions_may_be_watched(wire: Wire) -> None:
     [greeting] = ServerProtocol(wire, TOKEN, allows_watch=True).attach(f.ClientHello())
-    assert wire.decode_hello(greeting, f.ServerHello).capabilities == [STEPS, WATCH]
+    assert wire.decode_hello(greeting, f.ServerHello).capabilities == [STEPS, f.WATCH]
 
 
 @both_wires

@@ -54,6 +54,9 @@ def serve(
         int | None,
         typer.Option(min=1, help="How many processes run environments; means --execution process."),
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Let clients watch the sessions of others.")
+    ] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
     tune_gc: Annotated[bool, typer.Option(help="Collect garbage rarely: faster.")] = True,
     reload: Annotated[
@@ -78,7 +81,7 @@ def serve(
             reload_on_change(target)
             return
         place = execution.value if execution else None
-        app = load_app(target, max_sessions, place, workers, debug=debug)
+        app = load_app(target, max_sessions, place, workers, watch=watch, debug=debug)
 
         def announce(url: str) -> None:
             typer.echo(f"serving {_described(registry_of(app), target)} on {url}")
@@ -103,6 +106,7 @@ def load_app(
     execution: str | None = None,
     workers: int | None = None,
     *,
+    watch: bool = False,
     debug: bool = False,
 ) -> Any:
     """Return the app of a target with these settings.
@@ -116,6 +120,8 @@ def load_app(
         os.environ["OPENENV_EXECUTION"] = execution
     if workers is not None:
         os.environ["OPENENV_WORKERS"] = str(workers)
+    if watch:
+        os.environ["OPENENV_WATCH"] = "true"
     if debug:
         os.environ["OPENENV_DEBUG"] = "true"
     app = _load(target)
@@ -125,6 +131,7 @@ def load_app(
     for option, asked, found in (
         ("--max-sessions", max_sessions, registry and registry.max_sessions),
         ("--execution", execution, registry and registry.calls.execution),
+        ("--watch", watch or None, registry and registry.config.watch),
         ("--workers", workers, registry and registry.workers and registry.workers.count),
     ):
         if asked not in (None, found):
