@@ -1,0 +1,52 @@
+// One form while it is filled in: its value, and what is wrong with it.
+
+import { signal } from "@preact/signals";
+import { changed, initial, pointer, pointerOf, type Path } from "./data";
+import type { Schema } from "./schema";
+import { problems } from "./validate";
+
+export class Form {
+  readonly value = signal<unknown>(undefined);
+  readonly errors = signal<ReadonlyMap<string, string>>(new Map());
+  /** Fields that hold what cannot be read yet, such as half of a JSON text. */
+  private readonly unreadable = new Map<string, string>();
+
+  constructor(readonly schema: Schema) {
+    this.value.value = initial(schema) ?? {};
+  }
+
+  set(path: Path, to: unknown): void {
+    this.value.value = changed(this.value.value, path, to);
+    this.unreadable.delete(pointer(path));
+    this.forget(path);
+  }
+
+  /** The field holds what is no value: nothing is sent before that is mended. */
+  refuse(path: Path, message: string): void {
+    this.unreadable.set(pointer(path), message);
+    this.errors.value = new Map(this.errors.value).set(pointer(path), message);
+  }
+
+  /** The value, or undefined with the reasons at their fields. */
+  checked(): unknown {
+    const found = problems(this.value.value, this.schema);
+    for (const [at, message] of this.unreadable) found.set(at, message);
+    this.errors.value = found;
+    return found.size ? undefined : this.value.value;
+  }
+
+  /** Show what the server says of a field; whether the form has that field. */
+  showServerError(serverPath: string, message: string): boolean {
+    const at = pointerOf(serverPath);
+    const [first] = at.split("/").filter(Boolean);
+    if (!first || !this.schema.properties?.[first]) return false;
+    this.errors.value = new Map(this.errors.value).set(at, message);
+    return true;
+  }
+
+  private forget(path: Path): void {
+    const at = pointer(path);
+    const left = [...this.errors.value].filter(([one]) => one !== at && !one.startsWith(`${at}/`));
+    if (left.length < this.errors.value.size) this.errors.value = new Map(left);
+  }
+}

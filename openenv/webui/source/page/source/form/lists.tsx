@@ -1,0 +1,48 @@
+// Lists: a row for each element; a grid of sliders where the schema says how many numbers there are.
+
+import { initial } from "./data";
+import { AnyField, FieldNotes, type FieldProps } from "./fields";
+import { fieldOf } from "./schema";
+
+export function ListField({ form, field, path, value }: FieldProps) {
+  const { items = {}, minItems = 0, maxItems = Infinity } = field.schema;
+  const elements = Array.isArray(value) ? value : [];
+  const canAdd = elements.length < maxItems;
+  const canRemove = elements.length > minItems;
+  const add = () => form.set(path, [...elements, initial(items, form.schema) ?? empty(items.type)]);
+  return (
+    <fieldset class="field list">
+      <legend>{field.name}</legend>
+      <FieldNotes form={form} field={field} path={path} />
+      <ol>
+        {elements.map((element, index) => (
+          <li key={index}>
+            <AnyField
+              form={form}
+              field={fieldOf(`${field.name} ${index + 1}`, items, form.schema, true)}
+              path={[...path, index]}
+              value={element}
+            />
+            {canRemove && (
+              <button
+                type="button"
+                class="small quiet"
+                aria-label={`Remove ${field.name} ${index + 1}`}
+                onClick={() => form.set(path, elements.toSpliced(index, 1))}
+              >
+                ✕
+              </button>
+            )}
+          </li>
+        ))}
+      </ol>
+      {canAdd && (
+        <button type="button" class="small" onClick={add}>
+          Add to {field.name}
+        </button>
+      )}
+    </fieldset>
+  );
+}
+
+const empty = (type: unknown) => (type === "string" ? "" : type === "object" ? {} : null);

@@ -1,0 +1,70 @@
+// Keys that are held become actions: one after the other, as fast as the server answers.
+
+import { effect } from "@preact/signals";
+import type { Desk } from "./desk";
+
+/** An Atari game shows 60 pictures a second, and an action is held for four of them. */
+const STEP_MS = 1000 / 15;
+
+/** Listen to the page's keys until the returned function is called. */
+export function listen(desk: Desk): () => void {
+  const held = new Set<string>();
+  let isRunning = false;
+
+  const next = () => desk.keys.value.held(held) ?? (desk.isRealTime.value ? desk.keys.value.nothing : undefined);
+
+  /** Take steps while there is something to do, and no faster than the game is meant to go. */
+  const run = async () => {
+    if (isRunning) return;
+    isRunning = true;
+    for (let choice = next(); choice; choice = next()) {
+      const before = performance.now();
+      if (!desk.play.hasSession.value || desk.isOver.value) break;
+      await desk.choose(choice);
+      if (desk.play.problem.value) break;
+      await pause(STEP_MS - (performance.now() - before));
+    }
+    isRunning = false;
+  };
+
+  const down = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
+    const isOurs = desk.keys.value.held(new Set([event.code])) ?? desk.keys.value.held(new Set([event.key]));
+    if (!isOurs) return;
+    event.preventDefault();
+    held.add(nameOf(desk, event));
+    void run();
+  };
+  const up = (event: KeyboardEvent) => {
+    held.delete(event.code);
+    held.delete(event.key);
+  };
+  const leave = () => held.clear();
+
+  addEventListener("keydown", down);
+  addEventListener("keyup", up);
+  addEventListener("blur", leave);
+  const stop = effect(() => {
+    if (desk.isRealTime.value && desk.play.hasSession.value && !desk.isOver.value) void run();
+  });
+  return () => {
+    stop();
+    leave();
+    removeEventListener("keydown", down);
+    removeEventListener("keyup", up);
+    removeEventListener("blur", leave);
+  };
+}
+
+const nameOf = (desk: Desk, event: KeyboardEvent) =>
+  desk.keys.value.held(new Set([event.code])) ? event.code : event.key;
+
+/** Fields take their keys themselves, and so does a focused button or link the keys that press it. */
+function isTyping(event: KeyboardEvent): boolean {
+  const target = event.composedPath()[0];
+  if (!(target instanceof HTMLElement)) return false;
+  if (target.isContentEditable || target.matches("input, textarea, select")) return true;
+  return event.code === "Space" && target.matches("button, a, summary");
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, Math.max(ms, 0)));

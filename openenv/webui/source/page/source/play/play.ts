@@ -1,0 +1,212 @@
+// The visitor's own link and session, and everything that happens in it. Knows no element of the page.
+
+import { signal } from "@preact/signals";
+import { connect, OpenEnvError, type Link, type Result, type SavedLink, type Session } from "openenv";
+import { server } from "../config";
+import { Trace } from "../trace";
+import { forgetSaved, restoreTrace, savedPage, savePage } from "./saved";
+
+export type Status = "connecting" | "open" | "reconnecting" | "lost" | "unreachable";
+
+export interface Problem {
+  message: string;
+  /** Leads to the field that it is about, as the server names it. */
+  path?: string;
+  /** What to do about it, if the page can help. */
+  remedy?: "begin anew" | "connect" | "reset";
+}
+
+const LOST =
+  "The server was restarted, or this page was away for too long: the episode is gone. The log is still here.";
+
+export class Play {
+  readonly status = signal<Status>("connecting");
+  readonly isBusy = signal(false);
+  readonly hasSession = signal(false);
+  readonly problem = signal<Problem | null>(null);
+  readonly state = signal<unknown>(undefined);
+  readonly trace = signal(new Trace());
+  readonly link = signal<Link | null>(null);
+  /** How often a link was not resumed: what was watched on it is to be watched again. */
+  readonly losses = signal(0);
+  private session: Session | null = null;
+
+  /** Connect; after a reload, go on with the episode. */
+  async start(): Promise<void> {
+    const saved = savedPage();
+    addEventListener("pagehide", () => savePage(this.link.value, this.trace.value));
+    addEventListener("pageshow", forgetSaved);
+    restoreTrace(this.trace.value, saved?.entries);
+    await this.connect(saved?.link);
+    const [session] = this.link.value?.sessions ?? [];
+    if (session) {
+      this.take(session);
+      await this.takeUnanswered(session);
+    } else if (saved?.link.sessions.length && this.link.value) {
+      this.lose();
+    }
+  }
+
+  async connect(resumeFrom?: SavedLink): Promise<void> {
+    this.status.value = "connecting";
+    this.problem.value = null;
+    const onState = (state: "open" | "reconnecting" | "closed") => this.follow(state);
+    try {
+      this.link.value = await connect(server(), { resumeFrom, onState });
+      this.status.value = "open";
+    } catch (error) {
+      this.status.value = "unreachable";
+      this.problem.value = { message: `The server does not answer: ${messageOf(error)}.`, remedy: "connect" };
+    }
+  }
+
+  /** Leave what is lost behind: an empty log, and a new link if the old one is of no use. */
+  async beginAnew(): Promise<void> {
+    this.trace.value = new Trace();
+    this.state.value = undefined;
+    this.problem.value = null;
+    if (this.link.value?.state === "closed" || !this.link.value) await this.connect();
+    else this.status.value = "open";
+  }
+
+  async reset(options: Record<string, unknown>): Promise<boolean> {
+    return this.run(async () => {
+      const session = this.session ?? this.take(await this.opened());
+      const before = performance.now();
+      const result = await session.reset(options);
+      this.note("reset", null, result, (performance.now() - before) / 1000, options);
+    });
+  }
+
+  async step(action: unknown): Promise<boolean> {
+    const { session } = this;
+    if (!session) return this.refuse();
+    return this.run(async () => {
+      const before = performance.now();
+      const result = await session.step(action);
+      this.note("step", action, result, (performance.now() - before) / 1000);
+    });
+  }
+
+  async readState(): Promise<boolean> {
+    const { session } = this;
+    if (!session) return this.refuse();
+    return this.run(async () => {
+      this.state.value = await session.state();
+    });
+  }
+
+  async close(): Promise<boolean> {
+    const { session } = this;
+    this.drop();
+    return session ? this.run(() => session.close()) : true;
+  }
+
+  /** What the environment draws of itself. */
+  async render(): Promise<Blob> {
+    const headers = { "X-OpenEnv-Session": this.session?.token ?? "" };
+    const response = await fetch(new URL("render", server()), { headers });
+    if (!response.ok) throw new Error(`render: ${response.status} ${await response.text()}`);
+    return response.blob();
+  }
+
+  private refuse(): boolean {
+    this.problem.value = { message: "No episode has begun yet.", remedy: "reset" };
+    return false;
+  }
+
+  private async opened(): Promise<Session> {
+    if (!this.link.value) await this.connect();
+    if (!this.link.value) throw new Error("there is no connection to the server");
+    return this.link.value.open({ label: "web" });
+  }
+
+  private take(session: Session): Session {
+    this.session = session;
+    this.hasSession.value = true;
+    void session.closed.then((reason) => {
+      if (this.session !== session) return;
+      if (this.status.value === "open") this.end(`The server has ended the session: ${reason}.`);
+      else this.lose();
+    });
+    return session;
+  }
+
+  /** What was asked just before a reload. */
+  private async takeUnanswered(session: Session): Promise<void> {
+    for (const { kind, reply } of session.unanswered) {
+      await this.run(async () => {
+        const answer = (await reply) as Result;
+        if (kind === "reset" || kind === "step") this.note(kind, null, answer, null);
+      });
+    }
+  }
+
+  private drop(): void {
+    this.session = null;
+    this.hasSession.value = false;
+  }
+
+  private follow(state: "open" | "reconnecting" | "closed"): void {
+    if (state === "closed") this.lose();
+    else if (this.status.value !== "lost") this.status.value = state;
+  }
+
+  private lose(): void {
+    this.drop();
+    this.losses.value++;
+    this.status.value = "lost";
+    this.problem.value = { message: LOST, remedy: "begin anew" };
+  }
+
+  private end(message: string): void {
+    this.drop();
+    this.problem.value = { message, remedy: "reset" };
+  }
+
+  private note(
+    kind: "reset" | "step",
+    action: unknown,
+    result: Result,
+    latencyS: number | null,
+    options?: unknown,
+  ): void {
+    this.trace.value.add({ kind, at: Date.now(), action, latencyS, options, ...result });
+    this.state.value = undefined;
+  }
+
+  /** One call at a time; what goes wrong becomes a problem to show. */
+  private async run(call: () => Promise<unknown>): Promise<boolean> {
+    if (this.isBusy.value) return false;
+    this.isBusy.value = true;
+    this.problem.value = null;
+    try {
+      await call();
+      return true;
+    } catch (error) {
+      this.fail(error);
+      return false;
+    } finally {
+      this.isBusy.value = false;
+    }
+  }
+
+  private fail(error: unknown): void {
+    const message = messageOf(error);
+    if (!(error instanceof OpenEnvError)) {
+      this.problem.value = { message };
+    } else if (!GONE.has(error.code)) {
+      const { path } = error.details;
+      const remedy = error.code === "NOT_RESET" ? "reset" : undefined;
+      this.problem.value = { message, remedy, path: typeof path === "string" ? path : undefined };
+    } else if (this.session) {
+      // Otherwise it is known already, and said.
+      this.end(message);
+    }
+  }
+}
+
+/** The session is gone: what else says so comes by `Session.closed`. */
+const GONE = new Set(["SESSION_NOT_FOUND", "SESSION_EXPIRED", "CONNECTION_LOST"]);
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

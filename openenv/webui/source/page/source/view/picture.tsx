@@ -1,0 +1,35 @@
+// What can be drawn of an observation: pictures on canvas, boards and texts as they are.
+
+import { useLayoutEffect, useRef } from "preact/hooks";
+import type { Drawing, Pixels } from "./pixels";
+
+export function Picture({ pixels, label }: { pixels: Pixels; label: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useLayoutEffect(() => {
+    const context = canvas.current?.getContext("2d");
+    context?.putImageData(new ImageData(pixels.rgba, pixels.width, pixels.height), 0, 0);
+  }, [pixels]);
+  const isSmall = pixels.width < 512;
+  return (
+    <canvas
+      ref={canvas}
+      class={`picture${isSmall ? " pixelated" : ""}`}
+      width={pixels.width}
+      height={pixels.height}
+      role="img"
+      aria-label={`${label || "picture"}, ${pixels.width} by ${pixels.height}`}
+    />
+  );
+}
+
+export function Drawn({ drawing }: { drawing: Drawing }) {
+  const { name, pixels, url, text } = drawing;
+  return (
+    <figure class="drawing">
+      {pixels && <Picture pixels={pixels} label={name} />}
+      {url && <img class="picture" src={url} alt={name || "picture"} />}
+      {text !== undefined && <pre tabIndex={0} aria-label={name}>{text}</pre>}
+      {name && <figcaption>{name}</figcaption>}
+    </figure>
+  );
+}
