@@ -5,17 +5,17 @@ The only place that knows all features. Each of them is a list of routes over th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from openenv.server.bodies import respond_http_exception
+from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
 from openenv.server.routes import registry_lifespan, session_routes
-
-if TYPE_CHECKING:
-    from openenv.server.config import ServerConfig
+from openenv.webui.routes import web_routes
 
 
 def create_app(
@@ -29,14 +29,18 @@ def create_app(
     state_cls: Any = None,
     config: ServerConfig | None = None,
     execution: str | None = None,
+    web: bool | None = None,
 ) -> Starlette:
     """Return an ASGI app that serves an environment: `uvicorn module:app` runs it.
 
     `env` is an Environment class, a factory (a function or functools.partial), or one instance,
     which is then shared: one session at a time, and HTTP requests attach to it. The payload classes
     may be left out when the class names them, as in `Environment[MyAction, MyObservation,
-    MyState]`. Raises ConfigurationError.
+    MyState]`. With `web` the page is served at /web; None asks the config, which asks
+    ENABLE_WEB_INTERFACE. Raises ConfigurationError.
     """
+    if web is not None:
+        config = replace(config or ServerConfig.from_env(), web=web)
     registry = make_registry(
         env,
         action_cls,
@@ -49,7 +53,7 @@ def create_app(
         execution=execution,
     )
     app = Starlette(
-        routes=session_routes(registry),
+        routes=[*session_routes(registry), *(web_routes(registry) if registry.config.web else ())],
         exception_handlers={HTTPException: respond_http_exception},
         lifespan=registry_lifespan(registry),
     )

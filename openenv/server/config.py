@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 DEFAULT_SESSIONS = {"inline": 16_384, "thread": 64, "await": 16_384, "process": 1024}
 "How many sessions a class that allows concurrent ones gets by default, by where it runs."
 
+_OTHER_NAMES = {"max_concurrent_envs": "MAX_CONCURRENT_ENVS", "web": "ENABLE_WEB_INTERFACE"}
+"Variables that existing environments and Spaces set."
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
@@ -62,6 +65,8 @@ class ServerConfig:
     "How often a socket is pinged; only announced here, serve.py does it."
     watch: bool = False
     "Let clients watch the sessions of others, with their actions and observations."
+    web: bool = False
+    "Serve the page at /web; of the environment's variables ENABLE_WEB_INTERFACE says so too."
     debug: bool = False
     "Send tracebacks of environments to clients."
 
@@ -78,14 +83,11 @@ class ServerConfig:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **given: object) -> ServerConfig:
-        """Return a config; what is not given comes from OPENENV_<FIELD> or MAX_CONCURRENT_ENVS."""
+        """Return a config; what is not given comes from OPENENV_<FIELD>, or from _OTHER_NAMES."""
         values: dict[str, object] = {}
         for field in fields(cls):
             name = f"OPENENV_{field.name.upper()}"
-            text = environ.get(
-                name,
-                environ.get(field.name.upper(), "") if field.name == "max_concurrent_envs" else "",
-            )
+            text = environ.get(name, environ.get(_OTHER_NAMES.get(field.name, ""), ""))
             if text:
                 values[field.name] = _parse(name, text, str(field.type))
         values.update({name: value for name, value in given.items() if value is not None})

@@ -133,10 +133,26 @@ class Description:
 
     @cached_property
     def _readme(self) -> str | None:
-        try:
-            folder = Path(inspect.getfile(self.registry.calls.cls)).parent
-            # In the usual layout the class lies in server/, beside the README of its environment.
-            folder = folder.parent if folder.name == "server" else folder
-            return (folder / "README.md").read_text(encoding="utf-8")
-        except (OSError, TypeError, UnicodeDecodeError):
-            return None
+        return readme_of(self.registry.calls.cls)
+
+
+def folder_of(cls: type) -> Path | None:
+    """Return the folder of an environment's class; None if it comes from no file.
+
+    In the usual layout the class lies in server/, beside the README and manifest of its
+    environment.
+    """
+    try:
+        folder = Path(inspect.getfile(cls)).parent
+    except (OSError, TypeError):
+        return None
+    return folder.parent if folder.name == "server" else folder
+
+
+def readme_of(cls: type) -> str | None:
+    """Return the README in an environment's folder."""
+    folder = folder_of(cls)
+    try:
+        return None if folder is None else (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -57,6 +57,9 @@ def serve(
     watch: Annotated[
         bool, typer.Option("--watch", help="Let clients watch the sessions of others.")
     ] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Serve the page at /web, to play and to look on.")
+    ] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
     tune_gc: Annotated[bool, typer.Option(help="Collect garbage rarely: faster.")] = True,
     reload: Annotated[
@@ -81,10 +84,12 @@ def serve(
             reload_on_change(target)
             return
         place = execution.value if execution else None
-        app = load_app(target, max_sessions, place, workers, watch=watch, debug=debug)
+        app = load_app(target, max_sessions, place, workers, watch=watch, web=web, debug=debug)
+        registry = registry_of(app)
 
         def announce(url: str) -> None:
-            typer.echo(f"serving {_described(registry_of(app), target)} on {url}")
+            page = f", the page at {url}/web" if registry and registry.config.web else ""
+            typer.echo(f"serving {_described(registry, target)} on {url}{page}")
             if ready_fd is not None:
                 with open(ready_fd, "w") as waiting:
                     waiting.write(f"{url}\n")
@@ -107,6 +112,7 @@ def load_app(
     workers: int | None = None,
     *,
     watch: bool = False,
+    web: bool = False,
     debug: bool = False,
 ) -> Any:
     """Return the app of a target with these settings.
@@ -114,16 +120,16 @@ def load_app(
     Raises ConfigurationError, also if the target's own settings leave one without effect.
     """
     # An app is made when its module is imported: its settings can only be there before.
-    if max_sessions is not None:
-        os.environ["OPENENV_MAX_CONCURRENT_ENVS"] = str(max_sessions)
-    if execution is not None:
-        os.environ["OPENENV_EXECUTION"] = execution
-    if workers is not None:
-        os.environ["OPENENV_WORKERS"] = str(workers)
-    if watch:
-        os.environ["OPENENV_WATCH"] = "true"
-    if debug:
-        os.environ["OPENENV_DEBUG"] = "true"
+    for name, value in (
+        ("MAX_CONCURRENT_ENVS", max_sessions),
+        ("EXECUTION", execution),
+        ("WORKERS", workers),
+        ("WATCH", watch or None),
+        ("WEB", web or None),
+        ("DEBUG", debug or None),
+    ):
+        if value is not None:
+            os.environ[f"OPENENV_{name}"] = str(value)
     app = _load(target)
     if is_environment(app):
         app = create_app(app)
@@ -132,6 +138,7 @@ def load_app(
         ("--max-sessions", max_sessions, registry and registry.max_sessions),
         ("--execution", execution, registry and registry.calls.execution),
         ("--watch", watch or None, registry and registry.config.watch),
+        ("--web", web or None, registry and registry.config.web),
         ("--workers", workers, registry and registry.workers and registry.workers.count),
     ):
         if asked not in (None, found):

@@ -1,0 +1,51 @@
+"""The routes of the page: its files, what it is told, and those that existing tools call.
+
+The page itself plays over /ws, as any client does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.responses import RedirectResponse
+from starlette.routing import BaseRoute, Route
+
+from openenv.webui.config import Config
+from openenv.webui.files import STATIC, Files
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from openenv.server.registry import SessionRegistry
+
+VIEW = "view.js"
+
+
+def web_routes(registry: SessionRegistry, static: Path = STATIC) -> list[BaseRoute]:
+    """Return the routes over a registry; `static` holds the page as it was built."""
+    views = _views_of(registry.calls.cls)
+    config = Config(registry, view=f"/web/{VIEW}" if (views / VIEW).is_file() else None)
+    files = Files([static, views])
+    return [
+        Route("/", redirect),
+        Route("/web", redirect),
+        Route("/web/config.json", config.serve),
+        Route("/web/{path:path}", files.serve),
+    ]
+
+
+async def redirect(_: Request) -> Response:
+    """Lead to the page, by a relative address: nobody knows below which path others see it."""
+    return RedirectResponse("./web/", 307)
+
+
+def _views_of(cls: type) -> Path:
+    """Return the folder in which an environment may have a view of its own."""
+    try:
+        return Path(inspect.getfile(cls)).parent / "web"
+    except (OSError, TypeError):
+        # A class that comes from no file has none.
+        return STATIC
