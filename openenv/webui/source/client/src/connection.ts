@@ -139,7 +139,7 @@ export class Connection {
         if (this.progress() === seen) socket.drop();
         else this.watchForLoss();
       },
-      (this.server.keepalive_s ?? KEEPALIVE_S) * 1000,
+      Math.min(this.server.keepalive_s ?? KEEPALIVE_S, KEEPALIVE_S) * 1000,
     );
   }
 

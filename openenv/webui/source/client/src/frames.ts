@@ -43,6 +43,29 @@ export interface ErrorFrame {
   details: Record<string, unknown> | null;
 }
 
+/** A session as spectators see it. */
+export interface Summary {
+  /** Its public name, which gives no right to act in it. */
+  session: string;
+  environment: string;
+  label: string | null;
+  episode_id: string | null;
+  /** How many episodes the session has begun. */
+  episode: number;
+  step: number;
+  /** Of the last step. */
+  reward: number | boolean | null;
+  total_reward: number;
+  done: boolean;
+  truncated: boolean;
+  age_s: number;
+  steps_per_s: number;
+  /** Null unless the watch wants observations. */
+  action: any;
+  observation: Observation;
+  metadata: Record<string, any> | null;
+}
+
 export type ServerFrame =
   | Hello
   | ErrorFrame
@@ -50,7 +73,7 @@ export type ServerFrame =
   | ({ kind: "result" | "partial"; id: number } & Result)
   | { kind: "state"; id: number; state: any }
   | { kind: "closed"; id: number; session: number; reason: string }
-  | { kind: "event"; id: number; sessions: any[]; ended: string[] }
+  | { kind: "event"; id: number; sessions: Summary[]; ended: string[] }
   | { kind: "results" | "forked" | "snapshot" | "segment"; id: number };
 
 type Read = (value: unknown, payload: (value: unknown) => unknown) => unknown;
@@ -100,6 +123,30 @@ const OUTCOME: readonly Field[] = [
   ["metadata", orNull(object), null],
 ];
 
+const SUMMARY: readonly Field[] = [
+  ["session", string],
+  ["environment", string],
+  ["label", orNull(string), null],
+  ["episode_id", orNull(string), null],
+  ["episode", integer, 0],
+  ["step", integer, 0],
+  ["reward", reward, null],
+  ["total_reward", number, 0],
+  ["done", boolean, false],
+  ["truncated", boolean, false],
+  ["age_s", number, 0],
+  ["steps_per_s", number, 0],
+  ["action", payload, null],
+  ["observation", payload, null],
+  ["metadata", orNull(object), null],
+];
+
+/** An object, unlike frames: a later version may have fields between these. */
+const summary: Read = (value, revive) => {
+  const fields = object(value, revive) as Record<string, unknown>;
+  return readFields("event", SUMMARY, (name) => fields[name], revive);
+};
+
 const FRAMES: Record<string, readonly Field[]> = {
   hello: [
     ["version", integer, VERSION],
@@ -134,7 +181,7 @@ const FRAMES: Record<string, readonly Field[]> = {
   ],
   forked: [ID, ["tokens", listOf(string)]],
   snapshot: [ID, ["data", payload]],
-  event: [ID, ["sessions", listOf(payload)], ["ended", listOf(string), []]],
+  event: [ID, ["sessions", listOf(summary), []], ["ended", listOf(string), []]],
   segment: [
     ["pid", integer],
     ["descriptor", integer],
@@ -149,18 +196,26 @@ export function readFrame(frame: unknown, revive: (value: unknown) => unknown): 
   if (typeof kind !== "string" || !Object.hasOwn(FRAMES, kind)) {
     throw protocolError(`no frame of this protocol: ${JSON.stringify(kind)}`);
   }
-  const named: Record<string, unknown> = { kind };
-  (FRAMES[kind] as readonly Field[]).forEach(([name, read, ...fallback], index) => {
-    const position = index + 1;
-    if (position < (frame as unknown[]).length) {
-      named[name] = readField(kind, name, () => read((frame as unknown[])[position], revive));
-    } else if (fallback.length) {
-      named[name] = fallback[0];
-    } else {
-      throw protocolError(`the frame ${kind} lacks ${name}`);
-    }
+  const elements = frame as unknown[];
+  const fields = FRAMES[kind] as readonly Field[];
+  const named = readFields(kind, fields, (_, index) => elements[index + 1], revive);
+  return { kind, ...named } as unknown as ServerFrame;
+}
+
+function readFields(
+  kind: string,
+  fields: readonly Field[],
+  find: (name: string, index: number) => unknown,
+  revive: (value: unknown) => unknown,
+): Record<string, unknown> {
+  const named: Record<string, unknown> = {};
+  fields.forEach(([name, read, ...fallback], index) => {
+    const value = find(name, index);
+    if (value !== undefined) named[name] = readField(kind, name, () => read(value, revive));
+    else if (fallback.length) named[name] = fallback[0];
+    else throw protocolError(`the frame ${kind} lacks ${name}`);
   });
-  return named as unknown as ServerFrame;
+  return named;
 }
 
 /** The frame, or in place of one that cannot be read the error that lets its request fail. */

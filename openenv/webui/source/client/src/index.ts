@@ -2,7 +2,7 @@
 
 export type { State } from "./connection.js";
 export { OpenEnvError } from "./errors.js";
-export type { Observation, Result } from "./frames.js";
+export type { Observation, Result, Summary } from "./frames.js";
 export { type ConnectOptions, Link, type OpenOptions, connect } from "./link.js";
 export type { SavedLink } from "./saved.js";
 export {
@@ -14,4 +14,5 @@ export {
 } from "./session.js";
 export type { WebSocketClass, WebSocketLike } from "./socket.js";
 export { type Dtype, type Nested, Tensor, type TypedArray } from "./tensor.js";
-export type { Summary, WatchEvent, WatchOptions } from "./watch.js";
+export type { WatchEvent, WatchOptions } from "./watch.js";
+export { fromJson, toJson } from "./wire.js";

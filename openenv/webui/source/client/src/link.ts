@@ -117,6 +117,12 @@ export class Link {
 
   /** Follow sessions as a spectator; ending the loop ends the watch. */
   watch(options: WatchOptions = {}): AsyncIterableIterator<WatchEvent> {
+    if (!this.capabilities.includes("watch")) {
+      throw new OpenEnvError(
+        "UNSUPPORTED",
+        "the server does not let its sessions be watched: start it with openenv serve --watch",
+      );
+    }
     const id = ++this.lastId;
     const watch = new Watch(() => {
       if (this.watches.delete(id)) this.send(["unwatch", ++this.lastId, id]);

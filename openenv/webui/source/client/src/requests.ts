@@ -10,6 +10,9 @@ export interface Asking {
   onPartial?: ((frame: ServerFrame) => void) | undefined;
 }
 
+// A longer one would fire at once.
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 interface Pending {
   session: number;
   kind: string;
@@ -29,7 +32,7 @@ export class Requests {
       const { signal, timeoutMs, onPartial } = asking;
       const late = () => this.giveUp(id, requestTimeout());
       const abort = () => this.giveUp(id, new OpenEnvError("CANCELLED", "given up by its caller"));
-      const timer = setTimeout(late, timeoutMs);
+      const timer = setTimeout(late, Math.min(timeoutMs, LONGEST_TIMER_MS));
       signal?.addEventListener("abort", abort, { once: true });
       const settle = (reply: ServerFrame | OpenEnvError): void => {
         clearTimeout(timer);

@@ -133,8 +133,8 @@ export async function webSocketClass(given?: WebSocketClass): Promise<WebSocketC
 
 /** The address of the link at a server's base URL. */
 export function linkUrl(base: string | URL): string {
-  const url = new URL(base);
-  if (!/^(https?|wss?):$/.test(url.protocol)) {
+  const url = URL.canParse(base) ? new URL(base) : null;
+  if (!url || !/^(https?|wss?):$/.test(url.protocol)) {
     throw new OpenEnvError("CONFIGURATION_ERROR", `not the URL of a server: ${base}`);
   }
   url.protocol = url.protocol.replace("http", "ws");

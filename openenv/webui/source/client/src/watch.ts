@@ -1,43 +1,23 @@
 /** Watch: what a spectator sees; whoever is slow gets the newest of each session. */
 
 import type { OpenEnvError } from "./errors.js";
+import type { Summary } from "./frames.js";
 
 export interface WatchOptions {
-  /** Only sessions of this label. */
+  /** Only sessions of this label, or of one below it: `train` means `train/7` too. */
   label?: string | null;
-  /** Only these, by their public ids. */
+  /** Only these, by their public names. */
   sessions?: string[] | null;
-  /** Without, summaries lack action and observation. */
+  /** Whether summaries have actions, observations and metadata. */
   observations?: boolean;
+  /** How often to be told, at most. */
   framesPerS?: number;
-}
-
-/** A session as spectators see it. */
-export interface Summary {
-  /** Its public id, which gives no right to act. */
-  session: string;
-  label: string | null;
-  environment: string;
-  episode_id: string | null;
-  /** How many the session has begun. */
-  episode: number;
-  step: number;
-  /** The last one. */
-  reward: number | boolean | null;
-  total_reward: number;
-  done: boolean;
-  truncated: boolean;
-  age_s: number;
-  steps_per_s: number;
-  action?: any;
-  observation?: any;
-  metadata?: Record<string, any> | null;
 }
 
 export interface WatchEvent {
   /** At first all, later those that have changed. */
   sessions: Summary[];
-  /** The public ids of those that have ended. */
+  /** The public names of those that have ended. */
   ended: string[];
 }
 

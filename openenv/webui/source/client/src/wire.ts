@@ -49,6 +49,15 @@ function checkHello(frame: ServerFrame): Hello {
   return frame;
 }
 
+/** Whatever is wrong with a caller's value, such as one that holds itself, is an error of ours. */
+function encodable<T extends Data>(encodeIt: () => T): T {
+  try {
+    return encodeIt();
+  } catch (thrown) {
+    throw asOpenEnvError(thrown, (why) => payloadError(`the value cannot be encoded: ${why}`));
+  }
+}
+
 // ---- JSON
 
 const EXTENSION_KEYS = ["__array__", "dtype", "shape"];
@@ -73,6 +82,12 @@ function revive(value: unknown): unknown {
   });
 }
 
+/** The value as JSON data, in the way of `openenv.v1.json` and of recordings. Throws PAYLOAD_ERROR. */
+export const toJson = (value: unknown): unknown => toPlain(value, JSON_LEAVES);
+
+/** JSON data with its arrays as tensors again. Changes it in place. Throws PAYLOAD_ERROR. */
+export const fromJson = (data: unknown): unknown => revive(data);
+
 function parse(data: unknown): unknown {
   if (typeof data !== "string") throw protocolError("openenv.v1.json carries text messages only");
   try {
@@ -85,7 +100,7 @@ function parse(data: unknown): unknown {
 export const JSON_WIRE: Wire = {
   subprotocol: "openenv.v1.json",
   encoding: "json",
-  encode: (frame) => JSON.stringify(toPlain(frame, JSON_LEAVES)),
+  encode: (frame) => encodable(() => JSON.stringify(toPlain(frame, JSON_LEAVES))),
   join: (acknowledgement, frames) => `[${acknowledgement},[${frames.join(",")}]]`,
   decode(data) {
     const [acknowledgement, frames] = split(parse(data));
@@ -165,13 +180,7 @@ function unpack(data: unknown): [unknown, boolean] {
 export const MSGPACK_WIRE: Wire = {
   subprotocol: "openenv.v1.msgpack",
   encoding: "msgpack",
-  encode(frame) {
-    try {
-      return encode(toPlain(frame, MSGPACK_LEAVES), ENCODING);
-    } catch (error) {
-      throw asOpenEnvError(error, payloadError);
-    }
-  },
+  encode: (frame) => encodable(() => encode(toPlain(frame, MSGPACK_LEAVES), ENCODING)),
   join: (acknowledgement, frames) =>
     concatenate([
       Uint8Array.of(0x92),
