@@ -315,11 +315,11 @@ class Summary(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     episode: int = 0
     step: int = 0
     reward: Reward = None
-    total_reward: float = 0.0
+    total_reward: float = 0
     done: bool = False
     truncated: bool = False
-    age_s: float = 0.0
-    steps_per_s: float = 0.0
+    age_s: float = 0
+    steps_per_s: float = 0
     action: Payload = None
     observation: Payload = None
     metadata: dict[str, Any] | None = None

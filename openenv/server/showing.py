@@ -180,9 +180,9 @@ class Showing:
             episode_id=session.episode_id,
             episode=self.episode,
             step=session.step_count,
-            total_reward=self.total_reward,
+            total_reward=self.total_reward or 0,
             age_s=round(registry.now_s - session.created_at_s, 2),
-            steps_per_s=self.steps_per_s,
+            steps_per_s=self.steps_per_s or 0,
         )
         if outcome is not None:
             summary.reward = outcome.reward

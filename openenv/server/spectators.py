@@ -143,6 +143,11 @@ class Spectators:
         self._timer: asyncio.TimerHandle | None = None
         self._counted_at_s = 0.0
 
+    @property
+    def is_ticking(self) -> bool:
+        """Whether anybody watches."""
+        return self._timer is not None
+
     # ---- sessions come and go
 
     def add(self, session: Session) -> Showing:

@@ -1,87 +1,571 @@
-"""Spectators: what they see of others' sessions, and what they may not do to them."""
+"""Spectators: what they see of others' sessions, and that they do nothing to them."""
 
 import asyncio
 import hashlib
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any, ClassVar
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.typing import Subprotocol
+import numpy as np
+import pytest
 
-from openenv.protocol.frames import SUBPROTOCOL_JSON
+import openenv
+from openenv.client.watch import Summary, WatchEvent
+from openenv.environment import Environment
+from openenv.errors import ConfigurationError, ConnectError, TooManyRequests, Unsupported
+from openenv.models import State
+from openenv.recording.format import read
+from openenv.rollout.collect import collect
 from openenv.server.config import ServerConfig
-from tests.environments import Counter
-from tests.interaction.worlds import World, world
+from tests.environments import Add, AsyncCounter, Counter, ThreadCounter
+from tests.interaction.spectating import Spectator, dialed, spectator
+from tests.interaction.worlds import WEBSOCKET, World, world
 
 WATCHED = ServerConfig(watch=True)
+IN_PROCESS = ServerConfig(watch=True, workers=1)
 
 
-class Spectator:
-    """Speaks JSON by hand, and remembers the newest of each session."""
+@asynccontextmanager
+async def watched(environment: Any, config: ServerConfig = WATCHED) -> AsyncIterator[World]:
+    async with world("websocket", environment, config=config) as one, asyncio.timeout(20):
+        yield one
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        self.sessions: dict[str, dict[str, Any]] = {}
+
+class Watcher:
+    """`openenv.watch`, with the newest of each session kept."""
+
+    def __init__(self, events: AsyncIterator[WatchEvent]) -> None:
+        self._events = events
+        self.sessions: dict[str, Summary] = {}
         self.ended: list[str] = []
-        self.events: list[Any] = []
-        self._received = 0
 
-    async def send(self, *frames: Any) -> None:
-        await self.socket.send(json.dumps([self._received, frames]))
+    async def read(self) -> None:
+        event = await anext(self._events)
+        self.sessions.update({summary.session: summary for summary in event.sessions})
+        self.ended += event.ended
 
-    async def read(self) -> list[Any]:
-        frames: list[Any] = json.loads(await self.socket.recv())[1]
-        self._received += bool(frames)
-        for name, _, *rest in frames:
-            if name == "event":
-                self.events.append(rest)
-                self.sessions.update({summary["session"]: summary for summary in rest[0]})
-                self.ended += rest[1]
-        await self.socket.send(json.dumps([self._received, []]))
-        return frames
-
-    async def until(self, **fields: Any) -> dict[str, Any]:
-        """Read until a session has these fields."""
+    async def until(self, **fields: Any) -> Summary:
         while True:
             for summary in self.sessions.values():
-                if all(summary.get(name) == value for name, value in fields.items()):
+                if all(getattr(summary, name) == value for name, value in fields.items()):
                     return summary
             await self.read()
 
 
 @asynccontextmanager
-async def spectator(one: World, *watch: Any) -> AsyncIterator[Spectator]:
-    url = one.url.replace("http", "ws") + "/ws"
-    offered = [Subprotocol(SUBPROTOCOL_JSON)]
-    async with connect(url, subprotocols=offered, compression=None) as socket:
-        await socket.send('["hello", 1]')
-        assert "watch" in json.loads(await socket.recv())[9]
-        them = Spectator(socket)
-        await them.send(["watch", 1, *watch])
+async def watcher(one: World, **options: Any) -> AsyncIterator[Watcher]:
+    async with aclosing(openenv.watch(one.url, **options)) as events:  # type: ignore[type-var]
+        them = Watcher(events)
+        await them.read()
         yield them
 
 
+def name_of(env: Any) -> str:
+    return hashlib.sha256(env._session.token.encode()).hexdigest()[:12]
+
+
+# ---------------------------------------------------------------- what is seen
+
+
 async def test_a_spectator_sees_a_session_step_and_end() -> None:
-    async with (
-        world("websocket", Counter, config=WATCHED) as one,
-        asyncio.timeout(10),
-        spectator(one) as them,
-    ):
-        assert (await them.read()) == [["event", 1, [], []]]
+    async with watched(Counter) as one, spectator(one) as them:
+        assert await them.read() == [["event", 1, [], []]]
         env = await one.client(label="train/7")
         await env.reset(episode_id="first")
-        token = env._session.token
-        seen = await them.until(episode=1)
-        assert seen["session"] == hashlib.sha256(token.encode()).hexdigest()[:12]
         await env.step({"amount": 3})
         await env.step({"amount": 4})
         seen = await them.until(step=2)
-        assert seen["action"] == {"amount": 4}
-        assert seen["observation"]["total"] == 7
-        assert (seen["label"], seen["episode_id"]) == ("train/7", "first")
+        assert seen.pop("age_s") >= 0
+        seen.pop("steps_per_s", None)
+        assert seen == {
+            "session": name_of(env),
+            "environment": "Counter",
+            "label": "train/7",
+            "episode_id": "first",
+            "episode": 1,
+            "step": 2,
+            "reward": 4.0,
+            "total_reward": 7.0,
+            "action": {"amount": 4},
+            "observation": {"total": 7},
+        }
+        await env.reset()
+        seen = await them.until(episode=2)
+        assert "total_reward" not in seen
+        assert "action" not in seen
         await env.close()
         while not them.ended:
             await them.read()
-        assert them.ended == [seen["session"]]
+        assert them.ended == [name_of(env)]
+
+
+@pytest.mark.parametrize(
+    ("environment", "config"),
+    [(Counter, WATCHED), (ThreadCounter, WATCHED), (AsyncCounter, WATCHED), (Counter, IN_PROCESS)],
+    ids=["inline", "thread", "await", "process"],
+)
+async def test_whoever_plays_is_seen_by_spectators_of_either_encoding(
+    environment: Any, config: ServerConfig
+) -> None:
+    async with (
+        watched(environment, config) as one,
+        spectator(one) as in_json,
+        watcher(one) as in_msgpack,
+        AsyncExitStack() as stack,
+    ):
+        transports = [name for name in (*WEBSOCKET, "http") if name != "memory"]
+        for amount, transport in enumerate(transports, 1):
+            connection = World(transport, one.registry, one.url).connection()
+            stack.push_async_callback(connection.aclose)
+            env = await one.client(connection=connection)
+            await env.reset()
+            await env.step({"amount": amount})
+            seen = await in_json.until(total_reward=float(amount))
+            assert (seen["action"], seen["observation"]) == ({"amount": amount}, {"total": amount})
+            summary = await in_msgpack.until(total_reward=float(amount))
+            assert (summary.action, summary.observation) == ({"amount": amount}, {"total": amount})
+        assert len(in_json.sessions) == len(transports)
+
+
+async def test_who_comes_later_sees_what_there_is() -> None:
+    async with watched(Counter) as one:
+        env = await one.client()
+        await env.reset()
+        await env.step({"amount": 5})
+        async with watcher(one) as them:
+            assert them.sessions[name_of(env)].observation == {"total": 5}
+            assert them.sessions[name_of(env)].total_reward == 5.0
+
+
+async def test_steps_in_columns_are_seen() -> None:
+    async with watched(Counter) as one, spectator(one) as them, one.pool() as pool:
+        envs = await pool.sessions(3, label="columns")
+        await pool.reset_many(envs)
+        await pool.step_many(envs, [{"amount": amount} for amount in (1, 2, 3)])
+        await pool.step_many(envs, [{"amount": amount} for amount in (10, 20, 30)])
+        for amount, env in zip((1, 2, 3), envs, strict=True):
+            seen = await them.until(session=name_of(env), step=2)
+            assert seen["action"] == {"amount": 10 * amount}
+            assert seen["observation"] == {"total": 11 * amount}
+            assert (seen["reward"], seen["total_reward"]) == (10.0 * amount, 11.0 * amount)
+
+
+class Pixels(Environment[dict[str, Any], dict[str, Any], State]):
+    """Its observations have arrays, and what no encoding knows if the action asks for that."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    execution = "inline"
+
+    def reset(self) -> dict[str, Any]:
+        return {"image": np.arange(6, dtype=np.uint8).reshape(2, 3)}
+
+    def step(self, action: dict[str, Any]) -> dict[str, Any]:
+        reward = action.get("reward", 1.0)
+        if action.get("size"):
+            return {"image": np.zeros(action["size"], np.uint8), "reward": reward}
+        return {"thing": object() if action.get("odd") else 1, "reward": reward}
+
+
+async def test_arrays_are_converted_to_the_spectators_encoding() -> None:
+    async with watched(Pixels) as one, spectator(one) as in_json, watcher(one) as in_msgpack:
+        env = await one.client()
+        await env.reset()
+        image = (await in_json.until(episode=1))["observation"]["image"]
+        assert image == {"__array__": "AAECAwQF", "dtype": "|u1", "shape": [2, 3]}
+        observation = (await in_msgpack.until(episode=1)).observation
+        assert observation["image"].tolist() == [[0, 1, 2], [3, 4, 5]]
+        assert observation["image"].dtype == np.uint8
+
+
+async def test_what_cannot_be_encoded_is_left_out() -> None:
+    async with watched(Pixels) as one, spectator(one) as them:
+        env = await one.client()
+        await env.reset()
+        with pytest.raises(openenv.PayloadError):
+            await env.step({"odd": True})
+        seen = await them.until(step=1)
+        assert seen["action"] == {"odd": True}
+        assert "observation" not in seen
+
+
+async def test_rewards_that_are_no_finite_numbers_are_seen_as_such() -> None:
+    async with watched(Pixels) as one, watcher(one) as them, spectator(one) as in_json:
+        env = await one.client()
+        await env.reset()
+        await env.step({"reward": float("inf")})
+        assert (await them.until(step=1)).total_reward == float("inf")
+        assert (await in_json.until(step=1))["reward"] == "Infinity"
+
+
+async def test_an_observation_that_is_too_large_for_the_spectator_is_left_out() -> None:
+    hello = ["hello", 1, None, 0, 65536]
+    async with watched(Pixels) as one, spectator(one, hello=hello) as them:
+        env = await one.client()
+        await env.reset()
+        await env.step({"size": 100_000})
+        seen = await them.until(step=1)
+        assert "observation" not in seen
+        await env.step({"size": 1000})
+        assert "observation" in await them.until(step=2)
+
+
+async def test_without_observations_only_the_counts_are_sent() -> None:
+    async with watched(Counter) as one, spectator(one, None, None, False) as them:
+        env = await one.client()
+        await env.reset()
+        await env.step({"amount": 2})
+        seen = await them.until(step=1)
+        assert seen["total_reward"] == 2.0
+        assert not {"action", "observation", "metadata"} & seen.keys()
+
+
+class GatedAsync(Environment[dict[str, Any], dict[str, Any], State]):
+    """Shows a part of its observation, and the rest when its gate is open."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    gate: ClassVar[threading.Event]
+
+    async def reset(self) -> dict[str, Any]:
+        return {"text": ""}
+
+    async def step(self, action: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        yield {"text": "Hel"}
+        yield {"text": "Hello"}
+        await asyncio.to_thread(self.gate.wait, 10)
+        yield {"text": "Hello!"}
+
+
+class GatedOnThread(GatedAsync):
+    def reset(self) -> dict[str, Any]:  # type: ignore[override]
+        return {"text": ""}
+
+    def step(self, action: dict[str, Any]) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        yield {"text": "Hel"}
+        yield {"text": "Hello"}
+        self.gate.wait(10)
+        yield {"text": "Hello!"}
+
+
+@pytest.mark.parametrize("environment", [GatedAsync, GatedOnThread])
+async def test_partial_observations_are_seen_as_they_come(environment: Any) -> None:
+    gate = GatedAsync.gate = threading.Event()
+    async with watched(environment) as one, spectator(one) as them:
+        env = await one.client()
+        await env.reset()
+
+        async def stream() -> list[str]:
+            return [result.observation["text"] async for result in env.stream({})]
+
+        step = asyncio.create_task(stream())
+        seen = await them.until(observation={"text": "Hel"})
+        assert "step" not in seen
+        gate.set()
+        seen = await them.until(observation={"text": "Hello!"})
+        assert seen["step"] == 1
+        assert await step == ["Hel", "Hello", "Hello!"]
+
+
+class Scribbler(Environment[dict[str, Any], dict[str, Any], State]):
+    """Returns the same object each time, and changes it while its thread runs."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    gate: ClassVar[threading.Event]
+    is_scribbling: ClassVar[threading.Event]
+
+    def __init__(self) -> None:
+        self.board: dict[str, Any] = {}
+
+    def reset(self) -> dict[str, Any]:
+        self.board["move"] = 0
+        return self.board
+
+    def step(self, action: dict[str, Any]) -> dict[str, Any]:
+        self.board["move"] = "half way"
+        self.is_scribbling.set()
+        self.gate.wait(10)
+        self.board["move"] = action["move"]
+        return self.board
+
+
+async def test_what_a_thread_is_changing_is_not_shown() -> None:
+    async with watched(Scribbler) as one:
+        env = await one.client()
+        gate = Scribbler.gate = threading.Event()
+        scribbling = Scribbler.is_scribbling = threading.Event()
+        await env.reset()
+        step = asyncio.create_task(env.step({"move": 1}))
+        await asyncio.to_thread(scribbling.wait, 10)
+        async with spectator(one) as them:
+            seen = await them.until(episode=1)
+            assert "observation" not in seen
+            gate.set()
+            assert (await them.until(step=1))["observation"] == {"move": 1}
+            await step
+            # From now on a busy session shows what it was at rest.
+            gate.clear()
+            scribbling.clear()
+            step = asyncio.create_task(env.step({"move": 2}))
+            await asyncio.to_thread(scribbling.wait, 10)
+            async with spectator(one) as late:
+                assert (await late.until(episode=1))["observation"] == {"move": 1}
+            gate.set()
+            assert (await them.until(step=2))["observation"] == {"move": 2}
+            await step
+
+
+# ---------------------------------------------------------------- which sessions
+
+
+async def test_a_label_means_those_below_it_too() -> None:
+    async with watched(Counter) as one:
+        for label in ("train", "train/7", "training", None):
+            env = await one.client(label=label)
+            await env.reset()
+        async with watcher(one, label="train") as them:
+            assert {one.label for one in them.sessions.values()} == {"train", "train/7"}
+        async with watcher(one, label="train/7") as them:
+            assert {one.label for one in them.sessions.values()} == {"train/7"}
+
+
+async def test_sessions_are_chosen_by_their_public_names() -> None:
+    async with watched(Counter) as one:
+        envs = [await one.client() for _ in range(3)]
+        for env in envs:
+            await env.reset()
+        async with watcher(one, sessions=[name_of(envs[1]), "none"]) as them:
+            assert set(them.sessions) == {name_of(envs[1])}
+            await envs[0].step({"amount": 1})
+            await envs[1].step({"amount": 1})
+            await them.until(step=1)
+            assert set(them.sessions) == {name_of(envs[1])}
+
+
+async def test_the_episodes_of_collect_can_be_told_apart(tmp_path: Any) -> None:
+    async with watched(Counter) as one, watcher(one, label="collect/run") as them:
+        are_seen = asyncio.Event()
+
+        async def policy(_: Any) -> dict[str, int]:
+            await are_seen.wait()
+            return {"amount": 1}
+
+        path = tmp_path / "run.jsonl.zst"
+        playing = collect(
+            one.url, policy, episodes=4, concurrency=2, max_turns=3, out=path, progress=False
+        )
+        run = asyncio.create_task(playing)
+        while None in (seen := [summary.episode_id for summary in them.sessions.values()]) or (
+            len(seen) < 2
+        ):
+            await them.read()
+        assert {summary.label for summary in them.sessions.values()} == {"collect/run"}
+        are_seen.set()
+        episodes = (await run).episodes
+        assert episodes == 4
+        recorded = [episode.episode_id for episode in read(path)]
+        assert len(recorded) == 4
+        assert set(seen) <= set(recorded)
+
+
+# ---------------------------------------------------------------- what spectators may not do
+
+
+async def test_a_server_that_was_not_told_to_shows_nothing() -> None:
+    async with watched(Counter, ServerConfig()) as one:
+        with pytest.raises(Unsupported, match="--watch"):
+            async with watcher(one):
+                pass
+        async with dialed(one, ["hello", 1]) as (socket, hello):
+            assert "watch" not in hello[9]
+            them = Spectator(socket)
+            await them.send(["watch", 1], ["unwatch", 2, 1])
+            replies = await them.read()
+            assert [reply[:3] for reply in replies] == [
+                ["error", 1, "UNSUPPORTED"],
+                ["error", 2, "UNSUPPORTED"],
+            ]
+            assert "OPENENV_WATCH" in replies[0][3]
+
+
+async def test_a_public_name_gives_no_right_to_act() -> None:
+    async with watched(Counter) as one, spectator(one) as them:
+        env = await one.client()
+        await env.reset()
+        name = (await them.until(episode=1))["session"]
+        await them.send(["open", 2, 1, 0, None, name])
+        while (replies := await them.read())[0][0] == "event":
+            pass
+        assert replies[0][:3] == ["error", 2, "SESSION_NOT_FOUND"]
+        assert env._session.token not in str(them.sessions)
+
+
+async def test_spectators_take_no_slot() -> None:
+    config = ServerConfig(watch=True, max_concurrent_envs=1)
+    async with watched(Counter, config) as one, watcher(one), watcher(one):
+        env = await one.client()
+        await env.reset()
+        assert one.registry.active == 1
+
+
+async def test_a_link_has_a_bounded_number_of_watches() -> None:
+    async with watched(Counter) as one, dialed(one, ["hello", 1]) as (socket, _):
+        them = Spectator(socket)
+        await them.send(*[["watch", number] for number in range(1, 10)])
+        replies: list[Any] = []
+        while len(replies) < 9:
+            replies += await them.read()
+        assert [reply[:2] for reply in replies[:8]] == [["event", number] for number in range(1, 9)]
+        assert replies[8][:3] == ["error", 9, TooManyRequests.code]
+        await them.send(["unwatch", 10, 3], ["watch", 11])
+        replies = await them.read()
+        assert [reply[:2] for reply in replies] == [["event", 10], ["event", 11]]
+
+
+@pytest.mark.parametrize("field", [["x"], [None, [1]], [None, None, 1], [None, None, True, 0]])
+async def test_a_watch_that_makes_no_sense_is_refused(field: list[Any]) -> None:
+    async with watched(Counter) as one, dialed(one, ["hello", 1]) as (socket, _):
+        them = Spectator(socket)
+        frame = ["watch", 1, *field] if field != ["x"] else ["unwatch", 1]
+        await them.send(frame)
+        assert (await them.read())[0][:3] == ["error", 1, "PROTOCOL_ERROR"]
+
+
+async def test_frames_per_s_must_be_a_number_above_zero() -> None:
+    with pytest.raises(ConfigurationError, match="frames_per_s"):
+        await anext(aiter(openenv.watch("http://127.0.0.1:1", frames_per_s=0)))
+    with pytest.raises(ConnectError):
+        await anext(aiter(openenv.watch("http://127.0.0.1:1")))
+
+
+# ---------------------------------------------------------------- when they come and go
+
+
+async def test_after_unwatch_nothing_more_comes() -> None:
+    async with watched(Counter) as one, spectator(one) as them, watcher(one) as other:
+        env = await one.client()
+        await env.reset()
+        await them.until(episode=1)
+        await them.send(["unwatch", 2, 1])
+        while (await them.read())[-1] != ["event", 2, [], []]:
+            pass
+        events = them.events
+        await env.step({"amount": 1})
+        await other.until(step=1)
+        await them.send(["unwatch", 3, 1])
+        assert await them.read() == [["event", 3, [], []]]
+        assert them.events == events + 1
+
+
+async def test_nothing_ticks_when_nobody_watches() -> None:
+    async with watched(Counter) as one:
+        spectators = one.registry.spectators
+        assert spectators is not None
+        assert not spectators.is_ticking
+        async with watcher(one), watcher(one):
+            assert spectators.is_ticking
+        while spectators.is_ticking:
+            await asyncio.sleep(0.001)
+        env = await one.client()
+        await env.reset()
+        for _ in range(5):
+            await env.step({"amount": 1})
+        assert len(spectators.changed) == 1
+
+
+async def test_a_slow_spectator_is_passed_over_and_then_gets_the_newest() -> None:
+    async with watched(Counter) as one, spectator(one) as slow, watcher(one) as other:
+        assert await slow.read() == [["event", 1, [], []]]
+        slow.acknowledges = False
+        env = await one.client()
+        await env.reset()
+        await slow.until(episode=1)
+        for step in range(1, 8):
+            await env.step({"amount": 1})
+            await slow.until(step=step)
+        for _ in range(5):
+            step += 1
+            await env.step({"amount": 1})
+            await other.until(step=step)
+        events = slow.events
+        slow.acknowledges = True
+        await slow.send()
+        await slow.read()
+        [seen] = slow.sessions.values()
+        assert (slow.events, seen["step"]) == (events + 1, step)
+
+
+async def test_a_resumed_link_goes_on_watching_with_the_newest() -> None:
+    async with watched(Counter) as one, watcher(one) as other:
+        env = await one.client()
+        async with dialed(one, ["hello", 1]) as (socket, hello):
+            them = Spectator(socket)
+            await them.send(["watch", 1])
+            await env.reset()
+            await them.until(episode=1)
+            socket.transport.abort()
+        link = one.registry.links[hello[2]]
+        while link.is_live:
+            await asyncio.sleep(0.001)
+        for step in range(1, 20):
+            await env.step({"amount": 1})
+            if not step % 5:
+                await other.until(step=step)
+        again = ["hello", 1, hello[2], them.received]
+        async with dialed(one, again) as (socket, hello):
+            assert hello[3] is True
+            resumed = Spectator(socket, them.received)
+            await resumed.read()
+            [seen] = resumed.sessions.values()
+            assert seen["step"] == 19
+
+
+async def test_an_end_that_was_missed_is_told_after_resuming() -> None:
+    async with watched(Counter) as one:
+        env = await one.client()
+        await env.reset()
+        name = name_of(env)
+        async with dialed(one, ["hello", 1]) as (socket, hello):
+            them = Spectator(socket)
+            await them.send(["watch", 1])
+            await them.until(episode=1)
+            socket.transport.abort()
+        link = one.registry.links[hello[2]]
+        while link.is_live:
+            await asyncio.sleep(0.001)
+        await env.close()
+        async with dialed(one, ["hello", 1, hello[2], them.received]) as (socket, _):
+            resumed = Spectator(socket, them.received)
+            while not resumed.ended:
+                await resumed.read()
+            assert resumed.ended == [name]
+
+
+async def test_who_is_slow_in_python_gets_the_newest_too() -> None:
+    async with watched(Counter) as one, watcher(one) as slow, watcher(one) as other:
+        gone, env = await one.client(), await one.client()
+        await gone.reset()
+        await env.reset()
+        for step in range(1, 6):
+            await env.step(Add(1).__dict__)
+            await other.until(session=name_of(env), step=step)
+        name = name_of(gone)
+        await gone.close()
+        while not other.ended:
+            await other.read()
+        seen = await slow.until(step=5)
+        assert seen.session == name_of(env)
+        while not slow.ended:
+            await slow.read()
+        assert slow.ended == [name]
+
+
+async def test_a_rate_that_falls_to_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openenv.server.spectators.RATE_S", 0.1)
+    async with watched(Counter) as one, spectator(one) as them:
+        env = await one.client()
+        await env.reset()
+        while not any(seen.get("steps_per_s") for seen in them.sessions.values()):
+            await env.step({"amount": 1})
+            await them.read()
+        seen = await them.until(steps_per_s=None)
+        assert seen["step"] >= 1
