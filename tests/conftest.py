@@ -98,11 +98,12 @@ def containers(_image_of_echo: Any) -> Iterator[Any]:
         yield _image_of_echo
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist's, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         # Of several workers one has all tests of a file, and one all that start containers: images
         # have the names that documents give them.
-        group = item.path.name
+        group = item.nodeid.partition("::")[0]
         if "containers" in getattr(item, "fixturenames", ()):
             # The first one builds the image, and may have to fetch what it is made of.
             item.add_marker(pytest.mark.timeout(240))

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 import uuid
+from fnmatch import fnmatch
 from pathlib import Path
 
 RUN_VARIABLE = "OPENENV_TESTS_RUN"
@@ -24,6 +25,7 @@ class Run:
         self.mark = f"{RUN_VARIABLE}={uuid.uuid4().hex}"
         # Short: Unix sockets in it have paths of at most 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="oe-"))
+        self.folder.chmod(0o1777)  # for other users, too: those of sandboxes
 
     def begin(self) -> None:
         """Have all processes from here on bear the mark."""
@@ -36,8 +38,7 @@ class Run:
         deadline = time.monotonic() + _GRACE_S
         while (processes := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        left = (one for one in self.folder.iterdir() if not one.name.startswith("pytest-of-"))
-        files = [f"file {one}" for one in left]
+        files = [f"file {one}" for one in self.folder.iterdir() if not _is_kept(one.name)]
         shutil.rmtree(self.folder, ignore_errors=True)
         return processes + sorted(files)
 
@@ -54,3 +55,8 @@ class Run:
             if mark in environ and process.name != str(os.getpid()):
                 found.append(f"process {process.name}: {command}")
         return found
+
+
+def _is_kept(name: str) -> bool:
+    # By uv, which never removes its locks.
+    return name.startswith("pytest-of-") or fnmatch(name, "uv-*.lock")

@@ -1,7 +1,9 @@
 """The rules that tests/conftest.py holds every test to do catch offenders."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,15 +36,26 @@ def test_it():
     pass
 """
 
+LEAVES_A_PROCESS_AND_A_FILE = """
+import os, subprocess, tempfile
+
+def test_it():
+    with open("pid", "w") as pid:
+        pid.write(str(os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "50")))
+    handle, _ = tempfile.mkstemp()
+    os.close(handle)
+"""
+
 
 def run_pytest(folder: Path, source: str, *, ci: bool = False) -> subprocess.CompletedProcess[str]:
     """Run a test file under this project's conftest and settings, in its own process."""
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "tests").mkdir()
-    conftest = (ROOT / "tests/conftest.py").read_text(encoding="utf-8")
-    assert "_GRACE_S = 5.0" in conftest
-    shorter = conftest.replace("_GRACE_S = 5.0", "_GRACE_S = 0.05")
-    (folder / "tests/conftest.py").write_text(shorter, encoding="utf-8")
+    for rules, grace in (("tests/conftest.py", "5.0"), ("tests/leftovers.py", "10.0")):
+        text = (ROOT / rules).read_text(encoding="utf-8")
+        assert f"_GRACE_S = {grace}" in text
+        shorter = text.replace(f"_GRACE_S = {grace}", "_GRACE_S = 0.05")
+        (folder / rules).write_text(shorter, encoding="utf-8")
     (folder / "tests/test_it.py").write_text(source, encoding="utf-8")
     env = {k: v for k, v in os.environ.items() if k not in {"CI", "PYTEST_ADDOPTS"}}
     return subprocess.run(
@@ -66,6 +79,19 @@ def test_what_a_test_leaves_running_fails_it(tmp_path: Path, source: str, compla
     run = run_pytest(tmp_path, source)
     assert run.returncode == 1
     assert complaint in run.stdout
+
+
+def test_what_the_tests_leave_behind_fails_them(tmp_path: Path) -> None:
+    run = run_pytest(tmp_path, LEAVES_A_PROCESS_AND_A_FILE)
+    try:
+        assert run.returncode != 0
+        assert "1 passed" in run.stdout
+        _, said, left = run.stderr.partition("left behind by the tests:\n")
+        assert said
+        assert re.search(r"^process \d+: sleep 50$", left, re.MULTILINE)
+        assert re.search(r"^file /.+/tmp\w+$", left, re.MULTILINE)
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("source", [KEEPS_THE_PORTAL, USES_A_WORKER_THREAD])
