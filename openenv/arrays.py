@@ -272,7 +272,7 @@ def _dismantle(obj: Any) -> tuple[str, tuple[int, ...], Any]:
         source = memoryview(obj)
         dtype, contiguous = _memory_dtype(source), source.c_contiguous
     else:
-        source = _as_ndarray(obj)
+        source = as_ndarray(obj)
         if source.dtype.byteorder == ">":
             source = source.astype(source.dtype.newbyteorder("<"))
         dtype, contiguous = source.dtype.str, source.flags.c_contiguous
@@ -292,7 +292,8 @@ def _memory_dtype(view: memoryview) -> str:
     return f"{order}{kind}{view.itemsize}" if kind else view.format
 
 
-def _as_ndarray(obj: Any) -> Any:
+def as_ndarray(obj: Any) -> Any:
+    """Return whatever is an array as numpy's. Raises PayloadError."""
     numpy = _numpy()
     if numpy is not None and type(obj) is numpy.ndarray:
         return obj

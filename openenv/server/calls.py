@@ -28,6 +28,7 @@ from openenv.errors import (
 )
 from openenv.models import EnvironmentInfo, State
 from openenv.protocol.frames import GetState, Partial, Reset, Result, StateReply, Step, Steps
+from openenv.server.asking import Ask, answer
 
 if TYPE_CHECKING:
     from openenv.arrays import Encoding
@@ -221,7 +222,12 @@ class EnvironmentCalls:
         )
 
     def state_reply(self, frame: GetState, state: Any) -> StateReply:
-        """Return the reply to state."""
+        """Return the reply to state, or to what the server itself has asked."""
+        if type(frame) is Ask:
+            try:
+                return StateReply(frame.id, answer(frame, state))
+            except Exception as error:  # as above: what was returned may be anything
+                raise self.fault(error) from error
         return StateReply(frame.id, state.model_dump() if hasattr(state, "model_dump") else state)
 
     def fault(self, error: BaseException) -> OpenEnvError:

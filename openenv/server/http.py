@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from functools import wraps
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -46,9 +46,8 @@ ABANDONED_S = 60.0
 _CLIENT_GONE = 499
 
 
-def http_routes(registry: SessionRegistry) -> list[BaseRoute]:
-    """Return the routes of the fallback over a registry."""
-    sessions = HttpSessions(registry)
+def http_routes(sessions: HttpSessions) -> list[BaseRoute]:
+    """Return the routes of the fallback."""
     return [
         Route("/reset", sessions.reset, methods=["POST"]),
         Route("/step", sessions.step, methods=["POST"]),
@@ -75,6 +74,15 @@ class Exchange:
         return respond_frame(frame, self.encoding, self.body)
 
 
+class Played(NamedTuple):
+    """A reset or step over HTTP: in which session, what was asked, and what came of it."""
+
+    session: Session
+    frame: Any
+    reply: Any
+    response: Response
+
+
 class HttpOrigin:
     """The origin of a request that came over HTTP: a future takes its reply.
 
@@ -98,11 +106,11 @@ class HttpOrigin:
         """There is room: partial observations are never asked for over HTTP."""
 
 
-def _answering(endpoint: Any) -> Any:
+def answering(endpoint: Any) -> Any:
     """Return an endpoint for Starlette, which reads the body first and answers with every error."""
 
     @wraps(endpoint)
-    async def answer(self: HttpSessions, request: Request) -> Response:
+    async def answer(self: Any, request: Request) -> Response:
         encoding, body = reply_encoding(request), None
         try:
             await self.registry.start()
@@ -129,59 +137,34 @@ class HttpSessions:
 
     # ---- endpoints
 
-    @_answering
+    @answering
     async def reset(self, exchange: Exchange) -> Response:
         """Begin an episode; without a session's name, in a new session."""
-        content: ResetBody = exchange.body.decode(ResetBody)
-        frame = Reset(
-            self._next_id(), 0, content.seed, content.episode_id, exchange.body.options() or None
-        )
-        session = self._find_named(exchange.request, or_none=True)
-        if session is not None:
-            return exchange.respond(await self._ask(session, frame, exchange))
-        session = await self._open_nameless(exchange)
-        reply = await self._ask(session, frame, exchange)
-        if type(reply) is Error:
-            # Nobody has learned its name.
-            session.end("its first reset failed")
-            return exchange.respond(reply)
-        response = exchange.respond(reply)
-        if not self.registry.calls.is_shared:
-            self._make_default(session)
-            self._set_cookie(exchange.request, response, session.token)
-        return response
+        return (await self.begin(exchange)).response
 
-    @_answering
+    @answering
     async def step(self, exchange: Exchange) -> Response:
         """Apply an action. Repeating it with the same `request_id` fetches the same reply."""
-        content: StepBody = exchange.body.decode(StepBody)
-        session = self._find(exchange.request)
-        answer = _repeated(session, content.request_id)
-        if answer is None:
-            frame = Step(self._next_id(), 0, content.action, content.timeout_s)
-            answer = self._submit(session, frame, exchange.body.encoding)
-            if content.request_id is not None:
-                session.last_reply = content.request_id, answer
-        return exchange.respond(await _wait(answer, exchange.request))
+        return (await self.act(exchange)).response
 
-    @_answering
+    @answering
     async def state(self, exchange: Exchange) -> Response:
         """Return the episode's state."""
-        session = self._find(exchange.request)
-        return exchange.respond(await self._ask(session, GetState(self._next_id(), 0), exchange))
+        session = self.find(exchange.request)
+        return exchange.respond(await self.ask(session, GetState(self._next_id(), 0), exchange))
 
-    @_answering
+    @answering
     async def close(self, exchange: Exchange) -> Response:
         """End the session; harmless where there is none."""
         try:
-            session = self._find(exchange.request)
+            session = self.find(exchange.request)
         except NotReset:
             return respond({"closed": False}, exchange.encoding)
         response = await self._close(session, exchange)
         response.delete_cookie(SESSION_COOKIE, path=_cookie_path(exchange.request))
         return response
 
-    @_answering
+    @answering
     async def open_session(self, exchange: Exchange) -> Response:
         """Open a session without an episode; or say whether the one that is named lives."""
         content: OpenBody = exchange.body.decode(OpenBody)
@@ -193,13 +176,13 @@ class HttpSessions:
         session.is_named = True
         return respond({"session_id": session.token}, exchange.encoding, status=201)
 
-    @_answering
+    @answering
     async def end_session(self, exchange: Exchange) -> Response:
         """End the session that the path names."""
         session = self.registry.find(exchange.request.path_params["session_id"])
         return await self._close(session, exchange)
 
-    @_answering
+    @answering
     async def list_sessions(self, exchange: Exchange) -> Response:
         """Say what lives here. No names: whoever knows a session's name may act in it."""
         registry = self.registry
@@ -212,9 +195,44 @@ class HttpSessions:
         }
         return respond(content, exchange.encoding)
 
+    # ---- what reset and step do, for whoever wants to know what came of it
+
+    async def begin(self, exchange: Exchange) -> Played:
+        """Reset the session that a request means, or a new one."""
+        content: ResetBody = exchange.body.decode(ResetBody)
+        frame = Reset(
+            self._next_id(), 0, content.seed, content.episode_id, exchange.body.options() or None
+        )
+        session = self._find_named(exchange.request, or_none=True)
+        is_new = session is None
+        if session is None:
+            session = await self._open_nameless(exchange)
+        reply = await self.ask(session, frame, exchange)
+        if is_new and type(reply) is Error:
+            # Nobody has learned its name.
+            session.end("its first reset failed")
+        response = exchange.respond(reply)
+        if is_new and type(reply) is not Error and not self.registry.calls.is_shared:
+            self._make_default(session)
+            self._set_cookie(exchange.request, response, session.token)
+        return Played(session, frame, reply, response)
+
+    async def act(self, exchange: Exchange) -> Played:
+        """Step in the session that a request means."""
+        content: StepBody = exchange.body.decode(StepBody)
+        session = self.find(exchange.request)
+        frame = Step(self._next_id(), 0, content.action, content.timeout_s)
+        answer = _repeated(session, content.request_id)
+        if answer is None:
+            answer = self._submit(session, frame, exchange.body.encoding)
+            if content.request_id is not None:
+                session.last_reply = content.request_id, answer
+        reply = await _wait(answer, exchange.request)
+        return Played(session, frame, reply, exchange.respond(reply))
+
     # ---- which session
 
-    def _find(self, request: Request) -> Session:
+    def find(self, request: Request) -> Session:
         """Return the session that a request means. Raises SessionNotFoundError, NotReset."""
         session = self._find_named(request) or self.registry.sessions.get(self._default or "")
         if session is None:
@@ -284,12 +302,13 @@ class HttpSessions:
         return session
 
     async def _close(self, session: Session, exchange: Exchange) -> Response:
-        reply = await self._ask(session, Close(self._next_id(), 0), exchange)
+        reply = await self.ask(session, Close(self._next_id(), 0), exchange)
         if type(reply) is Error:
             return exchange.respond(reply)
         return respond({"closed": True}, exchange.encoding)
 
-    async def _ask(self, session: Session, frame: Any, exchange: Exchange) -> Any:
+    async def ask(self, session: Session, frame: Any, exchange: Exchange) -> Any:
+        """Return the reply to a request. Raises ClientDisconnect."""
         answer = self._submit(session, frame, exchange.body.encoding)
         return await _wait(answer, exchange.request)
 

@@ -11,7 +11,10 @@ from typing import Any
 
 import msgspec
 
-EPISODES = ("/reset", "/step", "/state", "/close", "/sessions", "/sessions/{session_id}")
+EPISODES = (
+    *("/reset", "/step", "/state", "/render", "/close"),
+    *("/sessions", "/sessions/{session_id}"),
+)
 "The paths that a server which only shows tools leaves out."
 
 _TEMPLATE = Path(__file__).parent / "static" / "openapi.json"

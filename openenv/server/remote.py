@@ -19,6 +19,7 @@ from openenv.errors import (
 )
 from openenv.protocol.frames import Close, Closed, Error, Opened, Reset, Result, StateReply, Step
 from openenv.protocol.wire import MSGPACK
+from openenv.server.asking import Ask
 from openenv.server.runner import Origin, Runner, error_frame, show
 from openenv.server.worker_frames import MANNERS, Begin, manner_of
 
@@ -145,6 +146,8 @@ class RemoteRunner(Runner):
             if MANNERS[manner].encoding == "json":
                 action = bytes(action)
             return Step(number, manner, action, frame.timeout_s, frame.stream)
+        if kind is Ask:
+            return Ask(number, manner, frame.method, frame.arguments)
         if kind is not Reset:
             return kind(number, manner)
         self._episode_id = self.session.registry.new_token()

@@ -9,7 +9,8 @@ from starlette.routing import BaseRoute, WebSocketRoute
 
 from openenv.server.connection import SessionEndpoint
 from openenv.server.description import description_routes
-from openenv.server.http import http_routes
+from openenv.server.http import HttpSessions, http_routes
+from openenv.server.rendering import rendering_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,13 +18,22 @@ if TYPE_CHECKING:
     from openenv.server.registry import SessionRegistry
 
 
-def session_routes(registry: SessionRegistry, *, with_episodes: bool = True) -> list[BaseRoute]:
-    """Return the routes over a registry; without `with_episodes` no HTTP request plays one."""
+def session_routes(
+    registry: SessionRegistry,
+    *,
+    with_episodes: bool = True,
+    sessions: HttpSessions | None = None,
+) -> list[BaseRoute]:
+    """Return the routes over a registry; without `with_episodes` no HTTP request plays one.
+
+    `sessions` are those of HTTP, for whoever has more routes to them.
+    """
+    sessions = sessions or HttpSessions(registry)
     return [
         # An instance, not a function: Starlette then hands the raw ASGI calls through, which is a
         # quarter faster.
         WebSocketRoute("/ws", SessionEndpoint(registry)),
-        *(http_routes(registry) if with_episodes else ()),
+        *((*http_routes(sessions), *rendering_routes(sessions)) if with_episodes else ()),
         *description_routes(registry, with_episodes=with_episodes),
     ]
 

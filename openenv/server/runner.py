@@ -25,6 +25,7 @@ from openenv.protocol.frames import (
     Reset,
     Step,
 )
+from openenv.server.asking import Ask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -174,7 +175,7 @@ class Runner:
             raise self.calls.fault(error) from error
         if kind is Close:
             return Closed(frame.id, frame.session, "closed")
-        if kind is GetState:
+        if isinstance(frame, GetState):
             return calls.state_reply(frame, outcome)
         return calls.result(frame.id, outcome)
 
@@ -194,6 +195,8 @@ class Runner:
             )
         if kind is GetState:
             return partial(calls.read_state, environment)
+        if kind is Ask:
+            return partial(getattr(environment, frame.method), *frame.arguments)
         return partial(calls.close, environment) if environment is not None else _nothing
 
     async def _follow(self, frame: Step, origin: Origin, values: AsyncGenerator[Any, Any]) -> Any:

@@ -16,6 +16,7 @@ import msgspec
 from openenv.models import EnvironmentInfo  # noqa: TC001 - decoded at run time
 from openenv.protocol.frames import ClientFrame, Frame, Reset, ServerFrame
 from openenv.protocol.wire import MSGPACK
+from openenv.server.asking import Ask
 from openenv.server.blueprint import Blueprint
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Described(Frame, tag="described"):
     info: EnvironmentInfo
 
 
-_requests = MSGPACK.decoder(ClientFrame | Begin)
+_requests = MSGPACK.decoder(ClientFrame | Begin | Ask)
 _replies = MSGPACK.decoder(ServerFrame | Ready | Described)
 
 
