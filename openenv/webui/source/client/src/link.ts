@@ -1,7 +1,7 @@
 /** Link: many sessions and watches on one connection, which goes on when its socket is lost. */
 
 import { Connection, type Settings, type State } from "./connection.js";
-import { OpenEnvError, connectionLost } from "./errors.js";
+import { OpenEnvError, asOpenEnvError, connectionLost } from "./errors.js";
 import { MAX_MESSAGE_BYTES, type ServerFrame } from "./frames.js";
 import { type Asking, Requests } from "./requests.js";
 import { type SavedLink, checkSaved, restoreNumbers, saveNumbers } from "./saved.js";
@@ -169,7 +169,12 @@ export class Link {
     // Before the server sends again what the page before did not see.
     for (const { number, token, label } of saved.sessions) this.add(number, token, label);
     for (const request of saved.pending) this.expect(request);
-    this.isResumed = await this.connection.open(saved.token, restoreNumbers(saved));
+    try {
+      this.isResumed = await this.connection.open(saved.token, restoreNumbers(saved));
+    } catch (thrown) {
+      this.lose(asOpenEnvError(thrown, connectionLost));
+      throw thrown;
+    }
     if (this.isResumed) this.abandon(saved);
   }
 

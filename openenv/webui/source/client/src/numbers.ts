@@ -32,7 +32,7 @@ export class Numbers {
     this.kept.push(message);
   }
 
-  /** Forget what the server has received. An old number is none of an error: a message that is sent again has it. */
+  /** Forget what the server has received. A message that is sent again has an old number, which is no error. */
   takeAcknowledgement(number: number): void {
     if (number > this.sent || number < 0) {
       throw protocolError(`message ${number} was acknowledged, but only ${this.sent} were sent`);

@@ -31,7 +31,7 @@ export class Requests {
     return new Promise((resolve, reject) => {
       const { signal, timeoutMs, onPartial } = asking;
       const late = () => this.giveUp(id, requestTimeout());
-      const abort = () => this.giveUp(id, new OpenEnvError("CANCELLED", "given up by its caller"));
+      const abort = () => this.giveUp(id, givenUp());
       const timer = setTimeout(late, Math.min(timeoutMs, LONGEST_TIMER_MS));
       signal?.addEventListener("abort", abort, { once: true });
       const settle = (reply: ServerFrame | OpenEnvError): void => {
@@ -43,7 +43,6 @@ export class Requests {
         else resolve(reply);
       };
       this.pending.set(id, { session, kind, settle, onPartial });
-      if (signal?.aborted) abort();
     });
   }
 
@@ -76,6 +75,10 @@ export class Requests {
 
 export function errorOf({ code, message, retryable, details }: ErrorFrame): OpenEnvError {
   return new OpenEnvError(code, message, { retryable, details });
+}
+
+export function givenUp(): OpenEnvError {
+  return new OpenEnvError("CANCELLED", "given up by its caller");
 }
 
 function requestTimeout(): OpenEnvError {

@@ -2,7 +2,7 @@
 
 import { OpenEnvError } from "./errors.js";
 import type { Observation, Result, ServerFrame } from "./frames.js";
-import type { Asking } from "./requests.js";
+import { type Asking, givenUp } from "./requests.js";
 
 /** How the link sends a session's requests. */
 export interface Asks {
@@ -109,6 +109,8 @@ export class Session<O = Observation, A = any, S = any> {
         details: { reason: this.ended },
       });
     }
+    // Not asked at all: what was given up before must not run.
+    if (asking.signal?.aborted) throw givenUp();
     return this.ask(kind, this.number, fields, asking);
   }
 }

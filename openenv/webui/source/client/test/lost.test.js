@@ -170,6 +170,19 @@ test("a link that the server no longer knows is a new one, without its sessions"
   await again.close();
 });
 
+test("a saved link whose server is gone leaves nothing behind", async () => {
+  const way = await Proxy.to(server.url);
+  const { link } = await connected({}, way);
+  const session = await link.open();
+  await session.reset();
+  const waiting = session.step({ wait: "gone" });
+  const saved = link.save();
+  await way.close();
+  await assert.rejects(connect(way.url, { resumeFrom: saved }), { code: "CONNECT_ERROR" });
+  await link.close();
+  await assert.rejects(waiting, { code: "CONNECTION_LOST" });
+});
+
 test("a session whose opening the page before did not see is closed", async () => {
   const single = await serve(TARGET, { options: ["--max-sessions", "1"] });
   const way = await Proxy.to(single.url);
