@@ -1,17 +1,13 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 
-// The page is served at /web, wherever the server is mounted: so the HTML names its files relative
-// to that, and scripts and styles name each other relative to themselves. Names carry no hash:
-// the files are committed, and the server answers with an ETag.
+// All addresses are relative: the server may be mounted anywhere. Names carry no hash: the files are
+// committed, and the server answers with an ETag.
 export default defineConfig({
   base: "./",
   // From its source, so that building the page needs no other step before.
   resolve: { alias: { openenv: fileURLToPath(new URL("../client/src/index.ts", import.meta.url)) } },
   esbuild: { jsx: "automatic", jsxImportSource: "preact", legalComments: "none" },
-  experimental: {
-    renderBuiltUrl: (file, { hostType }) => (hostType === "html" ? `web/${file}` : { relative: true }),
-  },
   build: {
     outDir: "../../static",
     emptyOutDir: true,

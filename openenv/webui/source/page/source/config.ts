@@ -26,8 +26,8 @@ export interface PageConfig {
   keys: Record<string, unknown> | null;
 }
 
-/** The server's own address: the page lies at web below it, also where the server is mounted. */
-export const server = (): URL => new URL(".", location.href);
+/** The server's own address: the page lies at web/ below it, also where the server is mounted. */
+export const server = (): URL => new URL("..", location.href);
 
 /** An address that the server gave, such as /web/view.js, below wherever it is mounted. */
 export const below = (path: string): URL => new URL(path.replace(/^\//, ""), server());

@@ -4,6 +4,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { CodeField } from "./code";
 import { pointer, type Path } from "./data";
 import { FileField, JsonField } from "./documents";
+import { Fold } from "./fold";
 import type { Form } from "./form";
 import { ListField } from "./lists";
 import { fieldsOf, isMinor, type Field, type Schema } from "./schema";
@@ -46,10 +47,7 @@ export function Fields({ form, schema, path, value }: {
     <>
       {main.map(draw)}
       {minor.length > 0 && (
-        <details class="minor">
-          <summary>More: {minor.map((field) => field.name).join(", ")}</summary>
-          {minor.map(draw)}
-        </details>
+        <Fold title={`More: ${minor.map((field) => field.name).join(", ")}`}>{minor.map(draw)}</Fold>
       )}
     </>
   );

@@ -1,9 +1,10 @@
 // The left pane: the human agent, with whatever fits this environment to act with.
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { FileInput } from "../form/documents";
 import { Fields } from "../form/fields";
+import { Fold } from "../form/fold";
 import type { Form } from "../form/form";
 import { Chat } from "./chat";
 import type { Desk } from "./desk";
@@ -21,10 +22,9 @@ export function Agent({ desk }: { desk: Desk }) {
       {config.is_chat ? (
         <Chat desk={desk} />
       ) : hasPad ? (
-        <details class="minor">
-          <summary>Action as a form</summary>
+        <Fold title="Action as a form" isNeeded={desk.action.errors.value.size > 0}>
           <ActionForm desk={desk} />
-        </details>
+        </Fold>
       ) : (
         <ActionForm desk={desk} />
       )}
@@ -64,17 +64,11 @@ function Toolbar({ desk }: { desk: Desk }) {
 }
 
 function ResetOptions({ form, desk }: { form: Form; desk: Desk }) {
-  const details = useRef<HTMLDetailsElement>(null);
-  const hasErrors = form.errors.value.size > 0;
-  useEffect(() => {
-    if (hasErrors && details.current) details.current.open = true;
-  }, [hasErrors]);
   if (!Object.keys(form.schema.properties ?? {}).length) return null;
   const value = form.value.value as Record<string, unknown>;
   const given = Object.keys(value).filter((key) => value[key] !== undefined && value[key] !== null);
   return (
-    <details class="minor" ref={details}>
-      <summary>Options of Reset{given.length > 0 && <span class="count">{given.join(", ")}</span>}</summary>
+    <Fold title="Options of Reset" note={given.join(", ")} isNeeded={form.errors.value.size > 0}>
       <form
         noValidate
         onSubmit={(event) => {
@@ -85,7 +79,7 @@ function ResetOptions({ form, desk }: { form: Form; desk: Desk }) {
         <Fields form={form} schema={form.schema} path={[]} value={value} />
         <button type="submit" class="hidden" tabIndex={-1}>Begin</button>
       </form>
-    </details>
+    </Fold>
   );
 }
 

@@ -2,6 +2,7 @@
 
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Fields } from "../form/fields";
+import { Fold } from "../form/fold";
 import type { Desk } from "./desk";
 import { messageField, transcript } from "./transcript";
 
@@ -56,10 +57,9 @@ export function Chat({ desk }: { desk: Desk }) {
       </div>
       <p class="note">Enter sends, Shift + Enter begins a new line.</p>
       {Object.keys(others).length > 0 && (
-        <details class="minor">
-          <summary>More: {Object.keys(others).join(", ")}</summary>
+        <Fold title={`More: ${Object.keys(others).join(", ")}`}>
           <Fields form={action} schema={{ ...config.action_schema, properties: others }} path={[]} value={value} />
-        </details>
+        </Fold>
       )}
     </form>
   );

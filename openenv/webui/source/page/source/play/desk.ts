@@ -4,6 +4,7 @@ import { computed, signal } from "@preact/signals";
 import type { PageConfig } from "../config";
 import { Form } from "../form/form";
 import { viewModule } from "../view/custom";
+import { hasPicture } from "../view/pixels";
 import { choicesOf, type Choice } from "./choices";
 import { keysFor } from "./keys";
 import type { Play } from "./play";
@@ -11,8 +12,8 @@ import type { Play } from "./play";
 export class Desk {
   readonly action: Form;
   readonly options: Form;
-  /** How many steps a second are taken while no key is held; null for none. */
-  readonly isRealTime = signal(false);
+  /** Whether the visitor wants time to pass while no key is held; null as long as nobody said so. */
+  readonly wantsRealTime = signal<boolean | null>(null);
   /** The action that was sent last, to be taken again with Step. */
   readonly choice = signal<Choice | null>(null);
 
@@ -23,6 +24,16 @@ export class Desk {
   readonly keys = computed(() =>
     keysFor(this.choices.value, { ...this.config.keys, ...viewModule.value?.keys }),
   );
+  /** What moves is a game in time, unless the visitor has it otherwise. */
+  readonly isRealTime = computed(() => {
+    if (!this.keys.value.nothing) return false;
+    return this.wantsRealTime.value ?? this.hasPicture.value;
+  });
+  private readonly hasPicture = computed(() => {
+    const trace = this.play.trace.value;
+    const last = trace.length.value ? trace.last : undefined;
+    return hasPicture(last?.observation);
+  });
   readonly isOver = computed(() => {
     const trace = this.play.trace.value;
     const last = trace.length.value ? trace.last : undefined;

@@ -5,13 +5,24 @@ import type { Desk } from "./desk";
 
 /** An Atari game shows 60 pictures a second, and an action is held for four of them. */
 const STEP_MS = 1000 / 15;
+/** A game that nobody plays any more is halted. */
+const PATIENCE_MS = 90_000;
 
 /** Listen to the page's keys until the returned function is called. */
 export function listen(desk: Desk): () => void {
   const held = new Set<string>();
   let isRunning = false;
+  let lastKeyAt = performance.now();
 
-  const next = () => desk.keys.value.held(held) ?? (desk.isRealTime.value ? desk.keys.value.nothing : undefined);
+  const next = () => desk.keys.value.held(held) ?? (passesTime() ? desk.keys.value.nothing : undefined);
+
+  const looksBack = () => desk.play.trace.value.chosen.value !== null;
+  const passesTime = () => {
+    if (!desk.isRealTime.value || document.hidden || looksBack()) return false;
+    if (performance.now() - lastKeyAt < PATIENCE_MS) return true;
+    desk.wantsRealTime.value = false;
+    return false;
+  };
 
   /** Take steps while there is something to do, and no faster than the game is meant to go. */
   const run = async () => {
@@ -32,6 +43,7 @@ export function listen(desk: Desk): () => void {
     const isOurs = desk.keys.value.held(new Set([event.code])) ?? desk.keys.value.held(new Set([event.key]));
     if (!isOurs) return;
     event.preventDefault();
+    lastKeyAt = performance.now();
     held.add(nameOf(desk, event));
     void run();
   };
@@ -40,12 +52,16 @@ export function listen(desk: Desk): () => void {
     held.delete(event.key);
   };
   const leave = () => held.clear();
+  const resume = () => void run();
 
   addEventListener("keydown", down);
   addEventListener("keyup", up);
   addEventListener("blur", leave);
+  document.addEventListener("visibilitychange", resume);
   const stop = effect(() => {
-    if (desk.isRealTime.value && desk.play.hasSession.value && !desk.isOver.value) void run();
+    if (!desk.isRealTime.value || looksBack() || !desk.play.hasSession.value || desk.isOver.value) return;
+    lastKeyAt = performance.now();
+    void run();
   });
   return () => {
     stop();
@@ -53,6 +69,7 @@ export function listen(desk: Desk): () => void {
     removeEventListener("keydown", down);
     removeEventListener("keyup", up);
     removeEventListener("blur", leave);
+    document.removeEventListener("visibilitychange", resume);
   };
 }
 

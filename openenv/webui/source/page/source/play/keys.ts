@@ -55,6 +55,20 @@ const nameOf = (action: unknown, choices: Choice[]): Choice =>
 
 /** Choices by the directions that their names are made of, such as "FIRE+UP". */
 function stickOf(choices: Choice[]): Map<string, Choice> {
+  const stick = namedStick(choices);
+  // Games of one dimension name it as their paddle's knob was turned, whichever way it shows.
+  const isSideways = stick.has("LEFT") && stick.has("RIGHT") && !stick.has("UP") && !stick.has("DOWN");
+  if (!isSideways) return stick;
+  const turned = [...stick].map(([key, choice]): [string, Choice] => [
+    keyOf(key.split("+").map((part) => TURNED[part] ?? (part as Direction))),
+    choice,
+  ]);
+  return new Map([...stick, ...turned]);
+}
+
+const TURNED: Record<string, Direction> = { RIGHT: "UP", LEFT: "DOWN" };
+
+function namedStick(choices: Choice[]): Map<string, Choice> {
   const stick = new Map<string, Choice>();
   for (const choice of choices) {
     const label = choice.label.toUpperCase();

@@ -36,7 +36,7 @@ export function Pad({ desk }: { desk: Desk }) {
             type="checkbox"
             checked={desk.isRealTime.value}
             onChange={(event) => {
-              desk.isRealTime.value = event.currentTarget.checked;
+              desk.wantsRealTime.value = event.currentTarget.checked;
               event.currentTarget.blur();
             }}
           />

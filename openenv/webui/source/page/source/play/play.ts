@@ -27,8 +27,6 @@ export class Play {
   readonly state = signal<unknown>(undefined);
   readonly trace = signal(new Trace());
   readonly link = signal<Link | null>(null);
-  /** How often a link was not resumed: what was watched on it is to be watched again. */
-  readonly losses = signal(0);
   private session: Session | null = null;
 
   /** Connect; after a reload, go on with the episode. */
@@ -154,7 +152,6 @@ export class Play {
 
   private lose(): void {
     this.drop();
-    this.losses.value++;
     this.status.value = "lost";
     this.problem.value = { message: LOST, remedy: "begin anew" };
   }

@@ -1,6 +1,6 @@
 // Everything there is to see of a trace: the right pane of playing, watching and replaying.
 
-import { useComputed, useSignal } from "@preact/signals";
+import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import type { Entry, Trace } from "../trace";
 import { duration, readable } from "../values";
@@ -79,11 +79,10 @@ function Details({ entry, previous, state }: {
     [entry, previous],
   );
   const marked = useMemo(() => new Set(changes.map((change) => change.path)), [changes]);
-  const hasState = useComputed(() => state !== undefined);
   useEffect(() => {
     if (state !== undefined) tab.value = "State";
     else if (tab.peek() === "State") tab.value = "Observation";
-  }, [state, hasState]);
+  }, [state]);
   const names: Tab[] = state === undefined ? ["Observation", "Changes"] : ["Observation", "Changes", "State"];
   return (
     <section class="card" aria-label="Details">

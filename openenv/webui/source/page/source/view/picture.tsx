@@ -22,14 +22,14 @@ export function Picture({ pixels, label }: { pixels: Pixels; label: string }) {
   );
 }
 
-export function Drawn({ drawing }: { drawing: Drawing }) {
+export function Drawn({ drawing, hasCaption }: { drawing: Drawing; hasCaption: boolean }) {
   const { name, pixels, url, text } = drawing;
   return (
     <figure class="drawing">
       {pixels && <Picture pixels={pixels} label={name} />}
       {url && <img class="picture" src={url} alt={name || "picture"} />}
       {text !== undefined && <pre tabIndex={0} aria-label={name}>{text}</pre>}
-      {name && <figcaption>{name}</figcaption>}
+      {hasCaption && <figcaption>{name}</figcaption>}
     </figure>
   );
 }

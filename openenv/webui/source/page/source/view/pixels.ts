@@ -110,6 +110,14 @@ export function drawingsOf(observation: unknown): Drawing[] {
   return found.sort((one, other) => weight(other) - weight(one)).slice(0, 6);
 }
 
+/** Whether there is more to see than text. Paints nothing. */
+export function hasPicture(value: unknown): boolean {
+  if (value instanceof Tensor) return layoutOf([...value.shape]) !== undefined;
+  if (typeof value === "string") return PICTURE.test(value);
+  const below = children(value);
+  return below.length <= 64 && below.some(([, child]) => hasPicture(child));
+}
+
 function collect(name: string, value: unknown, parent: unknown, found: Drawing[]): void {
   if (value instanceof Tensor) return add(found, { name, pixels: pixelsOf(value) });
   if (typeof value === "string") return add(found, textOrPicture(name, value));

@@ -24,7 +24,9 @@ export function Stage(props: StageProps) {
     <>
       {viewProblem.value && <p class="problem" role="alert">{viewProblem.value}</p>}
       {render && !hasPicture && <Rendered entry={entry} render={render} />}
-      {drawings.map((drawing) => <Drawn key={drawing.name} drawing={drawing} />)}
+      {drawings.map((drawing) => (
+        <Drawn key={drawing.name} drawing={drawing} hasCaption={drawings.length > 1} />
+      ))}
       {entry.isPruned && <p class="empty">The pictures of this step were let go: there were too many.</p>}
     </>
   );

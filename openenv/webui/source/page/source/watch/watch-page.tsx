@@ -12,8 +12,7 @@ import { Watching } from "./watching";
 
 export function WatchPage({ play, isAllowed }: { play: Play; isAllowed: boolean }) {
   const link = play.link.value;
-  // A new link after a loss has no watches: they begin again with it.
-  const watching = useMemo(() => (link && isAllowed ? new Watching(link) : null), [link, isAllowed, play.losses.value]);
+  const watching = useMemo(() => (link && isAllowed ? new Watching(link) : null), [link, isAllowed]);
   useEffect(() => {
     watching?.start();
     return () => watching?.stop();
@@ -99,7 +98,7 @@ function Thumbnail({ summary }: { summary: Summary }) {
   return (
     <span class="thumbnail">
       {drawing?.pixels || drawing?.url ? (
-        <Drawn drawing={{ ...drawing, name: "" }} />
+        <Drawn drawing={drawing} hasCaption={false} />
       ) : (
         <span class="text">{drawing?.text ?? brief(summary.observation ?? "", 200)}</span>
       )}

@@ -1,7 +1,7 @@
 // The sessions that spectators see, as they change; and the one that is followed, as a trace.
 
 import { computed, signal } from "@preact/signals";
-import type { Link, Summary, WatchOptions } from "openenv";
+import { OpenEnvError, type Link, type Summary, type WatchOptions } from "openenv";
 import { Trace } from "../trace";
 
 /** A wall is looked at as a whole: it need not be as smooth as what is followed. */
@@ -56,10 +56,19 @@ export class Watching {
   }
 
   private watch(options: WatchOptions, take: (summaries: Summary[], ended: string[]) => void): void {
-    const events = this.link.watch(options);
+    let events = this.link.watch(options);
     this.stops.push(() => void events.return?.());
-    const read = async () => {
-      for await (const { sessions, ended } of events) take(sessions, ended);
+    const read = async (): Promise<void> => {
+      try {
+        for await (const { sessions, ended } of events) take(sessions, ended);
+      } catch (error) {
+        const isRestarted = error instanceof OpenEnvError && error.code === "CONNECTION_LOST";
+        if (!isRestarted || this.link.state === "closed") throw error;
+        // The server knows nothing any more, and shows what it has now.
+        this.sessions.value = new Map();
+        events = this.link.watch(options);
+        return read();
+      }
     };
     read().catch((error: Error) => (this.problem.value = error.message));
   }
