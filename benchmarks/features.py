@@ -17,6 +17,8 @@ NAMES = {
     "no-pings": "no keepalive pings",
     "many-pings": "pings 400 times as often",
     "no-keeping": "unacknowledged messages not kept",
+    "watchable": "spectators allowed, and none there",
+    "watched": "10 spectators of all sessions",
     "no-gc-tuning": "garbage collection not tuned",
     "json": "JSON instead of MessagePack",
     "deflate": "permessage-deflate",

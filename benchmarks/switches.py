@@ -41,6 +41,8 @@ class Switch:
     on_client: Callable[[], None] = _nothing
     config: dict[str, Any] = field(default_factory=dict)
     "Of ServerConfig."
+    spectators: int = 0
+    "How many watch all sessions, from a process of their own."
     tune_gc: bool = True
     run: Callable[[Any], Any] = uvloop.run
     "The client's event loop."
@@ -125,6 +127,8 @@ SWITCHES = {
     "many-pings": Switch(config={"keepalive_s": 0.05}),
     "no-keeping": Switch(on_server=_keep_no_messages, on_client=_keep_no_messages),
     "deadlines": Switch(config={"step_timeout_s": 30.0, "idle_timeout_s": 3600.0}),
+    "watchable": Switch(config={"watch": True}),
+    "watched": Switch(config={"watch": True}, spectators=10),
     "no-gc-tuning": Switch(tune_gc=False),
     "json": Switch(on_client=_offer_json_only),
     "deflate": Switch(on_server=_deflate_at_server, on_client=_deflate_at_client),

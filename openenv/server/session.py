@@ -314,6 +314,8 @@ class Session:
         return True
 
     def _begin_episode(self, frame: Reset) -> None:
+        if self.showing is not None:
+            self.showing.begin_episode(self.step_count)
         self.needs_reset = False
         self.step_count = 0
         self.episode_id = frame.episode_id or self.registry.new_token()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat
 
 import msgspec
 
@@ -44,9 +44,10 @@ class Showing:
     """One per session of a server that may be watched. `take` what passes, `summary` shows it."""
 
     __slots__ = (
-        "_action",
         "_counted_steps",
+        "_earlier_steps",
         "_encoding",
+        "_frame",
         "_is_awaited",
         "_is_stale",
         "_outcome",
@@ -56,7 +57,6 @@ class Showing:
         "is_changed",
         "name",
         "session",
-        "steps",
         "steps_per_s",
         "total_reward",
         "watches",
@@ -67,82 +67,80 @@ class Showing:
         self.name = public_name(session.token)
         self.episode = 0
         "How many have begun."
-        self.steps = 0
-        "In all episodes."
         self.total_reward = 0.0
         self.steps_per_s = 0.0
         self.is_changed = False
         "Whether it is among the spectators' changed ones."
         self.watches: list[Watching] = []
         self._spectators = spectators
-        self._action: Any = None
+        self._frame: Any = None
+        "The newest Reset or Step; of steps in columns the action itself."
         self._outcome: Any = None
         "The newest Result or Partial; of steps in columns the observation itself."
         self._encoding: Encoding = "msgpack"
         "Of the newest action, and of the outcome's payload where those are bytes."
         self._summaries: dict[Form, Any] = {}
         self._is_stale = False
-        "Whether something has happened since the summaries were encoded."
+        "Whether the summaries are older than what has changed."
         self._is_awaited = False
         "Whether the next outcome is to be encoded as soon as it comes."
+        self._earlier_steps = 0
         self._counted_steps = 0
 
-    # ---- on the way of each step: references, and one sum
+    # ---- on the way of each step: references, one sum and one question
 
     def take(self, frame: Any, reply: Result, encoding: Encoding) -> None:
         """Note the result of a reset or step."""
-        if type(frame) is Step:
-            self.steps += 1
-            self._action = frame.action
-        else:
-            self.episode += 1
-            self.total_reward, self._action = 0.0, None
+        self._frame, self._outcome, self._encoding = frame, reply, encoding
         if reply.reward:
             self.total_reward += reply.reward
-        self._note(reply, encoding)
+        if not self.is_changed:
+            self._change()
 
     def take_observation(self, action: Any, observation: Any) -> None:
         """Note a step of many in one frame, whose observation is taken apart with the others'."""
-        self.steps += 1
-        self._action = action
+        self._frame, self._outcome = action, observation
         reward = (
             observation.get("reward")
             if isinstance(observation, dict)
             else getattr(observation, "reward", None)
         )
-        if reward:
-            try:
-                self.total_reward += float(reward)
-            except (TypeError, ValueError):
-                # No number: its client is told so.
-                return
-        self._note(observation, "msgpack")
+        if isinstance(reward, SupportsFloat):
+            self.total_reward += float(reward)
+        if not self.is_changed:
+            self._change()
 
     def take_partial(self, partial: Partial, encoding: Encoding) -> None:
-        """Note an intermediate observation."""
-        self._note(partial, encoding)
+        """Note an intermediate observation; its action is shown when the step is done."""
+        self._frame, self._outcome, self._encoding = None, partial, encoding
+        if not self.is_changed:
+            self._change()
 
-    def _note(self, outcome: Any, encoding: Encoding) -> None:
-        self._outcome, self._encoding = outcome, encoding
-        self._change()
-        if self._is_awaited:
-            self._is_awaited = self._is_stale = False
-            self._summaries = {form: self._encode(*form) for form in self._spectators.forms}
+    def begin_episode(self, steps: int) -> None:
+        """Count anew; so many steps has the former episode had."""
+        self.episode += 1
+        self.total_reward = 0.0
+        self._earlier_steps += steps
 
     def _change(self) -> None:
-        self._is_stale = True
-        if not self.is_changed:
-            self.is_changed = True
-            self._spectators.changed.append(self)
+        self.is_changed = True
+        self._spectators.changed.append(self)
+        if self._is_awaited:
+            self._is_awaited = False
+            self._summaries = {form: self._encode(*form) for form in self._spectators.forms}
 
     # ---- for who looks
 
+    def outdate(self) -> None:
+        """Its change is known to those who watch: let them have it, and tell of the next."""
+        self.is_changed, self._is_stale = False, True
+
     def count(self, elapsed_s: float) -> None:
         """Take the rate of the last moments; that it has fallen to nothing is news, too."""
-        before, steps = self.steps_per_s, self.steps - self._counted_steps
-        self._counted_steps = self.steps
-        self.steps_per_s = round(steps / elapsed_s, 1)
-        if before and not steps:
+        steps = self._earlier_steps + self.session.step_count
+        before, self.steps_per_s = self.steps_per_s, (steps - self._counted_steps) / elapsed_s
+        self._counted_steps = steps
+        if before and not self.steps_per_s and not self.is_changed:
             self._change()
 
     def summary(self, form: Form) -> Any:
@@ -152,7 +150,7 @@ class Showing:
             self._is_awaited = True
             summary = self._summaries.get(form)
             return summary if summary is not None else self._encode(form.wire, with_payloads=False)
-        if self._is_stale:
+        if self._is_stale or self.is_changed:
             self._summaries.clear()
             self._is_stale = False
         summary = self._summaries.get(form)
@@ -182,7 +180,7 @@ class Showing:
             step=session.step_count,
             total_reward=self.total_reward or 0,
             age_s=round(registry.now_s - session.created_at_s, 2),
-            steps_per_s=self.steps_per_s or 0,
+            steps_per_s=round(self.steps_per_s, 1) or 0,
         )
         if outcome is not None:
             summary.reward = outcome.reward
@@ -193,12 +191,21 @@ class Showing:
                 summary.metadata = self._payload(outcome.metadata, wire)
         return _raw(wire, summary)
 
+    @property
+    def _is_of_columns(self) -> bool:
+        return not isinstance(self._outcome, Result | Partial)
+
+    @property
+    def _action(self) -> Any:
+        if self._is_of_columns:
+            return plain(self._frame)
+        return self._frame.action if isinstance(self._frame, Step) else None
+
     def _result(self) -> Any:
-        outcome = self._outcome
-        if outcome is None or isinstance(outcome, Result | Partial):
-            return outcome
+        if self._outcome is None or not self._is_of_columns:
+            return self._outcome
         try:
-            return self.session.registry.calls.result(0, outcome)
+            return self.session.registry.calls.result(0, self._outcome)
         except OpenEnvError:
             return None
 
@@ -208,7 +215,7 @@ class Showing:
             return None
         try:
             if not isinstance(value, msgspec.Raw):
-                return _raw(wire, plain(value) if value is self._action else value)
+                return _raw(wire, value)
             if self._encoding == wire.encoding:
                 return value
             return _raw(wire, decode_any(value, self._encoding))

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 TICK_S = 1 / MAX_FRAMES_PER_S
 
-SHARE = 0.05
-"How much of the event loop's time all spectators take together, at most."
+BURST_S = TICK_S / 20
+"How long all spectators together may keep the event loop at once."
+
+SHARE, BUSY_SHARE = 0.05, 0.01
+"How much of the event loop's time they take: of one that has nothing to do, and of a busy one."
 
 EVENTS_AHEAD = 8
 """How many rounds may be under way to a spectator. At 30 a second that is what a client needs that
@@ -142,6 +145,10 @@ class Spectators:
         self._watches: dict[tuple[SessionLink, int], Watching] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._counted_at_s = 0.0
+        self._rested_s = (0.0, 0.0)
+        "When the last tick was done: by the clock, and in CPU time."
+        self._due_s = 0.0
+        "When the next tick should be."
 
     @property
     def is_ticking(self) -> bool:
@@ -179,8 +186,8 @@ class Spectators:
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._counted_at_s = loop.time()
-            self._timer = loop.call_later(TICK_S, self._tick, loop)
-        watching.show(time.thread_time() + TICK_S * SHARE)
+            self._rest(loop, TICK_S)
+        watching.show(time.thread_time() + BURST_S)
 
     def unwatch(self, link: SessionLink, frame: Unwatch) -> None:
         """Show them no more."""
@@ -213,19 +220,37 @@ class Spectators:
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s, began_s = loop.time(), time.thread_time()
+        share = SHARE - (SHARE - BUSY_SHARE) * self._load(now_s, began_s)
         if now_s - self._counted_at_s >= RATE_S:
             self._count(now_s - self._counted_at_s)
             self._counted_at_s = now_s
-        changed, self.changed = self.changed, []
-        for showing in changed:
-            showing.is_changed = False
-            for watching in showing.watches:
-                watching.pending[showing] = None
+        self._spread()
         due = [watching for watching in self._watches.values() if watching.is_due(now_s)]
         for watching in due:
-            watching.show(time.thread_time() + TICK_S * SHARE / len(due))
-        took_s = time.thread_time() - began_s
-        self._timer = loop.call_later(max(TICK_S, took_s / SHARE), self._tick, loop)
+            watching.show(time.thread_time() + BURST_S / len(due))
+        self._rest(loop, max(TICK_S, (time.thread_time() - began_s) / share))
+
+    def _load(self, now_s: float, cpu_s: float) -> float:
+        """Return how busy the event loop was since the last tick, from 0 to 1.
+
+        By what it has computed; or, where others have its core, by how late this tick is.
+        """
+        rested_s, rested_cpu_s = self._rested_s
+        busy_s = max(cpu_s - rested_cpu_s, now_s - self._due_s)
+        return min(1.0, max(0.0, busy_s / (now_s - rested_s)))
+
+    def _rest(self, loop: asyncio.AbstractEventLoop, pause_s: float) -> None:
+        now_s = loop.time()
+        self._rested_s, self._due_s = (now_s, time.thread_time()), now_s + pause_s
+        self._timer = loop.call_later(pause_s, self._tick, loop)
+
+    def _spread(self) -> None:
+        """Let each spectator know what has changed."""
+        changed, self.changed = self.changed, []
+        for showing in changed:
+            showing.outdate()
+            for watching in showing.watches:
+                watching.pending[showing] = None
 
     def _count(self, elapsed_s: float) -> None:
         for showing in self._showings:
