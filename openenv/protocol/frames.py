@@ -315,7 +315,7 @@ class Summary(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     episode: int = 0
     step: int = 0
     reward: Reward = None
-    total_reward: float = 0
+    total_reward: float | None = 0
     done: bool = False
     truncated: bool = False
     age_s: float = 0

@@ -50,6 +50,7 @@ class Session:
         "_verdict",
         "created_at_s",
         "episode_id",
+        "followed",
         "has_slot",
         "holder",
         "idle_limit_s",
@@ -84,7 +85,8 @@ class Session:
         self.last_reply: tuple[str, Any] | None = None
         "(request id, reply) of the last named step over HTTP, so that repeating it is harmless."
         self.showing: Showing | None = None
-        "What spectators see; None where there may be none."
+        self.followed: Showing | None = None
+        "What spectators may see, if they may; the same while one does, for the short way of steps."
         self._runner: Runner = registry.make_runner(self)
         self._steps_inline = registry.calls.execution == "inline"
         self._running: Request | None = None
@@ -117,8 +119,8 @@ class Session:
             reply = self._runner.perform(frame, origin)
             if type(reply) is Result:
                 self.step_count += 1
-                if self.showing is not None:
-                    self.showing.take(frame, reply, origin.encoding)
+                if self.followed is not None:
+                    self.followed.take(frame, reply, origin.encoding)
             self.touched_at_s = self.registry.now_s
             origin.reply(reply)
         else:
@@ -133,8 +135,8 @@ class Session:
             return LATER
         observation = self._runner.environment.step(action)
         self.step_count += 1
-        if self.showing is not None:
-            self.showing.take_observation(action, observation)
+        if self.followed is not None:
+            self.followed.take_observation(action, observation)
         self.touched_at_s = self.registry.now_s
         return observation
 

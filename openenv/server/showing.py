@@ -48,8 +48,10 @@ class Showing:
         "_earlier_steps",
         "_encoding",
         "_frame",
+        "_has_missed",
         "_is_awaited",
         "_is_stale",
+        "_left_at",
         "_outcome",
         "_spectators",
         "_summaries",
@@ -86,6 +88,10 @@ class Showing:
         "Whether the next outcome is to be encoded as soon as it comes."
         self._earlier_steps = 0
         self._counted_steps = 0
+        self._left_at = (0, 0)
+        "Episode and step at which the last spectator has gone."
+        self._has_missed = False
+        "Whether steps of the episode were taken on the short way, and nobody saw them."
 
     # ---- on the way of each step: references, one sum and one question
 
@@ -120,9 +126,12 @@ class Showing:
         """Count anew; so many steps has the former episode had."""
         self.episode += 1
         self.total_reward = 0.0
+        self._has_missed = False
         self._earlier_steps += steps
 
     def _change(self) -> None:
+        if not self.watches:
+            return
         self.is_changed = True
         self._spectators.changed.append(self)
         if self._is_awaited:
@@ -130,6 +139,31 @@ class Showing:
             self._summaries = {form: self._encode(*form) for form in self._spectators.forms}
 
     # ---- for who looks
+
+    def follow(self, watching: Watching) -> None:
+        """Be seen by one spectator more."""
+        session = self.session
+        if not self.watches:
+            session.followed = self
+            self.steps_per_s, self._counted_steps = 0.0, self._earlier_steps + session.step_count
+            episode, step = self._left_at
+            if session.step_count > (step if episode == self.episode else 0):
+                self._miss()
+        self.watches.append(watching)
+
+    def leave(self, watching: Watching) -> None:
+        """Be seen by one less."""
+        self.watches.remove(watching)
+        if not self.watches:
+            self.session.followed = None
+            self.is_changed, self._is_stale = False, True
+            self._left_at = (self.episode, self.session.step_count)
+
+    def _miss(self) -> None:
+        """Forget what an inline environment's steps have outdated: nobody was told of them."""
+        if self.session.registry.calls.execution == "inline":
+            self._frame = self._outcome = None
+            self._has_missed = True
 
     def outdate(self) -> None:
         """Its change is known to those who watch: let them have it, and tell of the next."""
@@ -178,7 +212,7 @@ class Showing:
             episode_id=session.episode_id,
             episode=self.episode,
             step=session.step_count,
-            total_reward=self.total_reward or 0,
+            total_reward=None if self._has_missed else self.total_reward or 0,
             age_s=round(registry.now_s - session.created_at_s, 2),
             steps_per_s=round(self.steps_per_s, 1) or 0,
         )

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from openenv.errors import TooManyRequests
+from openenv.errors import RemoteProtocolError, TooManyRequests
 from openenv.protocol.frames import COALESCE_BYTES, MAX_FRAMES_PER_S, MIN_MESSAGE_BYTES, Event
 from openenv.server.showing import RATE_S, Form, Showing
 
@@ -146,9 +146,7 @@ class Spectators:
         self._timer: asyncio.TimerHandle | None = None
         self._counted_at_s = 0.0
         self._rested_s = (0.0, 0.0)
-        "When the last tick was done: by the clock, and in CPU time."
-        self._due_s = 0.0
-        "When the next tick should be."
+        "When the last tick was done: by the clock, and of the time that the thread was not idle."
 
     @property
     def is_ticking(self) -> bool:
@@ -175,7 +173,12 @@ class Spectators:
     # ---- spectators come and go
 
     def watch(self, link: SessionLink, frame: Watch) -> None:
-        """Show sessions to a client, what there is at once. Raises TooManyRequests."""
+        """Show sessions to a client, what there is at once.
+
+        Raises TooManyRequests, RemoteProtocolError.
+        """
+        if (link, frame.id) in self._watches:
+            raise RemoteProtocolError(f"{frame.id} is the id of another watch")
         if sum(one.link is link for one in self._watches.values()) >= MAX_WATCHES:
             raise TooManyRequests(f"a link has {MAX_WATCHES} watches at most: unwatch one first")
         watching = Watching(link, frame)
@@ -203,24 +206,24 @@ class Spectators:
     def _end(self, ended: list[Watching]) -> None:
         for watching in ended:
             del self._watches[watching.link, watching.frame.id]
-            for showing in [*watching.pending, *watching.shown]:
-                if watching in showing.watches:
-                    showing.watches.remove(watching)
+            for showing in watching.pending.keys() | watching.shown:
+                showing.leave(watching)
         self.forms = frozenset(watching.form for watching in self._watches.values())
         if not self._watches and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self.changed.clear()
 
     def _let_see(self, watching: Watching, showing: Showing) -> None:
         if watching.wants(showing):
-            showing.watches.append(watching)
+            showing.follow(watching)
             watching.pending[showing] = None
 
     # ---- showing
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s, began_s = loop.time(), time.thread_time()
-        share = SHARE - (SHARE - BUSY_SHARE) * self._load(now_s, began_s)
+        share = SHARE - (SHARE - BUSY_SHARE) * self._load(now_s)
         if now_s - self._counted_at_s >= RATE_S:
             self._count(now_s - self._counted_at_s)
             self._counted_at_s = now_s
@@ -230,18 +233,13 @@ class Spectators:
             watching.show(time.thread_time() + BURST_S / len(due))
         self._rest(loop, max(TICK_S, (time.thread_time() - began_s) / share))
 
-    def _load(self, now_s: float, cpu_s: float) -> float:
-        """Return how busy the event loop was since the last tick, from 0 to 1.
-
-        By what it has computed; or, where others have its core, by how late this tick is.
-        """
-        rested_s, rested_cpu_s = self._rested_s
-        busy_s = max(cpu_s - rested_cpu_s, now_s - self._due_s)
-        return min(1.0, max(0.0, busy_s / (now_s - rested_s)))
+    def _load(self, now_s: float) -> float:
+        """Return how busy the event loop was since the last tick, from 0 to 1."""
+        rested_s, rested_busy_s = self._rested_s
+        return min(1.0, (_busy_s() - rested_busy_s) / max(now_s - rested_s, TICK_S))
 
     def _rest(self, loop: asyncio.AbstractEventLoop, pause_s: float) -> None:
-        now_s = loop.time()
-        self._rested_s, self._due_s = (now_s, time.thread_time()), now_s + pause_s
+        self._rested_s = (loop.time(), _busy_s())
         self._timer = loop.call_later(pause_s, self._tick, loop)
 
     def _spread(self) -> None:
@@ -255,3 +253,13 @@ class Spectators:
     def _count(self, elapsed_s: float) -> None:
         for showing in self._showings:
             showing.count(elapsed_s)
+
+
+def _busy_s() -> float:
+    """Return how long this thread has computed, or has waited for a core that others had."""
+    try:
+        with open("/proc/thread-self/schedstat") as file:
+            computed_ns, waited_ns, _ = map(int, file.read().split())
+    except (OSError, ValueError):  # not on Linux, or a kernel that does not count
+        return time.thread_time()
+    return (computed_ns + waited_ns) / 1e9

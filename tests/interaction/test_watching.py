@@ -65,6 +65,13 @@ def name_of(env: Any) -> str:
     return hashlib.sha256(env._session.token.encode()).hexdigest()[:12]
 
 
+async def nobody_watches(one: World) -> None:
+    """Wait until the server knows that all spectators have gone."""
+    assert one.registry.spectators is not None
+    while one.registry.spectators.is_ticking:
+        await asyncio.sleep(0.001)
+
+
 # ---------------------------------------------------------------- what is seen
 
 
@@ -128,14 +135,38 @@ async def test_whoever_plays_is_seen_by_spectators_of_either_encoding(
         assert len(in_json.sessions) == len(transports)
 
 
-async def test_who_comes_later_sees_what_there_is() -> None:
-    async with watched(Counter) as one:
+@pytest.mark.parametrize("environment", [ThreadCounter, AsyncCounter])
+async def test_who_comes_later_sees_what_there_is(environment: Any) -> None:
+    async with watched(environment) as one:
         env = await one.client()
         await env.reset()
         await env.step({"amount": 5})
         async with watcher(one) as them:
             assert them.sessions[name_of(env)].observation == {"total": 5}
             assert them.sessions[name_of(env)].total_reward == 5.0
+
+
+async def test_who_comes_later_sees_what_follows_in_an_inline_environment() -> None:
+    async with watched(Counter) as one:
+        env = await one.client()
+        await env.reset()
+        async with watcher(one) as them:
+            assert them.sessions[name_of(env)].observation == {"total": 0}
+        await env.step({"amount": 5})
+        async with watcher(one) as them:
+            seen = them.sessions[name_of(env)]
+            assert (seen.episode, seen.step) == (1, 1)
+            assert (seen.observation, seen.total_reward) == (None, None)
+            await env.step({"amount": 1})
+            seen = await them.until(step=2)
+            assert (seen.observation, seen.total_reward) == ({"total": 6}, None)
+            await env.reset()
+            await env.step({"amount": 2})
+            assert (await them.until(episode=2, step=1)).total_reward == 2.0
+        await nobody_watches(one)
+        async with watcher(one) as them:
+            # Nothing was missed in between.
+            assert them.sessions[name_of(env)].observation == {"total": 2}
 
 
 async def test_steps_in_columns_are_seen() -> None:
@@ -416,9 +447,10 @@ async def test_a_link_has_a_bounded_number_of_watches() -> None:
             replies += await them.read()
         assert [reply[:2] for reply in replies[:8]] == [["event", number] for number in range(1, 9)]
         assert replies[8][:3] == ["error", 9, TooManyRequests.code]
-        await them.send(["unwatch", 10, 3], ["watch", 11])
+        await them.send(["unwatch", 10, 3], ["watch", 11], ["unwatch", 12, 1], ["watch", 11])
         replies = await them.read()
-        assert [reply[:2] for reply in replies] == [["event", 10], ["event", 11]]
+        assert [reply[:2] for reply in replies[:3]] == [["event", 10], ["event", 11], ["event", 12]]
+        assert replies[3][:3] == ["error", 11, "PROTOCOL_ERROR"]
 
 
 @pytest.mark.parametrize("field", [["x"], [None, [1]], [None, None, 1], [None, None, True, 0]])
@@ -463,13 +495,12 @@ async def test_nothing_ticks_when_nobody_watches() -> None:
         assert not spectators.is_ticking
         async with watcher(one), watcher(one):
             assert spectators.is_ticking
-        while spectators.is_ticking:
-            await asyncio.sleep(0.001)
+        await nobody_watches(one)
         env = await one.client()
         await env.reset()
-        for _ in range(5):
-            await env.step({"amount": 1})
-        assert len(spectators.changed) == 1
+        await env.step({"amount": 1})
+        assert one.registry.sessions[env._session.token].followed is None
+        assert not spectators.changed
 
 
 async def test_a_slow_spectator_is_passed_over_and_then_gets_the_newest() -> None:
