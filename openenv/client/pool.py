@@ -112,6 +112,8 @@ class Pool:
     ) -> ClientT:
         """Open a session, waiting for a slot; return its client, a generic one without a class."""
         client = self._client(client_cls, wait_s, label)
+        if self._is_multiplexed:
+            client._share(self._least_used())
         # Opens it again if it was lost for good.
         await client._session.open(wait_s)
         return client
@@ -171,12 +173,10 @@ class Pool:
     def _client(
         self, client_cls: type[ClientT] | None, wait_s: float, label: str | None
     ) -> ClientT:
-        """Return a client, with a connection of its own unless they can be shared."""
+        """Return a client, with a connection of its own, which it uses unless it is given another."""
         cls: Any = client_cls or GenericEnvClient
         client: ClientT = cls(base_url=self.url, wait_s=wait_s, label=label, **self._client_options)
-        if self._is_multiplexed:
-            client._share(self._least_used())
-        else:
+        if not self._is_multiplexed:
             self._private.add(client._session.connection)
         return client
 
