@@ -5,16 +5,20 @@ in its thread, so a browser lives no longer than the tests of one file, among wh
 asynchronous (tests/webui/conftest.py).
 """
 
+import asyncio
+import queue
 import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from openenv.testing.chaos import CuttingProxy, cutting_proxy
+from tests.node import workspace
 from tests.processes import ENVIRON, OPENENV, ROOT
 
 CHROMIUM = shutil.which("chromium")
@@ -48,27 +52,90 @@ def serving_page(target: str, *options: str, port: int = 0) -> Iterator[str]:
     watchdog = threading.Timer(60, process.kill)
     watchdog.start()
     try:
-        found = re.search(r"http://[\w.:]+", process.stdout.readline())
+        line = process.stdout.readline()
+        watchdog.cancel()
+        watchdog.join()
+        found = re.search(r"http://[\w.:]+", line)
         if found is None:
             raise AssertionError(process.communicate()[1])
         yield found.group()
     finally:
-        watchdog.cancel()
-        watchdog.join()
         process.kill()
         process.communicate()
 
 
-class Watched:
-    """What a page must not do: complain on its console, fail, or ask another host."""
+class Way:
+    """A way to a server that can be cut, from a thread that has no event loop."""
 
-    def __init__(self, page: Any) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, proxy: CuttingProxy) -> None:
+        self._loop, self._proxy = loop, proxy
+        self.url = f"http://127.0.0.1:{proxy.port}"
+
+    def cut(self) -> None:
+        """Lose all sockets; new ones get through."""
+        self._do(self._proxy.cut)
+
+    def block(self) -> None:
+        """Lose all sockets, and refuse new ones."""
+        self._proxy.is_refusing = True
+        self.cut()
+
+    def unblock(self) -> None:
+        self._proxy.is_refusing = False
+
+    def _do(self, act: Callable[[], None]) -> None:
+        done = threading.Event()
+        self._loop.call_soon_threadsafe(lambda: (act(), done.set()))
+        assert done.wait(10)
+
+
+@contextmanager
+def cuttable(url: str) -> Iterator[Way]:
+    """Yield a way to the server at this URL."""
+    port = int(url.rpartition(":")[2])
+    ways: queue.SimpleQueue[Way] = queue.SimpleQueue()
+    stopped = asyncio.Event()
+
+    async def forward() -> None:
+        async with cutting_proxy(port) as proxy:
+            ways.put(Way(asyncio.get_running_loop(), proxy))
+            await stopped.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(forward(),), name="openenv-test-way")
+    thread.start()
+    way = ways.get(timeout=10)
+    try:
+        yield way
+    finally:
+        way._do(stopped.set)
+        thread.join()
+
+
+class Visitor:
+    """One page in a browser context of its own, and what it must not do."""
+
+    def __init__(self, browser: Any, url: str, **context: Any) -> None:
+        self.url = url
+        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | context)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
-        page.on("console", self._hear)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self._note(request.url))
-        page.on("websocket", lambda socket: self._note(socket.url))
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._note(request.url))
+        self.page.on("websocket", lambda socket: self._note(socket.url))
+
+    def expect(self, complaint: str) -> None:
+        """Forget complaints with these words: those of the browser on a lost network."""
+        self.complaints = [one for one in self.complaints if complaint not in one]
+
+    def leave(self) -> None:
+        """Close the page, and see that it was quiet and asked nobody but its server."""
+        self.context.close()
+        assert not self.complaints, self.complaints
+        others = self.hosts - {self.url.rpartition("/")[2]}
+        assert not others, others
 
     def _hear(self, message: Any) -> None:
         if message.type in ("error", "warning"):
@@ -78,3 +145,16 @@ class Watched:
         # What a page makes itself, blob: and data:, asks nobody.
         if found := re.match(r"(?:http|ws)s?://([^/]+)", url):
             self.hosts.add(found.group(1))
+
+
+def script(visitor: Visitor) -> None:
+    """Load openenv.js, as the package has it in one file, into a page without any other script."""
+    visitor.page.goto(f"{visitor.url}/health")
+    code = (workspace() / "client/dist/openenv.min.js").read_text()
+    visitor.page.evaluate(
+        """async (code) => {
+            const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+            window.openenv = await import(url);
+        }""",
+        code,
+    )

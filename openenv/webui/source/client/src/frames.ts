@@ -55,7 +55,8 @@ export interface Summary {
   step: number;
   /** Of the last step. */
   reward: number | boolean | null;
-  total_reward: number;
+  /** Of the episode; null if the server has not seen all of it. */
+  total_reward: number | null;
   done: boolean;
   truncated: boolean;
   age_s: number;
@@ -131,7 +132,7 @@ const SUMMARY: readonly Field[] = [
   ["episode", integer, 0],
   ["step", integer, 0],
   ["reward", reward, null],
-  ["total_reward", number, 0],
+  ["total_reward", orNull(number), 0],
   ["done", boolean, false],
   ["truncated", boolean, false],
   ["age_s", number, 0],

@@ -111,6 +111,13 @@ for (const wire of WIRES) {
     assert.deepEqual(read, [{ kind: "opened", id: 7, token: "s1" }]);
   });
 
+  test(`${wire.encoding}: a summary may not know the total of its episode`, () => {
+    const summary = { session: "5d41402abc4b", environment: "Probe", total_reward: null };
+    const [event] = wire.decode(messageOf(wire, wire.encode(["event", 1, [summary]]))).frames;
+    assert.equal(event.sessions[0].total_reward, null);
+    assert.equal(event.sessions[0].steps_per_s, 0);
+  });
+
   for (const vector of vectors("errors")) {
     test(`${wire.encoding}: the error is thrown with its data: ${vector.code}`, () => {
       const [frame] = wire.decode(messageOf(wire, dataOf(wire, vector))).frames;
