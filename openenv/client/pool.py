@@ -173,7 +173,7 @@ class Pool:
     def _client(
         self, client_cls: type[ClientT] | None, wait_s: float, label: str | None
     ) -> ClientT:
-        """Return a client, with a connection of its own, which it uses unless it is given another."""
+        """Return a client with a connection of its own, for as long as it is given no other."""
         cls: Any = client_cls or GenericEnvClient
         client: ClientT = cls(base_url=self.url, wait_s=wait_s, label=label, **self._client_options)
         if not self._is_multiplexed:
