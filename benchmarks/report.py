@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from benchmarks.questions import Column
 
 RESULTS = Path(__file__).parent / "results"
-MARK_BEGIN, MARK_END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 
 def table(
@@ -61,11 +60,12 @@ def publish(page: Path, summaries: Sequence[Summary], caption: str, order: Itera
     put_between_marks(page, [*lines, "", caption])
 
 
-def put_between_marks(page: Path, lines: Sequence[str]) -> None:
-    """Replace what stands between a page's benchmark marks."""
-    before, rest = page.read_text().split(MARK_BEGIN)
-    _, after = rest.split(MARK_END)
-    page.write_text(before + "\n".join([MARK_BEGIN, *lines, MARK_END]) + after)
+def put_between_marks(page: Path, lines: Sequence[str], mark: str = "benchmark") -> None:
+    """Replace what stands between a page's marks of this name."""
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, rest = page.read_text().split(begin)
+    _, after = rest.split(end)
+    page.write_text(before + "\n".join([begin, *lines, end]) + after)
 
 
 def _rate(summary: Summary | None) -> str:

@@ -50,6 +50,8 @@ class Manifest:
     "The folder's name, where the manifest gives none."
     version: str | None = None
     description: str | None = None
+    license: str | None = None
+    "An SPDX expression, such as `BSD-3-Clause AND MIT`: of the folder and of what it installs."
     app: str = DEFAULT_APP
     "What is served, as module:attribute from the environment's folder."
     port: int = DEFAULT_PORT
@@ -142,6 +144,7 @@ class _Reader:
                 "name": self.text_to("name"),
                 "version": self.text_to("version"),
                 "description": self.text_to("description"),
+                "license": self.text_to("license"),
                 "app": self.text_to("app", _REFERENCE, f"of the form {DEFAULT_APP}"),
                 "port": self.read_port,
                 "action": self.text_to("action", _DOTTED, "the name of a class"),

@@ -9,15 +9,17 @@ from msgspec import Meta
 
 from openenv.models import Action, Observation, State
 
+EXAMPLES = ["x = 6 * 7\nx", "print('hello')", "sorted({'b': 1, 'a': 2})"]
+
 
 @dataclass(kw_only=True)
 class CodeAction(Action):
     """A snippet of Python, run where the last one has left its variables."""
 
-    code: str
-    timeout: Annotated[float, Meta(gt=0, le=300)] = 30.0
+    code: Annotated[str, Meta(examples=EXAMPLES)]
+    timeout: Annotated[float, Meta(gt=0, le=300, examples=[30.0])] = 30.0
     "Seconds; a snippet that takes longer is ended, with exit code -1."
-    files: Annotated[list[str], Meta(max_length=64)] = field(default_factory=list)
+    files: Annotated[list[str], Meta(max_length=64, examples=[[]])] = field(default_factory=list)
     "Files of the episode's folder to be returned with the observation."
 
 

@@ -9,16 +9,18 @@ from msgspec import Meta
 
 from openenv.models import Action, Observation, State
 
+EXAMPLES = ["len(context)", "context[:100]", "lines = context.splitlines()\nlen(lines)"]
+
 
 @dataclass(kw_only=True)
 class REPLAction(Action):
     """A block of Python, or the answer, or both: then the code runs first."""
 
-    code: str = ""
-    is_final: bool = False
+    code: Annotated[str, Meta(examples=EXAMPLES)] = ""
+    is_final: Annotated[bool, Meta(examples=[False])] = False
     final_answer: str | None = None
     "What counts if `is_final`; without it, what the code has given."
-    timeout: Annotated[float, Meta(gt=0, le=300)] = 30.0
+    timeout: Annotated[float, Meta(gt=0, le=300, examples=[30.0])] = 30.0
     "Seconds for the code, without what the language model takes."
 
 

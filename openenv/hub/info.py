@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from openenv.hub.discovery import LocalEnvironment
 
-_COLUMNS = ("name", "version", "source", "description")
+_COLUMNS = ("name", "version", "action", "observation", "license", "source", "description")
 
 
 def summarize(found: LocalEnvironment) -> dict[str, Any]:
@@ -24,6 +24,9 @@ def summarize(found: LocalEnvironment) -> dict[str, Any]:
         "name": found.name,
         "version": None,
         "description": None,
+        "license": None,
+        "action": None,
+        "observation": None,
         "source": found.distribution or found.place,
         "folder": str(found.folder),
         "module": found.module,
@@ -31,7 +34,10 @@ def summarize(found: LocalEnvironment) -> dict[str, Any]:
     }
     if found.problem is None:
         manifest = found.manifest
-        summary |= {"version": manifest.version, "description": manifest.description}
+        summary |= {
+            name: getattr(manifest, name)
+            for name in ("version", "description", "license", "action", "observation")
+        }
     return summary
 
 
@@ -65,8 +71,11 @@ def table(summaries: Sequence[dict[str, Any]]) -> str:
         return "no environments here: `openenv init my_env` makes one"
     rows = [tuple(map(str.upper, _COLUMNS))]
     for one in summaries:
-        said = one["description"] if one["problem"] is None else f"wrong: {one['problem']}"
-        rows.append((one["name"], one["version"] or "-", one["source"], said or "-"))
+        wrong = one["problem"] and f"wrong: {one['problem']}"
+        said = one | {"description": wrong or one["description"]}
+        for kind in ("action", "observation"):
+            said[kind] = (one[kind] or "").rpartition(".")[2]
+        rows.append(tuple(said[name] or "-" for name in _COLUMNS))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)

@@ -79,6 +79,12 @@ class EnvironmentContract:
             elsewhere = other.payload(other.reset(self.seed))
         assert elsewhere == first, "a seed begins the same episode in every instance"
 
+    def test_an_episode_may_be_given_a_name(self) -> None:
+        """Whoever collects episodes gives each an id."""
+        with self._instance() as one:
+            first, named = (one.reset(self.seed, name) for name in (None, "named"))
+            assert type(named) is type(first), f"reset takes an episode_id, and returns {first!r}"
+
     def test_the_state_counts_steps(self) -> None:
         """Its step_count grows with each of them."""
         with self._instance() as one:

@@ -39,9 +39,9 @@ class Instance:
         if self.calls.counts_episodes:
             self.environment._episode = self
 
-    def reset(self, seed: int | None = None) -> Any:
+    def reset(self, seed: int | None = None, episode_id: str | None = None) -> Any:
         """Begin an episode."""
-        arguments = self.calls.reset_arguments(Reset(1, 1, seed), lenient=False)
+        arguments = self.calls.reset_arguments(Reset(1, 1, seed, episode_id), lenient=False)
         self.step_count = 0
         return self._run(self.calls.reset, self.environment, arguments)
 

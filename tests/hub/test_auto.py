@@ -274,16 +274,26 @@ def test_what_is_installed_is_imported_by_its_own_name(
 # ---- lists
 
 
+TOLD = """
+description: Tells
+version: '3'
+license: MIT
+models:
+  observation: models.Told
+"""
+
+
 def test_a_list_is_printed_and_returned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_environment(tmp_path / "told_env", manifest="description: Tells\nversion: '3'\n")
+    write_environment(tmp_path / "told_env", manifest=TOLD)
     write_environment(tmp_path / "wrong_env", manifest="port: high\n")
     listed = {one["name"]: one for one in AutoEnv.list_environments()}
     lines = capsys.readouterr().out.splitlines()
     assert listed["told_env"]["description"] == "Tells"
     assert "openenv.yaml:2" in listed["wrong_env"]["problem"]
-    assert lines[0].split() == ["NAME", "VERSION", "SOURCE", "DESCRIPTION"]
+    columns = "NAME VERSION ACTION OBSERVATION LICENSE SOURCE DESCRIPTION"
+    assert lines[0].split() == columns.split()
     assert [line.split() for line in lines if "told" in line] == [
-        ["told_env", "3", "./told_env", "Tells"]
+        ["told_env", "3", "-", "Told", "MIT", "./told_env", "Tells"]
     ]
     assert any("wrong_env" in line and "port" in line for line in lines)
 

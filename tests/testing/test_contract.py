@@ -121,6 +121,11 @@ class ForgetsItsSeed(Counter):
         return Total(ForgetsItsSeed.resets)
 
 
+class LosesItselfByName(Counter):
+    def reset(self, seed: int | None = None, episode_id: str | None = None) -> Any:
+        return super().reset(seed) if episode_id is None else {}
+
+
 class NeverCounts(Counter):
     state = PlainState()  # type: ignore[assignment]
 
@@ -185,6 +190,7 @@ class LosesAField(Counter):
         (RewardsWithWords, "rewards_are_numbers_or_none", "reward of step is a number or None"),
         (DoneInNumpy, "done_and_truncated_are_true_or_false", "done of step is True or False"),
         (ForgetsItsSeed, "the_same_seed_begins_the_same_episode", "a seed begins the same episode"),
+        (LosesItselfByName, "an_episode_may_be_given_a_name", "reset takes an episode_id"),
         (NeverCounts, "the_state_counts_steps", "step_count grows with each step"),
         (HasNoCount, "the_state_counts_steps", "the state has a step_count"),
         (SharesItsState, "instances_share_no_episode", "does not show in another instance"),

@@ -16,7 +16,8 @@ from .environment import CodingEnvironment
 
 environment = partial(
     CodingEnvironment,
-    packages=tuple(os.environ.get("CODING_PACKAGES", "numpy").replace(",", " ").split()),
+    # Plain data, so that worker processes can have it, too.
+    packages=os.environ.get("CODING_PACKAGES", "numpy").replace(",", " ").split(),
     isolation=os.environ.get("CODING_ISOLATION") or None,
 )
 app = create_app(environment, CodeAction, CodeObservation, state_cls=CodeState)

@@ -17,6 +17,8 @@ from .grading import Grader
 from .rewards import TestsPass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openenv.rubrics import Rubric
 
 MAX_FILES = 64
@@ -35,7 +37,7 @@ class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
 
     def __init__(
         self,
-        packages: tuple[str, ...] = ("numpy",),
+        packages: Sequence[str] = ("numpy",),
         limits: Limits | None = None,
         isolation: str | None = None,
         rubric: Rubric | None = None,
@@ -44,7 +46,7 @@ class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
         max_steps: int | None = None,
     ) -> None:
         super().__init__(transform, rubric or TestsPass())
-        limits = limits or Limits()
+        packages, limits = tuple(packages), limits or Limits()
         self.max_steps = max_steps
         try:
             self._sandbox = Sandbox(packages, limits, isolation)

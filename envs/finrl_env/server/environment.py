@@ -77,6 +77,7 @@ class FinRLEnvironment(Environment[FinRLAction, FinRLObservation, FinRLState]):
     def reset(
         self,
         seed: int | None = None,
+        episode_id: str | None = None,
         days: int | None = None,
         start: int | None = None,
         **settings: Any,

@@ -21,7 +21,8 @@ environment = partial(
     llm=ChatCompletions(url, os.environ.get("REPL_LLM_MODEL", ""), os.environ.get("REPL_LLM_KEY"))
     if url
     else None,
-    packages=tuple(os.environ.get("REPL_PACKAGES", "numpy").replace(",", " ").split()),
+    # Plain data, so that worker processes can have it, too.
+    packages=os.environ.get("REPL_PACKAGES", "numpy").replace(",", " ").split(),
     isolation=os.environ.get("REPL_ISOLATION") or None,
 )
 app = create_app(environment, REPLAction, REPLObservation, state_cls=REPLState)

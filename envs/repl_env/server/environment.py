@@ -18,7 +18,7 @@ from .llm import Completes, Queries
 from .rewards import ExpectedAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from openenv.rubrics import Rubric
 
@@ -60,7 +60,7 @@ class REPLEnvironment(Environment[REPLAction, REPLObservation, REPLState]):
     def __init__(
         self,
         llm: Completes | None = None,
-        packages: tuple[str, ...] = ("numpy",),
+        packages: Sequence[str] = ("numpy",),
         limits: Limits = LIMITS,
         isolation: str | None = None,
         rubric: Rubric | None = None,
@@ -71,7 +71,7 @@ class REPLEnvironment(Environment[REPLAction, REPLObservation, REPLState]):
         super().__init__(transform, rubric or ExpectedAnswer())
         self.llm, self.max_iterations, self.max_queries = llm, max_iterations, max_queries
         try:
-            self._sandbox = Sandbox(packages, limits, isolation)
+            self._sandbox = Sandbox(tuple(packages), limits, isolation)
         except (SandboxError, ValueError) as error:
             raise ConfigurationError(str(error)) from error
         self._begin("", "", None)
