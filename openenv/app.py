@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from openenv.server.bodies import respond_http_exception
 from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
+from openenv.server.http import HttpSessions
 from openenv.server.routes import registry_lifespan, session_routes
 from openenv.webui.routes import web_routes
 
@@ -52,10 +53,23 @@ def create_app(
         config=config,
         execution=execution,
     )
+    sessions = HttpSessions(registry)
+    routes = session_routes(registry, sessions=sessions)
+    if registry.config.web:
+        routes += web_routes(sessions)
     app = Starlette(
-        routes=[*session_routes(registry), *(web_routes(registry) if registry.config.web else ())],
+        routes=routes,
         exception_handlers={HTTPException: respond_http_exception},
         lifespan=registry_lifespan(registry),
     )
     app.state.registry = registry
     return app
+
+
+def create_web_interface_app(env: Any, *arguments: Any, **options: Any) -> Starlette:
+    """Return what `create_app` does with these arguments, always with the page."""
+    return create_app(env, *arguments, **{**options, "web": True})
+
+
+create_hf_web_interface_app = create_web_interface_app
+"The name for a Space of Hugging Face, where the app is the same."

@@ -101,6 +101,7 @@ def environment_class(
             "Action", [("action", annotation(env.action_space, "Action_action"))], kw_only=True
         )
         observation = _observation_class(env.observation_space)
+        draws = env.render_mode is not None
     finally:
         env.close()
     made_by = (f"{__name__}:{environment_class.__name__}", [env_id, wrappers or []], options)
@@ -112,6 +113,9 @@ def environment_class(
         "_make": staticmethod(make),
         "__orig_bases__": (Environment[action, observation, State],),  # type: ignore[valid-type]
     }
+    if not draws:
+        # Whoever looks for a method that draws finds none.
+        members["render"] = None
     return type(env_id, (GymnasiumEnvironment,), members)
 
 

@@ -25,6 +25,7 @@ from openenv.errors import (
     OpenEnvError,
     PayloadError,
     SessionError,
+    Unsupported,
 )
 from openenv.models import EnvironmentInfo, State
 from openenv.protocol.frames import GetState, Partial, Reset, Result, StateReply, Step, Steps
@@ -102,6 +103,11 @@ class EnvironmentCalls:
         }
         self._info: EnvironmentInfo | None = None
         self._warned: set[str] = set()
+
+    @property
+    def reset_method(self) -> Any:
+        """The function that begins episodes, whose parameters are the options of reset."""
+        return getattr(self.cls, self._reset_name)
 
     # ---- calls: each returns what the method returned, which may be awaitable
 
@@ -226,7 +232,10 @@ class EnvironmentCalls:
         if type(frame) is Ask:
             try:
                 return StateReply(frame.id, answer(frame, state))
-            except Exception as error:  # as above: what was returned may be anything
+            except Unsupported:
+                # Nothing was drawn, which is no fault.
+                raise
+            except Exception as error:  # what was returned may be anything
                 raise self.fault(error) from error
         return StateReply(frame.id, state.model_dump() if hasattr(state, "model_dump") else state)
 

@@ -29,7 +29,7 @@ from openenv.server.bodies import (
 )
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
     from starlette.routing import BaseRoute
 
     from openenv.arrays import Encoding
@@ -150,8 +150,7 @@ class HttpSessions:
     @answering
     async def state(self, exchange: Exchange) -> Response:
         """Return the episode's state."""
-        session = self.find(exchange.request)
-        return exchange.respond(await self.ask(session, GetState(self._next_id(), 0), exchange))
+        return await self.read_state(exchange)
 
     @answering
     async def close(self, exchange: Exchange) -> Response:
@@ -195,7 +194,7 @@ class HttpSessions:
         }
         return respond(content, exchange.encoding)
 
-    # ---- what reset and step do, for whoever wants to know what came of it
+    # ---- what these do, also for others who want to know what came of it
 
     async def begin(self, exchange: Exchange) -> Played:
         """Reset the session that a request means, or a new one."""
@@ -230,16 +229,21 @@ class HttpSessions:
         reply = await _wait(answer, exchange.request)
         return Played(session, frame, reply, exchange.respond(reply))
 
+    async def read_state(self, exchange: Exchange) -> Response:
+        """Read the state of the session that a request means."""
+        session = self.find(exchange.request)
+        return exchange.respond(await self.ask(session, GetState(self._next_id(), 0), exchange))
+
     # ---- which session
 
-    def find(self, request: Request) -> Session:
+    def find(self, request: HTTPConnection) -> Session:
         """Return the session that a request means. Raises SessionNotFoundError, NotReset."""
         session = self._find_named(request) or self.registry.sessions.get(self._default or "")
         if session is None:
             raise NotReset("there is no session yet: POST /reset first")
         return session
 
-    def _find_named(self, request: Request, *, or_none: bool = False) -> Session | None:
+    def _find_named(self, request: HTTPConnection, *, or_none: bool = False) -> Session | None:
         """Return the session that header or cookie name, or the one that all share.
 
         A cookie is sent without being asked for: with `or_none`, one that outlived its session is

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.errors import ConfigurationError
 from openenv.manifest import Manifest, read_manifest
+from openenv.server.asking import has
 from openenv.server.bodies import respond
 from openenv.server.description import folder_of, readme_of
+from openenv.webui.choices import buttons_of, is_chat, keys_of
 from openenv.webui.files import HEADERS
+from openenv.webui.options import reset_schema
+from openenv.webui.quick_start import example_action, quick_start
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
     from openenv.server.registry import SessionRegistry
 
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+|\d+")
 
 
 class Config:
@@ -37,6 +40,7 @@ class Config:
         registry, info = self.registry, self.registry.calls.info
         readme = (info and info.readme_content) or self._readme
         changing = {
+            "quick_start": quick_start(_url_of(request), self._example),
             "readme": readme and _FRONT_MATTER.sub("", readme).strip(),
             "capacity": {
                 "active_sessions": registry.active,
@@ -58,10 +62,19 @@ class Config:
             "action_schema": calls.action.json_schema(),
             "observation_schema": calls.observation.json_schema(),
             "state_schema": calls.state.json_schema(),
+            "reset_schema": reset_schema(calls.reset_method, keeps_id=calls.counts_episodes),
+            "is_chat": is_chat(calls.cls, calls.observation.json_schema()),
             "watch": registry.config.watch,
             "view": self.view,
+            "render": has(calls.cls, "render"),
             "replay": None,
+            "discrete_actions": buttons_of(calls.cls, calls.action.json_schema()),
+            "keys": keys_of(calls.cls),
         }
+
+    @cached_property
+    def _example(self) -> str:
+        return example_action(self.registry.calls.action.json_schema())
 
     @cached_property
     def _readme(self) -> str | None:
@@ -77,9 +90,16 @@ class Config:
             return None
 
 
+def _url_of(request: Request) -> str:
+    """Return where the server is, as whoever asks sees it."""
+    # A proxy in front speaks TLS and says so; what is only shown need not be sure of it.
+    scheme = request.headers.get("x-forwarded-proto", request.url.scheme).partition(",")[0]
+    return str(request.base_url.replace(scheme=scheme)).rstrip("/")
+
+
 def _title(manifest: Manifest | None, name: str) -> str:
-    """Return "Echo" of the manifest's name echo_env, or of the class EchoEnvironment."""
-    words = [manifest.stem.replace("-", " ")] if manifest is not None else _WORDS.findall(name)
-    if len(words) > 1 and words[-1] in ("Environment", "Env"):
-        words.pop()
-    return " ".join(words).capitalize() if manifest is not None else " ".join(words) or name
+    """Return "Echo", of the manifest's name echo_env or of the class EchoEnvironment."""
+    if manifest is not None:
+        return manifest.stem.replace("-", " ").capitalize()
+    bare = re.sub(r"(?<=.)(Environment|Env)$", "", name)
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", bare)

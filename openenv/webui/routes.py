@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Route
 
+from openenv.server.description import Description
 from openenv.webui.config import Config
 from openenv.webui.files import STATIC, Files
+from openenv.webui.visitors import Visitors
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from openenv.server.registry import SessionRegistry
+    from openenv.server.http import HttpSessions
 
 VIEW = "view.js"
 
 
-def web_routes(registry: SessionRegistry, static: Path = STATIC) -> list[BaseRoute]:
-    """Return the routes over a registry; `static` holds the page as it was built."""
+def web_routes(sessions: HttpSessions, static: Path = STATIC) -> list[BaseRoute]:
+    """Return the routes over the sessions of HTTP; `static` holds the page as it was built."""
+    registry = sessions.registry
     views = _views_of(registry.calls.cls)
     config = Config(registry, view=f"/web/{VIEW}" if (views / VIEW).is_file() else None)
     files = Files([static, views])
@@ -33,6 +36,8 @@ def web_routes(registry: SessionRegistry, static: Path = STATIC) -> list[BaseRou
         Route("/", redirect),
         Route("/web", redirect),
         Route("/web/config.json", config.serve),
+        Route("/web/metadata", Description(registry, with_episodes=True).metadata),
+        *Visitors(sessions).routes,
         Route("/web/{path:path}", files.serve),
     ]
 

@@ -197,8 +197,12 @@ def test_arrays_become_png(array: Any, colour: int, pixels: bytes) -> None:
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((2, 2), np.int64), np.zeros((2, 2, 5), np.uint8), np.zeros(4, np.uint8)]
-    + [np.zeros((0, 2), np.uint8)],
+    [
+        np.zeros((2, 2), np.int64),
+        np.zeros((2, 2, 5), np.uint8),
+        np.zeros(4, np.uint8),
+        np.zeros((0, 2), np.uint8),
+    ],
 )
 def test_an_array_that_is_no_picture_is_refused_by_its_shape(array: Any) -> None:
     with pytest.raises(Unsupported, match="array"):

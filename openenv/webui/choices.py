@@ -1,0 +1,72 @@
+"""The few things that can be done next, where an environment has such: buttons and keys for them.
+
+A class says which in `web_buttons` and `web_keys`; for others their action's schema does. What can
+be done only now and then the observation says, and the page reads it there (`among`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MOST = 32
+"So many buttons at most; what has more choices is filled in as a form."
+
+
+def buttons_of(cls: type, schema: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the actions that there are, each with its label; None if they are too many to list."""
+    named = getattr(cls, "web_buttons", None)
+    if isinstance(named, dict):
+        return [{"label": str(label), "action": action} for label, action in named.items()]
+    name = _only_field(schema)
+    if name is None:
+        return None
+    field = _resolved(schema["properties"][name], schema)
+    values = _values(field)
+    if values is None or not 0 < len(values) <= MOST:
+        return None
+    return [
+        {"label": value if isinstance(value, str) else f"{name} {value}", "action": {name: value}}
+        for value in values
+    ]
+
+
+def keys_of(cls: type) -> dict[str, Any] | None:
+    """Return which action a key means, by the browser's name of the key."""
+    named = getattr(cls, "web_keys", None)
+    return {str(key): action for key, action in named.items()} if isinstance(named, dict) else None
+
+
+def is_chat(cls: type, observation_schema: dict[str, Any]) -> bool:
+    """Whether episodes are conversations: what is seen is messages, or words become actions."""
+    if callable(getattr(cls, "message_to_action", None)):
+        return True
+    messages = observation_schema.get("properties", {}).get("messages")
+    return messages is not None and _resolved(messages, observation_schema).get("type") == "array"
+
+
+def _only_field(schema: dict[str, Any]) -> str | None:
+    """Return the one field that an action needs, or the only one that it has."""
+    names = [name for name in schema.get("properties", {}) if name != "metadata"]
+    required = [name for name in schema.get("required", ()) if name != "metadata"]
+    deciding = required or names
+    return deciding[0] if len(deciding) == 1 else None
+
+
+def _values(field: dict[str, Any]) -> list[Any] | None:
+    if "among" in field:
+        return None
+    if "enum" in field:
+        return list(field["enum"])
+    if field.get("type") == "boolean":
+        return [False, True]
+    low, high = field.get("minimum"), field.get("maximum")
+    if field.get("type") != "integer" or low is None or high is None or high - low >= MOST:
+        return None
+    return list(range(low, high + 1))
+
+
+def _resolved(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a field's schema in place of a reference to it."""
+    name = field.get("$ref", "").removeprefix("#/$defs/")
+    found: dict[str, Any] = schema.get("$defs", {}).get(name, field)
+    return found

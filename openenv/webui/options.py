@@ -1,0 +1,63 @@
+"""The options of reset as a JSON schema, from the signature of an environment's `reset`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, get_type_hints
+
+import msgspec
+
+from openenv.codec import codec_for
+from openenv.errors import ConfigurationError
+
+_ABOUT = {
+    "seed": "The same seed begins the same episode.",
+    "episode_id": "What the episode is called; a name is made up for one that has none.",
+}
+
+
+def reset_schema(reset: Any, *, keeps_id: bool = True) -> dict[str, Any]:
+    """Return the schema of what `reset(self, ...)` takes.
+
+    `keeps_id`: an episode's name is the session's to keep, whether reset takes one or not.
+    """
+    hints = _hints(reset)
+    fields: list[Any] = []
+    takes_anything = False
+    for parameter in list(inspect.signature(reset).parameters.values())[1:]:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            takes_anything = True
+        elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            fields.append(_field(parameter, hints.get(parameter.name, Any)))
+    if keeps_id and all(name != "episode_id" for name, *_ in fields):
+        fields.append(("episode_id", str | None, None))
+    schema = _schema_of(fields)
+    for name, text in _ABOUT.items():
+        if name in schema["properties"]:
+            schema["properties"][name].setdefault("description", text)
+    return {**schema, "title": "Reset", "additionalProperties": takes_anything}
+
+
+def _field(parameter: inspect.Parameter, hint: Any) -> Any:
+    """Return a field like this parameter, of any type if its own has no schema."""
+    default = () if parameter.default is parameter.empty else (parameter.default,)
+    for field in ((parameter.name, hint, *default), (parameter.name, Any, *default)):
+        try:
+            _schema_of([field])
+        except (TypeError, ValueError, ConfigurationError):
+            continue
+        return field
+    # Its default is no plain data.
+    return parameter.name, Any, None
+
+
+def _schema_of(fields: list[Any]) -> dict[str, Any]:
+    return codec_for(msgspec.defstruct("Reset", fields, kw_only=True)).json_schema()
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        # A name that only a type checker knows: then its options are of any type.
+        return {}
