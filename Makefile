@@ -10,7 +10,7 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test check bench docs web clean
 
 help:
 	@echo 'make demo    serve the echo environment and collect 1,000 episodes from it'
@@ -18,6 +18,7 @@ help:
 	@echo 'make check   formatting, lint, types, import layers'
 	@echo 'make bench   measure, and say which targets are met (two minutes)'
 	@echo 'make docs    run every snippet of the documentation and check its links'
+	@echo 'make web     build the page from openenv/webui/source; needs node 20'
 	@echo 'make clean   remove $(VENV) and what the tools left behind'
 
 demo: $(RUN)
@@ -37,6 +38,9 @@ bench: $(DEV)
 
 docs: $(DEV)
 	$(BIN)/python -m pytest tests/docs
+
+web:
+	cd openenv/webui/source && npm ci && npm run build --workspace page
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info htmlcov .coverage .coverage.* .hypothesis \

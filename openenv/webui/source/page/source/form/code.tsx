@@ -25,7 +25,7 @@ export function CodeField(props: FieldProps) {
       editor.current?.close();
     };
   }, [form]);
-  useEffect(() => editor.current?.show(text), [text]);
+  useEffect(() => editor.current?.show(text), [form.version.value]);
 
   return (
     <Labelled {...props}>

@@ -17,10 +17,7 @@ export function JsonField(props: FieldProps) {
       form.refuse(path, `This is no JSON: ${(error as Error).message}`);
     }
   };
-  // When the form is filled from elsewhere, the text follows.
-  useEffect(() => {
-    setText((now) => (parsesTo(now, value) ? now : asText(value)));
-  }, [value]);
+  useEffect(() => setText(asText(value)), [form.version.value]);
   return (
     <Labelled {...props}>
       <textarea
@@ -35,15 +32,6 @@ export function JsonField(props: FieldProps) {
       <FileInput label={`${props.field.name} from a file`} onFile={async (file) => take(await file.text())} />
     </Labelled>
   );
-}
-
-/** Whether the text means this value, or nothing yet. */
-function parsesTo(text: string, value: unknown): boolean {
-  try {
-    return JSON.stringify(text.trim() ? JSON.parse(text) : undefined) === JSON.stringify(value);
-  } catch {
-    return true;
-  }
 }
 
 export function FileField(props: FieldProps) {

@@ -7,12 +7,21 @@ import { problems } from "./validate";
 
 export class Form {
   readonly value = signal<unknown>(undefined);
+  /** Grows when the whole value was replaced: controls with a text of their own then read it anew. */
+  readonly version = signal(0);
   readonly errors = signal<ReadonlyMap<string, string>>(new Map());
   /** Fields that hold what cannot be read yet, such as half of a JSON text. */
   private readonly unreadable = new Map<string, string>();
 
   constructor(readonly schema: Schema) {
     this.value.value = initial(schema) ?? {};
+  }
+
+  replace(value: unknown): void {
+    this.value.value = value;
+    this.version.value++;
+    this.unreadable.clear();
+    this.errors.value = new Map();
   }
 
   set(path: Path, to: unknown): void {

@@ -11,7 +11,7 @@ export function ListField({ form, field, path, value }: FieldProps) {
   const canRemove = elements.length > minItems;
   const add = () => form.set(path, [...elements, initial(items, form.schema) ?? empty(items.type)]);
   return (
-    <fieldset class="field list">
+    <fieldset class={`field list${isRowOfNumbers(field) ? " rows" : ""}`}>
       <legend>{field.name}</legend>
       <FieldNotes form={form} field={field} path={path} />
       <ol>
@@ -43,6 +43,11 @@ export function ListField({ form, field, path, value }: FieldProps) {
       )}
     </fieldset>
   );
+}
+
+/** As many numbers as the schema says: a line each. */
+function isRowOfNumbers({ schema: { items, minItems, maxItems } }: FieldProps["field"]): boolean {
+  return minItems === maxItems && (items?.type === "number" || items?.type === "integer");
 }
 
 const empty = (type: unknown) => (type === "string" ? "" : type === "object" ? {} : null);

@@ -1,7 +1,7 @@
 // The left pane: the human agent, with whatever fits this environment to act with.
 
 import { useSignal } from "@preact/signals";
-import { useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { FileInput } from "../form/documents";
 import { Fields } from "../form/fields";
 import { Fold } from "../form/fold";
@@ -90,7 +90,7 @@ export function ProblemNote({ desk }: { desk: Desk }) {
   return (
     <div class="problem" role="alert">
       <p>{problem.message}</p>
-      {problem.remedy === "begin anew" && <button type="button" onClick={() => void play.beginAnew()}>Begin anew</button>}
+      {problem.remedy === "begin anew" && <button type="button" onClick={() => void desk.beginAnew()}>Begin anew</button>}
       {problem.remedy === "connect" && <button type="button" onClick={() => void play.connect()}>Try again</button>}
       {problem.remedy === "reset" && <button type="button" onClick={() => void desk.reset()}>Begin an episode</button>}
     </div>
@@ -141,14 +141,17 @@ function ActionForm({ desk }: { desk: Desk }) {
 
 async function load(form: Form, file: File): Promise<void> {
   try {
-    form.set([], JSON.parse(await file.text()));
+    form.replace(JSON.parse(await file.text()));
   } catch (error) {
     form.refuse([], `${file.name} is no JSON: ${(error as Error).message}`);
   }
 }
 
 function JsonAction({ form }: { form: Form }) {
-  const text = useSignal(JSON.stringify(form.value.peek(), null, 2));
+  const text = useSignal("");
+  useEffect(() => {
+    text.value = JSON.stringify(form.value.peek(), null, 2);
+  }, [form.version.value]);
   const take = (given: string) => {
     text.value = given;
     try {

@@ -56,6 +56,12 @@ export class Desk {
     this.showFieldError(this.options);
   }
 
+  /** After a loss: another session with an episode of its own. */
+  async beginAnew(): Promise<void> {
+    await this.play.beginAnew();
+    if (this.play.status.value === "open") await this.reset();
+  }
+
   /** Send what the form holds. */
   async step(): Promise<boolean> {
     const action = this.action.checked();
@@ -68,8 +74,8 @@ export class Desk {
   async choose(choice: Choice): Promise<void> {
     this.choice.value = choice;
     const form = this.action.value.peek();
-    if (isObject(choice.action) && isObject(form)) this.action.value.value = { ...form, ...choice.action };
-    else this.action.value.value = choice.action;
+    const isPart = isObject(choice.action) && isObject(form);
+    this.action.replace(isPart ? { ...form, ...(choice.action as object) } : choice.action);
     await this.send(choice.action);
   }
 

@@ -42,7 +42,11 @@ export function keysFor(choices: Choice[], own: Record<string, unknown> = {}): K
   const nothing = choices.find(({ label }) => NOTHING.test(label.trim().toUpperCase()));
   return {
     nothing,
-    held: (codes) => lastOf(codes, named) ?? onStick(codes, stick) ?? byDigit(codes, choices, stick),
+    held: (codes) =>
+      lastOf(codes, named) ??
+      onStick(codes, stick) ??
+      (codes.has("Space") ? nothing : undefined) ??
+      byDigit(codes, choices, stick),
     hint: (choice) => hint(choice, { named, stick, choices, nothing }),
   };
 }
@@ -118,6 +122,7 @@ function hint(choice: Choice, known: {
   for (const [key, one] of known.stick) {
     if (one === choice) return key.split("+").map((part) => SYMBOLS[part]).join(" ");
   }
+  if (choice === known.nothing && !known.stick.has("FIRE")) return SYMBOLS["FIRE"]!;
   const index = known.choices.indexOf(choice);
   return known.stick.size || index >= 9 ? "" : String(index + 1);
 }

@@ -1,24 +1,20 @@
 // The recordings that were opened, and the episode of one that is looked at.
 
-import { computed, signal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import { below } from "../config";
+import type { Trace } from "../trace";
 import { readRecording, traceOf, type Episode } from "./recording";
 
 export class Library {
   readonly name = signal<string | null>(null);
   readonly episodes = signal<Episode[]>([]);
   readonly chosen = signal(0);
+  readonly trace = signal<Trace | null>(null);
+  readonly isReading = signal(false);
   readonly problem = signal<string | null>(null);
-  readonly trace = computed(() => {
-    const episode = this.episodes.value[this.chosen.value];
-    if (!episode) return null;
-    const trace = traceOf(episode);
-    trace.chosen.value = 0;
-    return trace;
-  });
 
   async open(file: File): Promise<void> {
-    await this.take(file.name, () => file.text());
+    await this.take(file.name, () => Promise.resolve(file));
   }
 
   /** Open the one that the server offers. */
@@ -26,19 +22,32 @@ export class Library {
     await this.take("recording.jsonl", async () => {
       const response = await fetch(below(path));
       if (!response.ok) throw new Error(`The server did not send it: ${response.status} ${response.statusText}`);
-      return response.text();
+      return response.blob();
     });
   }
 
-  private async take(name: string, read: () => Promise<string>): Promise<void> {
+  async choose(index: number): Promise<void> {
+    const episode = this.episodes.value[index];
+    if (!episode) return;
+    this.chosen.value = index;
+    const trace = await traceOf(episode);
+    // Another one may have been chosen meanwhile.
+    if (this.episodes.value[this.chosen.value] !== episode) return;
+    trace.chosen.value = 0;
+    this.trace.value = trace;
+  }
+
+  private async take(name: string, read: () => Promise<Blob>): Promise<void> {
     this.problem.value = null;
+    this.isReading.value = true;
     try {
-      const episodes = readRecording(await read());
-      this.chosen.value = 0;
-      this.episodes.value = episodes;
+      this.episodes.value = await readRecording(await read());
       this.name.value = name;
+      await this.choose(0);
     } catch (error) {
       this.problem.value = `${name} could not be opened. ${(error as Error).message}`;
+    } finally {
+      this.isReading.value = false;
     }
   }
 }

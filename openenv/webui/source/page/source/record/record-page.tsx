@@ -30,7 +30,7 @@ export function RecordPage({ library }: { library: Library }) {
                   type="button"
                   class="episode"
                   aria-current={index === chosen.value ? "true" : undefined}
-                  onClick={() => (chosen.value = index)}
+                  onClick={() => void library.choose(index)}
                 >
                   <b>Episode {episode.episode}</b>
                   <span>{episode.length} steps</span>
@@ -44,10 +44,10 @@ export function RecordPage({ library }: { library: Library }) {
         )}
       </section>
       {trace.value ? (
-        <Episode trace={trace.value} isLive={false} />
+        <Episode key={`${name.value} ${chosen.value}`} trace={trace.value} isLive={false} />
       ) : (
         <section class="card stage welcome" aria-label="View">
-          <p>No recording is open.</p>
+          <p>{library.isReading.value ? "Reading the recording …" : "No recording is open."}</p>
         </section>
       )}
     </main>

@@ -5,14 +5,12 @@ import { Trace, type Entry } from "../trace";
 
 export interface Episode {
   episode: number;
-  episodeId: string;
   length: number;
   return: number;
   ended: string;
-  seed?: number;
   error?: { code: string; message: string };
-  /** Arrays are still text in it: they are decoded when the episode is opened. */
-  raw: RawEpisode;
+  /** Its line of the file: a recording with pictures is larger than what fits into memory. */
+  line: Blob;
 }
 
 interface RawTurn {
@@ -28,7 +26,6 @@ interface RawTurn {
 interface RawEpisode {
   version: number;
   episode: number;
-  episode_id: string;
   turns: RawTurn[];
   return: number | string;
   length: number;
@@ -39,33 +36,57 @@ interface RawEpisode {
   reset_latency_s?: number;
 }
 
-/** Read a recording's text. Throws an Error that names the line. */
-export function readRecording(text: string): Episode[] {
-  const lines = text.split("\n");
-  // What follows the last newline was cut while it was written.
-  const cut = lines.pop() ?? "";
-  const whole = lines.filter((line) => line.trim() !== "");
-  if (!whole.length && cut.trim()) whole.push(cut);
-  if (!whole.length) throw new Error("The file is empty: a recording has an episode in each line.");
-  return whole.map((line, index) => readEpisode(line, index + 1));
+const ZSTANDARD = [0x28, 0xb5, 0x2f, 0xfd];
+
+/** Read a recording. Throws an Error that names the line. */
+export async function readRecording(file: Blob): Promise<Episode[]> {
+  const start = new Uint8Array(await file.slice(0, 4).arrayBuffer());
+  if (ZSTANDARD.every((byte, index) => start[index] === byte)) {
+    throw new Error("It is compressed: zstd -d FILE makes one that can be opened.");
+  }
+  const lines = await linesOf(file);
+  if (!lines.length) throw new Error("It is empty: a recording has an episode in each line.");
+  const episodes: Episode[] = [];
+  for (const line of lines) episodes.push(await readEpisode(line, episodes.length + 1));
+  return episodes;
 }
 
-function readEpisode(line: string, number: number): Episode {
-  let raw: RawEpisode;
-  try {
-    raw = JSON.parse(line) as RawEpisode;
-  } catch (error) {
-    throw new Error(`Line ${number} is no JSON: ${(error as Error).message}`);
+/** The lines as parts of the file. What follows the last newline was cut while it was written. */
+async function linesOf(file: Blob): Promise<Blob[]> {
+  const lines: Blob[] = [];
+  let start = 0;
+  let offset = 0;
+  for await (const chunk of chunksOf(file)) {
+    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) {
+      if (offset + at > start) lines.push(file.slice(start, offset + at));
+      start = offset + at + 1;
+    }
+    offset += chunk.length;
   }
+  return lines.length || file.size === 0 ? lines : [file];
+}
+
+async function* chunksOf(file: Blob): AsyncGenerator<Uint8Array> {
+  const reader = file.stream().getReader();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
+}
+
+async function readEpisode(line: Blob, number: number): Promise<Episode> {
+  const raw = await parsed(line).catch((error: Error) => {
+    throw new Error(`Line ${number} is no JSON: ${error.message}`);
+  });
   if (raw?.version !== 1 || !Array.isArray(raw.turns)) {
     throw new Error(`Line ${number} is no episode of a recording (version 1).`);
   }
-  const { episode, episode_id: episodeId, length, ended, seed, error } = raw;
-  return { episode, episodeId, length, return: Number(raw.return), ended, seed, error, raw };
+  const { episode, length, ended, error } = raw;
+  return { episode, length, return: Number(raw.return), ended, error, line };
 }
 
+const parsed = async (line: Blob) => JSON.parse(await line.text()) as RawEpisode;
+
 /** An episode as entries: what each action led to stands beside it. */
-export function traceOf({ raw }: Episode): Trace {
+export async function traceOf({ line }: Episode): Promise<Trace> {
+  const raw = await parsed(line);
   const trace = new Trace();
   const observations = [...raw.turns.map((turn) => turn.observation), raw.final_observation];
   trace.add({
@@ -107,21 +128,18 @@ export function writeRecording(entries: readonly Entry[], run: string): string {
 
 function written(entries: Entry[], episode: number, run: string): unknown {
   const begun = entries[0]?.kind === "reset" ? entries[0] : undefined;
-  const steps = entries.filter((entry) => entry.kind === "step");
+  const steps = begun ? entries.slice(1) : entries;
   const last = entries.at(-1)!;
-  const first = begun ? 0 : -1;
-  const turns = steps.map((entry, index) => {
-    return {
-      observation: entries[first + index]?.observation ?? null,
-      action: entry.action,
-      reward: entry.reward,
-      done: entry.done,
-      truncated: entry.truncated,
-      ...(entry.metadata ? { metadata: entry.metadata } : {}),
-      ...(entry.latencyS === null ? {} : { latency_s: entry.latencyS }),
-    };
-  });
-  const seed = (begun?.options as { seed?: unknown } | undefined)?.seed;
+  const turns = steps.map((entry, index) => ({
+    observation: (index ? steps[index - 1] : begun)?.observation ?? null,
+    action: entry.action,
+    reward: entry.reward,
+    done: entry.done,
+    truncated: entry.truncated,
+    ...(entry.metadata ? { metadata: entry.metadata } : {}),
+    ...(entry.latencyS === null ? {} : { latency_s: entry.latencyS }),
+  }));
+  const { seed } = (begun?.options ?? {}) as { seed?: unknown };
   return toJson({
     version: 1,
     episode,

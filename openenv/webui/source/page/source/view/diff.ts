@@ -11,8 +11,8 @@ export interface Change {
   elements?: [changed: number, all: number];
 }
 
-/** Long lists of numbers are one change, not thousands. */
-const MAX_LIST = 64;
+/** Longer lists of plain values are one change, not thousands. */
+const MAX_LIST = 16;
 
 export function diff(before: unknown, after: unknown, path = ""): Change[] {
   if (Object.is(before, after)) return [];
@@ -34,13 +34,16 @@ function diffRecords(before: Record<string, unknown>, after: Record<string, unkn
 }
 
 function diffLists(before: unknown[], after: unknown[], path: string): Change[] {
-  const isLong = Math.max(before.length, after.length) > MAX_LIST;
-  if (isLong && before.length === after.length && after.every(isLeaf)) {
-    const count = after.filter((one, index) => !Object.is(one, before[index])).length;
-    return count ? [{ path, kind: "changed", before, after, elements: [count, after.length] }] : [];
+  const length = Math.max(before.length, after.length);
+  if (length > MAX_LIST && before.every(isLeaf) && after.every(isLeaf)) {
+    let count = 0;
+    for (let index = 0; index < length; index++) {
+      if (index >= before.length || !Object.is(before[index], after[index])) count++;
+    }
+    return count ? [{ path, kind: "changed", before, after, elements: [count, length] }] : [];
   }
   const changes: Change[] = [];
-  for (let index = 0; index < Math.max(before.length, after.length); index++) {
+  for (let index = 0; index < length; index++) {
     const at = `${path}[${index}]`;
     if (index >= before.length) changes.push({ path: at, kind: "added", after: after[index] });
     else if (index >= after.length) changes.push({ path: at, kind: "removed", before: before[index] });

@@ -28,8 +28,15 @@ export function Drawn({ drawing, hasCaption }: { drawing: Drawing; hasCaption: b
     <figure class="drawing">
       {pixels && <Picture pixels={pixels} label={name} />}
       {url && <img class="picture" src={url} alt={name || "picture"} />}
-      {text !== undefined && <pre tabIndex={0} aria-label={name}>{text}</pre>}
+      {text !== undefined && <Text text={text} label={name} />}
       {hasCaption && <figcaption>{name}</figcaption>}
     </figure>
   );
+}
+
+export function Text({ text, label }: { text: string; label: string }) {
+  const lines = text.trimEnd().split("\n");
+  const isShort = lines.length <= 24 && lines.every((line) => line.length <= 40);
+  const isBoard = isShort && lines.every((line) => line.length === lines[0]!.length);
+  return <pre class={isBoard ? "board" : ""} tabIndex={0} role="group" aria-label={label || "text"}>{text}</pre>;
 }

@@ -105,9 +105,17 @@ function scaleOf(data: Tensor["data"]): (value: number | bigint) => number {
 export function drawingsOf(observation: unknown): Drawing[] {
   const found: Drawing[] = [];
   collect("", observation, undefined, found);
+  if (!found.length) add(found, longestText(observation));
   const weight = ({ pixels, url, text }: Drawing) =>
     pixels ? 1e9 + pixels.width * pixels.height : url ? 1e9 : (text?.length ?? 0);
   return found.sort((one, other) => weight(other) - weight(one)).slice(0, 6);
+}
+
+/** Where there is nothing to draw, what is said. */
+function longestText(observation: unknown): Drawing | undefined {
+  const texts = children(observation).filter((pair): pair is [string, string] => typeof pair[1] === "string");
+  const [longest] = texts.sort(([, one], [, other]) => other.length - one.length);
+  return longest && { name: longest[0], text: longest[1] };
 }
 
 /** Whether there is more to see than text. Paints nothing. */
@@ -138,13 +146,15 @@ function add(found: Drawing[], drawing: Drawing | undefined): void {
 }
 
 const PICTURE = /^(data:image\/(?:png|jpeg|gif|webp);base64,|iVBORw0KGgo|\/9j\/|R0lGOD)/;
+/** What a program has printed is looked at first, if it is only a word. */
+const OUTPUT = /^(stdout|stderr|output)$/;
 const TYPES: Record<string, string> = { i: "png", "/": "jpeg", R: "gif" };
 
 function textOrPicture(name: string, text: string): Drawing | undefined {
   const [start] = PICTURE.exec(text) ?? [];
   if (start?.startsWith("data:")) return { name, url: text };
   if (start) return { name, url: `data:image/${TYPES[start[0]!]};base64,${text}` };
-  return text.includes("\n") ? { name, text } : undefined;
+  return text.includes("\n") || OUTPUT.test(name) ? { name, text: text.trimEnd() } : undefined;
 }
 
 /** Lines of the same length are a board. */

@@ -4,7 +4,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/ho
 import type { Entry } from "../trace";
 import { theme } from "../theme";
 import { drawView, viewModule, viewProblem, type ViewInput } from "./custom";
-import { Drawn } from "./picture";
+import { Drawn, Text } from "./picture";
 import { drawingsOf } from "./pixels";
 
 export interface StageProps {
@@ -64,5 +64,5 @@ function Rendered({ entry, render }: { entry: Entry; render: () => Promise<Blob>
   useEffect(() => () => shown.url && URL.revokeObjectURL(shown.url), [shown.url]);
   if (shown.error) return <p class="empty">{shown.error}</p>;
   if (shown.url) return <img class="picture" src={shown.url} alt="rendered by the environment" />;
-  return shown.text ? <pre tabIndex={0} aria-label="rendered by the environment">{shown.text}</pre> : null;
+  return shown.text ? <Text text={shown.text} label="rendered by the environment" /> : null;
 }

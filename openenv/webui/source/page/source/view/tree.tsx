@@ -95,7 +95,7 @@ function Value({ value }: { value: unknown }) {
   if (typeof value === "string") {
     const isLong = value.length > LONG_TEXT && !isWhole;
     return (
-      <span class="value string">
+      <span class={`value string${value.includes("\n") ? " lines" : ""}`}>
         {isLong ? value.slice(0, LONG_TEXT) : value}
         {value === "" && <i>empty</i>}
         {isLong && (

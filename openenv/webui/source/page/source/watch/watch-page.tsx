@@ -81,7 +81,8 @@ function Tiles({ sessions, watching }: { sessions: Summary[]; watching: Watching
             <Thumbnail summary={summary} />
             <b>{nameOf(summary)}</b>
             <span class="facts">
-              <span>step {summary.step ?? 0}</span>
+              {summary.episode_id && <span class="episode-name">{summary.episode_id}</span>}
+              <span>step {summary.step}</span>
               <span>total {readable(summary.total_reward ?? 0)}</span>
               <span>{readable(summary.steps_per_s ?? 0, 2)}/s</span>
               {(summary.done || summary.truncated) && <span class="badge end">{summary.done ? "done" : "truncated"}</span>}
@@ -127,11 +128,11 @@ function List({ sessions, watching }: { sessions: Summary[]; watching: Watching 
             <tr key={one.session} onClick={() => watching.follow(one.session)}>
               <td><button type="button" class="link">{nameOf(one)}</button></td>
               <td>{one.environment}</td>
-              <td class="number">{one.episode ?? 0}</td>
-              <td class="number">{one.step ?? 0}</td>
+              <td class="number">{one.episode}</td>
+              <td class="number">{one.step}</td>
               <td class="number">{one.reward == null ? "–" : readable(Number(one.reward))}</td>
               <td class="number">{readable(one.total_reward ?? 0)}</td>
-              <td class="number">{duration(one.age_s ?? 0)}</td>
+              <td class="number">{duration(one.age_s)}</td>
               <td class="number">{readable(one.steps_per_s ?? 0, 3)}</td>
             </tr>
           ))}
@@ -155,8 +156,8 @@ function Followed({ watching }: { watching: Watching }) {
         {summary && (
           <dl class="summary">
             <dt>Environment</dt><dd>{summary.environment}</dd>
-            <dt>Episode</dt><dd>{summary.episode ?? 0}{summary.episode_id && ` (${summary.episode_id})`}</dd>
-            <dt>Age</dt><dd>{duration(summary.age_s ?? 0)}</dd>
+            <dt>Episode</dt><dd>{summary.episode}{summary.episode_id && ` (${summary.episode_id})`}</dd>
+            <dt>Age</dt><dd>{duration(summary.age_s)}</dd>
             <dt>Speed</dt><dd>{readable(summary.steps_per_s ?? 0, 3)} steps/s</dd>
           </dl>
         )}

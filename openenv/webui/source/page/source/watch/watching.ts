@@ -84,7 +84,7 @@ export class Watching {
       kind,
       at: Date.now(),
       step,
-      total,
+      total: total ?? undefined,
       action: action ?? null,
       observation,
       reward,
