@@ -24,6 +24,7 @@ _COMMANDS = {
     "push": "push:push",
     "serve": "serve:serve",
     "collect": "collect:collect",
+    "watch": "watch:watch_sessions",
     "report": "report:report",
     "demo": "demo:demo",
     "list": "list:list_environments",
