@@ -1,8 +1,10 @@
 """Where do a step's microseconds go? Both sides in memory, without sockets, part by part.
 
 `python -m benchmarks.breakdown`. Each side is timed whole, on messages of 256 steps, and then its
-parts alone; what is left is the bookkeeping between them. Times are the best of many runs, and of
-this machine; shares mean the same elsewhere. What the kernel takes is in none of them.
+parts alone; what is left is the bookkeeping between them. A second table says how the whole grows
+with the number of sessions, whose memory is then no longer in the processor's cache. Times are the
+best of many runs, and of this machine; shares mean the same elsewhere. What the kernel takes is in
+none of them.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ from openenv.server.host import make_registry
 from openenv.server.link import SessionLink
 
 SESSIONS = 256
-MakeFrames = Callable[[Callable[[], int]], list[Any]]
+MORE_SESSIONS = (1024, 10_000)
+MakeFrames = Callable[[Callable[[], int], int], list[Any]]
 
 _ORDER = (
     "actions to messages",
@@ -81,9 +84,9 @@ class Sink:
         """Nobody ever sends."""
 
 
-async def server_us(make_frames: MakeFrames) -> float:
+async def server_us(make_frames: MakeFrames, sessions: int = SESSIONS) -> float:
     """Return what the server takes from a message's bytes to the reply's, per step."""
-    registry = make_registry(EchoEnvironment, config=ServerConfig(max_concurrent_envs=SESSIONS))
+    registry = make_registry(EchoEnvironment, config=ServerConfig(max_concurrent_envs=sessions))
     await registry.start()
     channel: Any = Sink()
     link = SessionLink(registry, ServerProtocol(MSGPACK, "token"))
@@ -97,29 +100,30 @@ async def server_us(make_frames: MakeFrames) -> float:
         link.answer(channel, message)
         return time.perf_counter() - began_s
 
-    numbers = range(1, SESSIONS + 1)
+    numbers = range(1, sessions + 1)
     handle([f.Open(next_id(), number) for number in numbers])
     handle([f.Reset(next_id(), number) for number in numbers])
-    best_s = min(handle(make_frames(next_id)) for _ in range(20 * _RUNS))
+    runs = 20 * _RUNS * SESSIONS // sessions
+    best_s = min(handle(make_frames(next_id, sessions)) for _ in range(runs))
     link.end()
     await registry.aclose()
-    return best_s / SESSIONS * 1e6
+    return best_s / sessions * 1e6
 
 
-def singly(next_id: Callable[[], int]) -> list[Any]:
+def singly(next_id: Callable[[], int], sessions: int = SESSIONS) -> list[Any]:
     """Return a frame for each step."""
-    return [f.Step(next_id(), number, _ACTION) for number in range(1, SESSIONS + 1)]
+    return [f.Step(next_id(), number, _ACTION) for number in range(1, sessions + 1)]
 
 
-def in_columns(next_id: Callable[[], int]) -> list[Any]:
+def in_columns(next_id: Callable[[], int], sessions: int = SESSIONS) -> list[Any]:
     """Return one frame for all steps."""
-    ids = [next_id() for _ in range(SESSIONS)]
-    return [f.Steps(ids, list(range(1, SESSIONS + 1)), [_ACTION] * SESSIONS)]
+    ids = [next_id() for _ in range(sessions)]
+    return [f.Steps(ids, list(range(1, sessions + 1)), [_ACTION] * sessions)]
 
 
 def server_parts(make_frames: MakeFrames) -> dict[str, float]:
     """Return what each part takes alone."""
-    message = MSGPACK.encode((0, make_frames(count(10**6).__next__)))
+    message = MSGPACK.encode((0, make_frames(count(10**6).__next__, SESSIONS)))
     decoder = ServerProtocol(MSGPACK, "token")
     environment = EchoEnvironment()
     observations = [environment.step(_ACTION) for _ in range(SESSIONS)]
@@ -196,7 +200,7 @@ class Answering:
         return f.Result(frame.id, one.observation, one.reward)
 
 
-async def client_us(make_frames: MakeFrames) -> float:
+async def client_us(make_frames: MakeFrames, sessions: int = SESSIONS) -> float:
     """Return what the client takes from an action to a result, per step."""
     channel: Any = Answering()
 
@@ -204,18 +208,18 @@ async def client_us(make_frames: MakeFrames) -> float:
         return Dialed(channel, MSGPACK.subprotocol)
 
     async with Pool("memory", 1, dial=dial) as pool:
-        envs = await pool.sessions(SESSIONS, EchoEnv)
+        envs = await pool.sessions(sessions, EchoEnv)
         await pool.reset_many(envs)
         best_s = float("inf")
-        for _ in range(_RUNS):
+        for _ in range(max(2, _RUNS * SESSIONS // sessions)):
             channel.spent_s, began_s = 0.0, time.perf_counter()
             if make_frames is singly:
                 await asyncio.gather(*(_play(env) for env in envs))
             else:
                 for _ in range(_TURNS):
-                    await pool.step_many(envs, [_ACTION] * SESSIONS)
+                    await pool.step_many(envs, [_ACTION] * sessions)
             best_s = min(best_s, time.perf_counter() - began_s - channel.spent_s)
-    return best_s / _TURNS / SESSIONS * 1e6
+    return best_s / _TURNS / sessions * 1e6
 
 
 async def _play(env: EchoEnv) -> None:
@@ -254,7 +258,7 @@ def client_parts(make_frames: MakeFrames, switch_us: float) -> dict[str, float]:
     observation = EchoEnvironment().step(_ACTION)
     codec = codec_for(EchoObservation)
     ids = list(range(10**6, 10**6 + SESSIONS))
-    frames = make_frames(count(10**6).__next__)
+    frames = make_frames(count(10**6).__next__, SESSIONS)
     if make_frames is singly:
         lift = codec.lifter(observation, f.Result)
         replies: list[Any] = [lift(number, observation) for number in ids]
@@ -299,11 +303,22 @@ async def measure() -> dict[str, dict[str, float]]:
     return found
 
 
+async def growth() -> dict[str, list[float]]:
+    """Return the microseconds per step of each side, whole, for more and more sessions."""
+    found: dict[str, list[float]] = {}
+    for sessions in (SESSIONS, *MORE_SESSIONS):
+        for name, make_frames in (("a frame each", singly), ("in columns", in_columns)):
+            for side, whole_us in (("server", server_us), ("client", client_us)):
+                times = found.setdefault(f"{side}, {name}", [])
+                times.append(await whole_us(make_frames, sessions))
+    return found
+
+
 def main() -> None:
     """Measure and print."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
-    found = uvloop.run(measure())
+    found, grown = uvloop.run(measure()), uvloop.run(growth())
     processor = facts().get("processor", "unknown processor")
     shown = Table(title=f"{processor}, {SESSIONS} steps in a message", title_justify="left")
     shown.add_column("us per step", no_wrap=True)
@@ -312,7 +327,14 @@ def main() -> None:
     for part in _ORDER:
         cells = [f"{column[part]:.2f}" if part in column else "" for column in found.values()]
         shown.add_row(part, *cells, end_section=part == _ORDER[-2])
-    Console(width=110).print(shown)
+    grows = Table(title="together, at so many sessions", title_justify="left")
+    grows.add_column("us per step", no_wrap=True)
+    for sessions in (SESSIONS, *MORE_SESSIONS):
+        grows.add_column(f"{sessions:,}", justify="right")
+    for name, times in grown.items():
+        grows.add_row(name, *(f"{us:.2f}" for us in times))
+    for table in (shown, grows):
+        Console(width=110).print(table)
 
 
 if __name__ == "__main__":
