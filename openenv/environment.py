@@ -106,6 +106,8 @@ class Environment(Generic[ActT, ObsT, StateT]):
         _forget_scores(self.rubric)
         score = self.rubric(action, observation)
         if inspect.isawaitable(score):
+            if hasattr(score, "close"):
+                score.close()  # nobody will await it
             raise ConfigurationError("the rubric is async: await _apply_rubric_async in its place")
         return _noted(self.rubric, observation, score)
 

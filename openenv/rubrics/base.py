@@ -8,7 +8,15 @@ several.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from typing import Any, ClassVar, TypeAlias
 
 from openenv.errors import ConfigurationError
@@ -135,12 +143,48 @@ class Rubric:
 
 def then(outcome: Any, call: Callable[[Any], Any]) -> Any:
     """Return `call` of an outcome: at once, or as an awaitable if the outcome is one."""
-    return _await_then(outcome, call) if inspect.isawaitable(outcome) else call(outcome)
+    return _Later(outcome, call) if inspect.isawaitable(outcome) else call(outcome)
 
 
-async def _await_then(outcome: Awaitable[Any], call: Callable[[Any], Any]) -> Any:
-    result = call(await outcome)
-    return await result if inspect.isawaitable(result) else result
+def discard(outcome: Any) -> None:
+    """Close an outcome that nobody will await: Python warns of a coroutine else."""
+    if hasattr(outcome, "close"):
+        outcome.close()
+
+
+class _Later(Coroutine[Any, Any, Any]):
+    """Awaits an outcome, and then what is called with it.
+
+    Unlike that of an `async def`, closing it before it has begun closes the outcome, too.
+    """
+
+    def __init__(self, outcome: Awaitable[Any], call: Callable[[Any], Any]) -> None:
+        self._outcome = outcome
+        self._call = call
+        self._begun: Coroutine[Any, Any, Any] | None = None
+
+    def send(self, value: Any) -> Any:
+        return self._begin().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        if self._begun is None:
+            discard(self._outcome)
+        return self._begin().throw(*error)
+
+    def close(self) -> None:
+        discard(self._begun or self._outcome)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._begin().__await__()
+
+    def _begin(self) -> Coroutine[Any, Any, Any]:
+        if self._begun is None:
+            self._begun = self._run()
+        return self._begun
+
+    async def _run(self) -> Any:
+        result = self._call(await self._outcome)
+        return await result if inspect.isawaitable(result) else result
 
 
 def _call_each(hooks: Iterable[Hook], *arguments: Any) -> Any:
@@ -151,7 +195,7 @@ def _call_each(hooks: Iterable[Hook], *arguments: Any) -> Any:
         for hook in waiting:
             outcome = hook(*arguments)
             if inspect.isawaitable(outcome):
-                return _await_then(outcome, call_next)
+                return then(outcome, call_next)
         return None
 
     return call_next(None)

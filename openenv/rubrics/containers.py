@@ -11,10 +11,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from openenv.errors import ConfigurationError
-from openenv.rubrics.base import Rubric, Score, then
+from openenv.rubrics.base import Rubric, Score, discard, then
 
 if TYPE_CHECKING:
-    from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
+    from collections.abc import (
+        Generator,
+        ItemsView,
+        Iterator,
+        KeysView,
+        Mapping,
+        Sequence,
+        ValuesView,
+    )
 
 
 class RubricList(Rubric):
@@ -168,25 +176,44 @@ class WeightedSum(RubricList):
 
     def forward(self, action: Any, observation: Any) -> Score:
         """Return the weighted sum."""
-        scores = [rubric(action, observation) for rubric in self]
+        scores: list[Score] = []
+        try:
+            scores.extend(rubric(action, observation) for rubric in self)
+        except BaseException:
+            _Together(scores).close()
+            raise
         if any(map(inspect.isawaitable, scores)):
-            return self._add_later(scores)
+            return then(_Together(scores), self._add)  # type: ignore[no-any-return]
         return self._add(scores)  # type: ignore[arg-type]  # none is awaitable
 
-    async def _add_later(self, scores: list[Score]) -> float:
+    def _add(self, scores: list[float]) -> float:
+        return sum(w * score for w, score in zip(self._weights, scores, strict=True))
+
+
+class _Together:
+    """Awaits all scores at the same time; if one fails the others are cancelled."""
+
+    def __init__(self, scores: Sequence[Any]) -> None:
+        self._scores = scores
+
+    def __await__(self) -> Generator[Any, None, list[float]]:
+        return self._settle().__await__()
+
+    def close(self) -> None:
+        """Await none."""
+        for score in self._scores:
+            discard(score)
+
+    async def _settle(self) -> list[float]:
         async def settled(score: Any) -> float:
             return await score if inspect.isawaitable(score) else score  # type: ignore[no-any-return]
 
         try:
             async with asyncio.TaskGroup() as group:
-                # If one fails the others are cancelled.
-                tasks = [group.create_task(settled(score)) for score in scores]
+                tasks = [group.create_task(settled(score)) for score in self._scores]
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        return self._add([task.result() for task in tasks])
-
-    def _add(self, scores: list[float]) -> float:
-        return sum(w * score for w, score in zip(self._weights, scores, strict=True))
+        return [task.result() for task in tasks]
 
 
 def _checked(rubric: Any) -> Rubric:

@@ -7,7 +7,13 @@ import logging
 import re
 from typing import Any, Protocol
 
-from tenacity import AsyncRetrying, before_sleep_log, stop_after_attempt, wait_exponential
+from tenacity import (
+    AsyncRetrying,
+    before_sleep_log,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from openenv.errors import ConfigurationError
 from openenv.rubrics.base import Rubric
@@ -16,6 +22,9 @@ logger = logging.getLogger("openenv.rubrics")
 
 FIRST_NUMBER = r"(-?\d*\.?\d+)"
 _FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 20.0
+_MISTAKES = (TypeError, AttributeError, NameError)
+"What a client raises that is wrong itself: asking again does not mend it."
 
 
 class CompletionClient(Protocol):
@@ -48,14 +57,18 @@ class LLMJudge(Rubric):
     ) -> None:
         """Take a regular expression for the score, too, whose first group counts if it has one.
 
-        Each attempt may take `timeout_s`; the next one is made after a growing pause. Raises
-        ConfigurationError.
+        Each attempt may take `timeout_s`; the next one is made after a pause, which is drawn, from
+        a range that grows: of many judges not all ask again at once. Raises ConfigurationError.
         """
         self.prompt_template = prompt_template
         self.score_pattern = FIRST_NUMBER if score_pattern is None else score_pattern
         self.default_score, self.normalize = default_score, normalize
         self._client = client
-        self._timeout_s, self._attempts = timeout_s, max(1, attempts)
+        if attempts < 1:
+            raise ConfigurationError(f"attempts must be at least 1, not {attempts}")
+        if not timeout_s > 0:
+            raise ConfigurationError(f"timeout_s must be above 0, not {timeout_s}")
+        self._timeout_s, self._attempts = timeout_s, attempts
         try:
             re.compile(self.score_pattern)
         except re.error as error:
@@ -80,15 +93,24 @@ class LLMJudge(Rubric):
     async def _answer(self, prompt: str) -> str:
         attempts = AsyncRetrying(
             stop=stop_after_attempt(self._attempts),
-            wait=wait_exponential(_FIRST_PAUSE_S),
+            retry=retry_if_exception(_may_pass),
+            wait=wait_random_exponential(_FIRST_PAUSE_S, _LONGEST_PAUSE_S),
             before_sleep=before_sleep_log(logger, logging.WARNING),
             reraise=True,
         )
         async for attempt in attempts:
             with attempt:
-                async with asyncio.timeout(self._timeout_s):
-                    answer: Any = await self._client.complete(prompt)
+                answer = await self._ask(prompt)
         return str(getattr(answer, "content", answer))
+
+    async def _ask(self, prompt: str) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout_s) as limit:
+                return await self._client.complete(prompt)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise  # the client's own
+            raise TimeoutError(f"the model took longer than {self._timeout_s:g} s") from error
 
     def _score(self, answer: str) -> float:
         found = re.search(self.score_pattern, answer)
@@ -100,3 +122,9 @@ class LLMJudge(Rubric):
             logger.warning("a judge's answer has no score in it: %.200s", answer)
             return self.default_score
         return min(1.0, max(0.0, score)) if self.normalize else score
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether it may go better another time, as far as an error says so."""
+    is_mistake = isinstance(error, _MISTAKES) or not isinstance(error, Exception)
+    return not is_mistake and bool(getattr(error, "retryable", True))

@@ -1,10 +1,11 @@
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 
 from openenv.errors import ConfigurationError
-from openenv.rubrics import Gate, RubricDict, RubricList, Sequential, WeightedSum
+from openenv.rubrics import Gate, Rubric, RubricDict, RubricList, Sequential, WeightedSum
 from tests.rubrics.scoring import Fixed, Given, Later
 
 
@@ -70,6 +71,25 @@ async def test_what_fails_in_a_weighted_sum_cancels_the_others() -> None:
         with pytest.raises(ValueError, match="no model"):
             await WeightedSum([stuck, Failing(1.0)], [0.5, 0.5])(None, None)  # type: ignore[misc]
     assert stuck.last_score is None
+
+
+def test_what_fails_at_once_leaves_no_coroutine_behind() -> None:
+    class Failing(Rubric):
+        def forward(self, action: Any, observation: Any) -> float:
+            raise ValueError("no text")
+
+    nested = WeightedSum([Later(1.0), Fixed(1.0)], [0.5, 0.5])
+    with pytest.raises(ValueError, match="no text"):
+        WeightedSum([nested, Gate(Later(1.0)), Failing()], [0.5, 0.25, 0.25])(None, None)
+    gc.collect()  # a coroutine that nobody has awaited would be a warning, and so an error
+
+
+async def test_what_is_cancelled_before_it_began_leaves_no_coroutine_behind() -> None:
+    asked = asyncio.ensure_future(Gate(Later(1.0))(None, None))  # type: ignore[arg-type]
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    gc.collect()
 
 
 @pytest.mark.parametrize(

@@ -71,10 +71,42 @@ async def test_failures_and_silence_are_tried_again() -> None:
     assert len(client.prompts) == 3
 
 
+async def test_the_clients_own_timeout_is_raised_as_it_is() -> None:
+    with pytest.raises(TimeoutError, match="its own"):
+        await LLMJudge("judge", Scripted(TimeoutError("its own")), attempts=1)(None, None)  # type: ignore[misc]
+
+
 async def test_the_last_failure_is_raised() -> None:
     client = Scripted(ConnectionError("lost"), ConnectionError("lost again"))
     with pytest.raises(ConnectionError, match="lost again"):
         await LLMJudge("judge", client, attempts=2)(None, None)  # type: ignore[misc]
+
+
+async def test_who_was_never_answered_is_told_after_how_long() -> None:
+    with pytest.raises(TimeoutError, match=r"longer than 0.01 s"):
+        await LLMJudge("judge", Scripted(None), attempts=1, timeout_s=0.01)(None, None)  # type: ignore[misc]
+
+
+class ForGood(Exception):
+    """What says itself that another attempt is in vain."""
+
+    retryable = False
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("no such argument"), AttributeError("choices"), ForGood("no such model")]
+)
+async def test_what_will_not_pass_is_not_tried_again(error: Exception) -> None:
+    client = Scripted(error, "0.5")
+    with pytest.raises(type(error)):
+        await LLMJudge("judge", client)(None, None)  # type: ignore[misc]
+    assert len(client.prompts) == 1
+
+
+@pytest.mark.parametrize("options", [{"attempts": 0}, {"timeout_s": 0}])
+def test_a_judge_that_could_never_answer_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        LLMJudge("judge", Scripted(), **options)
 
 
 def test_a_pattern_that_is_none_is_refused() -> None:
