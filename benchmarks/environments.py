@@ -102,8 +102,9 @@ def measure(subject: Subject, rounds: int, window_s: float) -> tuple[Finding, li
             return stack.enter_context(running(command, core=core))
 
         raw = start(cores.server, "load_environment", "raw")
-        programs[RAW] = raw, {"url": "", "server_pid": raw.pid, "sessions": 1}
         said = _start_server(start, cores, DEFAULT, programs)
+        sessions = programs[DEFAULT][1]["sessions"]
+        programs[RAW] = raw, {"url": "", "server_pid": raw.pid, "sessions": sessions}
         for place in PLACES if said["execution"] in PLACES else ():
             if place != said["execution"]:
                 # Not every environment can be served everywhere.

@@ -7,6 +7,7 @@ calls the environment in this process; `wire` plays on the server that the reque
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,20 +39,26 @@ async def _tape() -> Tape:
 
 
 @asynccontextmanager
-async def _raw(_: str, __: int) -> AsyncIterator[list[Lane]]:
+async def _raw(_: str, sessions: int) -> AsyncIterator[list[Lane]]:
+    """As many environments as there are sessions elsewhere: they share the core's caches."""
     tape = await _tape()
-    player = Raw(_SUBJECT, tape)
+    players = [Raw(_SUBJECT, tape) for _ in range(sessions)]
     steps = max(1, round(_LOOK_S * len(tape.actions) / tape.took_s))
+    turns = itertools.cycle(players)
 
     async def step() -> None:
         for _ in range(steps):
-            await player.step()
+            await next(turns).step()
         await asyncio.sleep(0)
 
     try:
-        yield [Lane(step, episodes=steps, check=lambda: check(player, tape))]
+        await check(players[0], tape)
+        for player in players:
+            await player.step()
+        yield [Lane(step, episodes=steps)]
     finally:
-        await player.close()
+        for player in players:
+            await player.close()
 
 
 @asynccontextmanager
