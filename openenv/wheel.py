@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import sys
 import zipfile
 from importlib.metadata import Distribution, distributions
@@ -24,6 +25,8 @@ _PACKAGE = Path(__file__).parent
 _FORMER_NAME = "openenv_core"
 _FORMER_HOME = _PACKAGE / "core" / "_openenv_core"
 "Where the package of the former name lies in a checkout; setup.py maps it."
+_LEFT_OUT = (_FORMER_HOME, _PACKAGE / "webui" / "source")
+"No part of the package: what is mapped elsewhere, and what the page is built from."
 
 _DATE = (2020, 1, 1, 0, 0, 0)
 _MODE = 0o644 << 16
@@ -72,10 +75,17 @@ def _code() -> Iterator[tuple[str, bytes]]:
     """Yield the files of the packages that run, by their names in a wheel."""
     former = _FORMER_HOME if _FORMER_HOME.is_dir() else _PACKAGE.parent / _FORMER_NAME
     for package, home in (("openenv", _PACKAGE), (_FORMER_NAME, former)):
-        for file in sorted(home.rglob("*")):
-            is_elsewhere = package == "openenv" and file.is_relative_to(_FORMER_HOME)
-            if file.is_file() and file.parent.name != "__pycache__" and not is_elsewhere:
-                yield f"{package}/{file.relative_to(home).as_posix()}", file.read_bytes()
+        for file in sorted(_files_below(home)):
+            yield f"{package}/{file.relative_to(home).as_posix()}", file.read_bytes()
+
+
+def _files_below(home: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(home):
+        here = Path(folder)
+        folders[:] = [
+            name for name in folders if name != "__pycache__" and here / name not in _LEFT_OUT
+        ]
+        yield from (here / name for name in files)
 
 
 def _metadata(distribution: Distribution, home: str) -> dict[str, bytes]:

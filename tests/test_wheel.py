@@ -23,7 +23,8 @@ def test_it_holds_every_file_of_the_packages_and_nothing_else(tmp_path: Path) ->
     expected = {
         path.replace("openenv/core/_openenv_core/", "openenv_core/")
         for path in listed.split()
-        if (ROOT / path).is_file()
+        # What the page is built from is not what is served.
+        if (ROOT / path).is_file() and not path.startswith("openenv/webui/source/")
     }
     names = zipfile.ZipFile(write_wheel(tmp_path)).namelist()
     assert {name for name in names if ".dist-info/" not in name} == expected

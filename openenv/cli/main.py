@@ -26,6 +26,7 @@ _COMMANDS = {
     "collect": "collect:collect",
     "watch": "watch:watch_sessions",
     "report": "report:report",
+    "replay": "replay:replay",
     "demo": "demo:demo",
     "list": "list:list_environments",
     "info": "info:info",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,13 +92,27 @@ class Files:
 
     def _find(self, name: str) -> Path:
         for folder in self._folders:
-            path = (folder / name).resolve()
-            # Neither upwards nor along a link out of it; and only what pages are made of.
-            if path.is_relative_to(folder) and path.suffix in _TYPES and path.is_file():
+            if (path := _file_in(folder, name)) is not None:
                 return path
         if name == INDEX:
             raise HTTPException(500, f"the page has not been built: there is no {STATIC / INDEX}")
         raise HTTPException(404, f"there is no file {name!r}")
+
+
+def _file_in(folder: Path, name: str) -> Path | None:
+    """Return a file by its path in a folder: not one outside, and only what pages are made of."""
+    try:
+        path = (folder / name).resolve()
+        is_its = path.is_relative_to(folder) and path.suffix in _TYPES and path.is_file()
+    except (OSError, ValueError):
+        # No file can be called that.
+        return None
+    return path if is_its else None
+
+
+async def redirect(_: Request) -> Response:
+    """Lead to the page, by a relative address: nobody knows below which path others see it."""
+    return RedirectResponse("./web/", 307)
 
 
 def accepts_gzip(headers: Mapping[str, str]) -> bool:

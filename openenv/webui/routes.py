@@ -9,18 +9,14 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Route
 
 from openenv.server.description import Description
 from openenv.webui.config import Config
-from openenv.webui.files import STATIC, Files
+from openenv.webui.files import STATIC, Files, redirect
 from openenv.webui.visitors import Visitors
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
-
     from openenv.server.http import HttpSessions
 
 VIEW = "view.js"
@@ -40,11 +36,6 @@ def web_routes(sessions: HttpSessions, static: Path = STATIC) -> list[BaseRoute]
         *Visitors(sessions).routes,
         Route("/web/{path:path}", files.serve),
     ]
-
-
-async def redirect(_: Request) -> Response:
-    """Lead to the page, by a relative address: nobody knows below which path others see it."""
-    return RedirectResponse("./web/", 307)
 
 
 def _views_of(cls: type) -> Path:

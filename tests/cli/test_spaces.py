@@ -39,7 +39,7 @@ def front_matter(readme: bytes) -> dict[str, object]:
 @pytest.mark.usefixtures("folder")
 def test_a_new_environment_becomes_a_space(hub: HubStub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "s3cret")
-    options = ("--private", "--interface", "-H", "cpu-upgrade")
+    options = ("--private", "-H", "cpu-upgrade")
     run = openenv("push", "-e", "A=1", "--secret", "API_KEY", *options)
     assert run.exit_code == 0, run.stderr
     assert 'AutoEnv.from_env("somebody/told_env")' in run.stdout
@@ -60,7 +60,7 @@ def test_a_new_environment_becomes_a_space(hub: HubStub, monkeypatch: pytest.Mon
 def test_what_a_manifest_says_goes_into_the_space(hub: HubStub, folder: Path) -> None:
     manifest = folder / "openenv.yaml"
     manifest.write_text(manifest.read_text() + "variables: {A: from the manifest, B: two}\n")
-    run = openenv("push", "--repo-id", "somebody/mine", "-e", "A=given")
+    run = openenv("push", "--repo-id", "somebody/mine", "-e", "A=given", "--no-interface")
     assert run.exit_code == 0, run.stderr
     space = hub.spaces["somebody/mine"]
     assert space.variables == {"A": "given", "B": "two"}

@@ -83,7 +83,7 @@ def push(
     ] = None,
     interface: Annotated[
         bool, typer.Option(help="Have the Space show the environment's page.")
-    ] = False,
+    ] = True,
     exclude: Annotated[
         Path | None, typer.Option(help="A file of patterns of what stays here, one per line.")
     ] = None,
