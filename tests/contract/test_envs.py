@@ -1,5 +1,6 @@
 """Every environment of this checkout keeps the contract."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,12 @@ import pytest
 import envs
 from envs.atari_env import AtariAction, AtariObservation
 from envs.atari_env.server.environment import AtariEnvironment
+from envs.browsergym_env import (
+    BrowserGymAction,
+    BrowserGymEnv,
+    BrowserGymObservation,
+    BrowserGymState,
+)
 from envs.chat_env import ChatAction, ChatObservation
 from envs.chat_env.server.environment import ChatEnvironment
 from envs.coding_env import CodeAction, CodeObservation
@@ -19,7 +26,9 @@ from envs.openspiel_env import OpenSpielAction, OpenSpielObservation
 from envs.openspiel_env.server.environment import OpenSpielEnvironment
 from envs.repl_env import REPLAction, REPLObservation
 from envs.repl_env.server.environment import REPLEnvironment
+from openenv.environment import Environment
 from openenv.testing.contract import EnvironmentContract
+from tests.browsergym_server import serving_browsers
 
 
 class TestCodingEnv(EnvironmentContract):
@@ -76,6 +85,47 @@ class TestOpenSpielEnv(EnvironmentContract):
 
     def make_action(self, observation: OpenSpielObservation) -> OpenSpielAction:
         return OpenSpielAction(action_id=observation.legal_actions[0])
+
+
+class ServedBrowser(Environment[BrowserGymAction, BrowserGymObservation, BrowserGymState]):
+    """The browsergym environment of a server, since its libraries are not in this process."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+
+    def __init__(self, url: str) -> None:
+        self._client = BrowserGymEnv(url).sync()
+
+    def reset(self, seed: int | None = None) -> BrowserGymObservation:
+        return self._client.reset(seed=seed, task_name="click-button").observation
+
+    def step(self, action: BrowserGymAction) -> BrowserGymObservation:
+        return self._client.step(action).observation
+
+    @property
+    def state(self) -> BrowserGymState:
+        return self._client.state()
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@pytest.fixture(scope="module")
+def browsers_url() -> Iterator[str]:
+    with serving_browsers() as served:
+        yield served.url
+
+
+@pytest.mark.timeout(300)  # the first one may have to install BrowserGym
+class TestBrowserGymEnv(EnvironmentContract):
+    @pytest.fixture(autouse=True)
+    def _served(self, browsers_url: str) -> None:
+        self.url = browsers_url
+
+    def make_environment(self) -> ServedBrowser:
+        return ServedBrowser(self.url)
+
+    def make_action(self, observation: BrowserGymObservation) -> BrowserGymAction:
+        return BrowserGymAction(action_str="mouse_move(3, 3)")
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,8 @@ class Reader:
     section: int = 0
     has_docker: bool = False
     "Whether commands that need Docker are run, too."
+    python: Path = Path(sys.executable)
+    "Of the installation whose commands are run."
 
     def follow(self, page: Path) -> None:
         for block in blocks_of(page):
@@ -235,7 +237,7 @@ class Reader:
         done = subprocess.run(
             ["bash", "-c", command.replace("8000", str(self.port))],
             cwd=self.folder,
-            env=environ(),
+            env=environ(self.python),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -250,7 +252,7 @@ class Reader:
         self.server = subprocess.Popen(
             ["bash", "-c", f"exec {command} --port {self.port}"],
             cwd=self.folder,
-            env=environ(),
+            env=environ(self.python),
             stdout=subprocess.PIPE,
             stderr=self.stack.enter_context((self.folder / "server.log").open("w")),
             text=True,
@@ -271,8 +273,8 @@ class Reader:
         self.printed = (self.printed or "") + printed.replace(str(self.port), "8000")
 
 
-def environ() -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+def environ(python: Path = Path(sys.executable)) -> dict[str, str]:
+    path = f"{python.parent}:{os.environ['PATH']}"
     return os.environ | {"PATH": path, "COLUMNS": "80", "NO_COLOR": "1"}
 
 

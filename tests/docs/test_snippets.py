@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from benchmarks.peers.installation import python_of
 from openenv.providers.docker_cleanup import remove
+from tests.browsergym_server import BROWSERGYM
 from tests.docs.reader import Reader, exists, reading
 from tests.docs.test_links import ROOT, documents
 
@@ -21,6 +23,7 @@ pytestmark = pytest.mark.timeout(180)
 
 LAYOUT = "docs/contributing.md"
 OF_CONTAINERS = ["docs/howto/containers.md"]
+OF_BROWSERS = ["envs/browsergym_env/README.md"]
 
 
 @pytest.fixture
@@ -29,7 +32,9 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         yield reader
 
 
-@pytest.mark.parametrize("document", [one for one in documents() if one not in OF_CONTAINERS])
+@pytest.mark.parametrize(
+    "document", [one for one in documents() if one not in OF_CONTAINERS + OF_BROWSERS]
+)
 def test_every_block_does_what_its_page_says(document: str, reader: Reader) -> None:
     reader.follow(ROOT / document)
 
@@ -44,6 +49,13 @@ def test_every_block_about_containers_does_what_its_page_says(
     finally:
         for name in ("my-echo",):  # detached, and stopped by the page, unless it fails before
             remove(containers.client, name)
+
+
+@pytest.mark.timeout(300)  # BrowserGym may have to be installed first
+@pytest.mark.parametrize("document", OF_BROWSERS)
+def test_every_block_about_browsers_does_what_its_page_says(document: str, reader: Reader) -> None:
+    reader.python = python_of(BROWSERGYM)
+    reader.follow(ROOT / document)
 
 
 @pytest.mark.parametrize("document", documents())
