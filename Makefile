@@ -10,7 +10,7 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: help demo test check bench docs web clean
+.PHONY: help demo test check bench docs web screenshots clean
 
 help:
 	@echo 'make demo    serve the echo environment and collect 1,000 episodes from it'
@@ -19,6 +19,7 @@ help:
 	@echo 'make bench   measure, and say which targets are met (two minutes)'
 	@echo 'make docs    run every snippet of the documentation and check its links'
 	@echo 'make web     build the page from openenv/webui/source; needs node 20'
+	@echo 'make screenshots  take the pictures of the page that the documentation shows'
 	@echo 'make clean   remove $(VENV) and what the tools left behind'
 
 demo: $(RUN)
@@ -41,6 +42,9 @@ docs: $(DEV)
 
 web:
 	cd openenv/webui/source && npm ci && npm run build --workspace page
+
+screenshots: $(DEV)
+	$(BIN)/python -m tests.webui.screenshots
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info htmlcov .coverage .coverage.* .hypothesis \

@@ -91,7 +91,6 @@ def test_a_restart_of_the_server_is_said_and_a_new_episode_is_one_click_away(vis
     with serving_page("envs/echo_env", port=port):
         expect(connection(page)).to_have_text("Episode lost")
         page.get_by_role("button", name="Begin anew").first.click()
-        begin(page)
         say(page, "after")
         expect(connection(page)).to_have_text("Connected")
         visitor.expect("WebSocket connection to")

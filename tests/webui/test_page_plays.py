@@ -140,6 +140,7 @@ def test_an_episode_of_a_board_game_to_its_end(openspiel: str, visit: Visit) -> 
     press(page, "Begin an episode")
     for _ in range(8):
         press(page, "STAY")
+    expect(history(page)).to_have_count(9)
     page.keyboard.press("ArrowRight")
     expect(history(page)).to_have_count(10)
     expect(history(page).first).to_contain_text("done")
