@@ -29,6 +29,9 @@ BURST_S = TICK_S / 20
 SHARE, BUSY_SHARE = 0.05, 0.01
 "How much of the event loop's time they take: of one that has nothing to do, and of a busy one."
 
+BUSY = 0.5
+"An event loop that has something to do for so much of its time is a busy one."
+
 EVENTS_AHEAD = 8
 """How many rounds may be under way to a spectator. At 30 a second that is what a client needs that
 acknowledges after 0.1 s, over a network that takes as long."""
@@ -236,7 +239,8 @@ class Spectators:
     def _load(self, now_s: float) -> float:
         """Return how busy the event loop was since the last tick, from 0 to 1."""
         rested_s, rested_busy_s = self._rested_s
-        return min(1.0, (_busy_s() - rested_busy_s) / max(now_s - rested_s, TICK_S))
+        load = (_busy_s() - rested_busy_s) / max(now_s - rested_s, TICK_S)
+        return min(1.0, load / BUSY)
 
     def _rest(self, loop: asyncio.AbstractEventLoop, pause_s: float) -> None:
         self._rested_s = (loop.time(), _busy_s())

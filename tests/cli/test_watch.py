@@ -56,6 +56,9 @@ async def test_on_a_terminal_the_table_is_live() -> None:
             process.send_signal(signal.SIGINT)
             _, complaint = await process.communicate()
         finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
             os.close(ours)
     assert (process.returncode, complaint) == (130, b"openenv: stopped\n")
 

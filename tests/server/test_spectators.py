@@ -235,7 +235,7 @@ async def test_a_burst_ends_in_time_and_the_rest_follows_in_turn(clock: FakeCloc
         assert len(shown) == len(set(shown)) == 40
 
 
-@pytest.mark.parametrize(("load", "share"), [(0.0, 0.05), (1.0, 0.01)])
+@pytest.mark.parametrize(("load", "share"), [(0.0, 0.05), (0.25, 0.03), (0.5, 0.01), (1.0, 0.01)])
 async def test_what_spectators_have_taken_is_rested_for(
     clock: FakeClock, busy: Busy, load: float, share: float
 ) -> None:

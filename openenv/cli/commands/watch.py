@@ -8,9 +8,10 @@ from contextlib import ExitStack, aclosing, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from openenv.cli.running import Debug, log_to_stderr, reporting, run
 from openenv.client.watch import Summary, WatchEvent, watch
@@ -93,9 +94,9 @@ async def _events(url: str, once: bool, **options: Any) -> AsyncIterator[WatchEv
                 yield event
 
 
-def _table(sessions: Iterable[Summary]) -> Table:
+def _table(sessions: Iterable[Summary]) -> Group:
     rows = sorted(sessions, key=lambda one: (one.label or "", -one.age_s))
-    table = Table(caption=f"{len(rows):,} sessions", box=None, caption_justify="left")
+    table = Table(box=None, pad_edge=False)
     for number, name in enumerate(_COLUMNS):
         table.add_column(name, justify="left" if number < _LEFT else "right", no_wrap=True)
     for one in rows:
@@ -109,7 +110,7 @@ def _table(sessions: Iterable[Summary]) -> Table:
             f"{one.steps_per_s:,.0f}",
             _age(one.age_s),
         )
-    return table
+    return Group(table, Text(f"{len(rows):,} session{'s' * (len(rows) != 1)}"))
 
 
 def _age(age_s: float) -> str:
