@@ -67,6 +67,7 @@ describe("keys", () => {
     const paddle = ["NOOP", "RIGHT", "LEFT"].map((label, id) => ({ label, action: { id } }));
     expect(keysFor(paddle).held(new Set(["ArrowUp"]))?.label).toBe("RIGHT");
     expect(keysFor(paddle).held(new Set(["Space"]))?.label).toBe("NOOP");
+    expect(held("Digit0")).toBe("NOOP");
   });
 
   test("are digits where nothing is a direction", () => {

@@ -18,10 +18,16 @@ const LINE = {
   final_observation: { at: { __array__: "AAAAAAAAgD8=", dtype: "<f4", shape: [2] } },
 };
 
+async function collected<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const list: Item[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
+const readAll = (blob: Blob) => collected(readRecording(blob));
 const file = (...lines: string[]) => new Blob(lines.map((line) => `${line}\n`));
 
 test("an episode is read, and each action stands beside what it led to", async () => {
-  const [episode] = await readRecording(file(JSON.stringify(LINE)));
+  const [episode] = await readAll(file(JSON.stringify(LINE)));
   expect(episode).toMatchObject({ episode: 7, length: 2, return: Infinity, ended: "done" });
   const trace = await traceOf(episode!);
   expect(trace.entries.map((entry) => [entry.kind, entry.step, entry.total])).toEqual([
@@ -36,14 +42,14 @@ test("an episode is read, and each action stands beside what it led to", async (
 
 test("a last line that was cut is left out", async () => {
   const text = JSON.stringify(LINE);
-  expect(await readRecording(new Blob([`${text}\n${text}\n${text.slice(0, 40)}`]))).toHaveLength(2);
+  expect(await readAll(new Blob([`${text}\n${text}\n${text.slice(0, 40)}`]))).toHaveLength(2);
 });
 
 test("what is no recording is refused, with the line", async () => {
-  await expect(readRecording(new Blob([]))).rejects.toThrow("empty");
-  await expect(readRecording(file("{}"))).rejects.toThrow("Line 1 is no episode");
-  await expect(readRecording(file(JSON.stringify(LINE), "{"))).rejects.toThrow("Line 2 is no JSON");
-  await expect(readRecording(new Blob([Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd)]))).rejects.toThrow("zstd");
+  await expect(readAll(new Blob([]))).rejects.toThrow("empty");
+  await expect(readAll(file("{}"))).rejects.toThrow("Line 1 is no episode");
+  await expect(readAll(file(JSON.stringify(LINE), "{"))).rejects.toThrow("Line 2 is no JSON");
+  await expect(readAll(new Blob([Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd)]))).rejects.toThrow("zstd");
 });
 
 test("what was played is written so that it can be read again", async () => {
@@ -61,7 +67,7 @@ test("what was played is written so that it can be read again", async () => {
     ["web-1", 1, "done", undefined],
   ]);
   expect(lines[0].turns[0].reward).toBe("NaN");
-  const episodes = await readRecording(new Blob([text]));
+  const episodes = await readAll(new Blob([text]));
   const again = await traceOf(episodes[0]!);
   expect(again.entries[0]!.observation).toEqual({ screen });
 });

@@ -38,7 +38,7 @@ export function Agent({ desk }: { desk: Desk }) {
 function Toolbar({ desk }: { desk: Desk }) {
   const { play } = desk;
   const has = play.hasSession.value;
-  const canReset = play.status.value === "open" || play.status.value === "reconnecting";
+  const canReset = play.status.value !== "connecting" && play.status.value !== "unreachable";
   const suggestsReset = !has || desk.isOver.value;
   return (
     <div class="toolbar" role="toolbar" aria-label="Episode">
@@ -90,7 +90,7 @@ export function ProblemNote({ desk }: { desk: Desk }) {
   return (
     <div class="problem" role="alert">
       <p>{problem.message}</p>
-      {problem.remedy === "begin anew" && <button type="button" onClick={() => void desk.beginAnew()}>Begin anew</button>}
+      {problem.remedy === "begin anew" && <button type="button" onClick={() => void desk.reset()}>Begin anew</button>}
       {problem.remedy === "connect" && <button type="button" onClick={() => void play.connect()}>Try again</button>}
       {problem.remedy === "reset" && <button type="button" onClick={() => void desk.reset()}>Begin an episode</button>}
     </div>

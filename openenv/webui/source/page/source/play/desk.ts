@@ -52,14 +52,9 @@ export class Desk {
     const options = this.options.checked();
     if (options === undefined) return;
     this.follow();
+    if (!this.play.hasSession.value) await this.play.recover();
     await this.play.reset(options as Record<string, unknown>);
     this.showFieldError(this.options);
-  }
-
-  /** After a loss: another session with an episode of its own. */
-  async beginAnew(): Promise<void> {
-    await this.play.beginAnew();
-    if (this.play.status.value === "open") await this.reset();
   }
 
   /** Send what the form holds. */

@@ -1,6 +1,7 @@
-// Keys that are held become actions: one after the other, as fast as the server answers.
+// Keys and buttons that are held become actions: one after the other, as fast as the server answers.
 
 import { effect } from "@preact/signals";
+import type { Choice } from "./choices";
 import type { Desk } from "./desk";
 
 /** An Atari game shows 60 pictures a second, and an action is held for four of them. */
@@ -8,13 +9,21 @@ const STEP_MS = 1000 / 15;
 /** A game that nobody plays any more is halted. */
 const PATIENCE_MS = 90_000;
 
-/** Listen to the page's keys until the returned function is called. */
-export function listen(desk: Desk): () => void {
+export interface Holding {
+  /** Take this action again and again, or none with null. */
+  hold(choice: Choice | null): void;
+  stop(): void;
+}
+
+/** Listen to the page's keys until `stop`. */
+export function listen(desk: Desk): Holding {
   const held = new Set<string>();
+  let pressed: Choice | null = null;
   let isRunning = false;
   let lastKeyAt = performance.now();
 
-  const next = () => desk.keys.value.held(held) ?? (passesTime() ? desk.keys.value.nothing : undefined);
+  const next = () =>
+    pressed ?? desk.keys.value.held(held) ?? (passesTime() ? desk.keys.value.nothing : undefined);
 
   const looksBack = () => desk.play.trace.value.chosen.value !== null;
   const passesTime = () => {
@@ -51,7 +60,10 @@ export function listen(desk: Desk): () => void {
     held.delete(event.code);
     held.delete(event.key);
   };
-  const leave = () => held.clear();
+  const leave = () => {
+    held.clear();
+    pressed = null;
+  };
   const resume = () => void run();
 
   addEventListener("keydown", down);
@@ -63,13 +75,20 @@ export function listen(desk: Desk): () => void {
     lastKeyAt = performance.now();
     void run();
   });
-  return () => {
-    stop();
-    leave();
-    removeEventListener("keydown", down);
-    removeEventListener("keyup", up);
-    removeEventListener("blur", leave);
-    document.removeEventListener("visibilitychange", resume);
+  return {
+    hold: (choice) => {
+      pressed = choice;
+      lastKeyAt = performance.now();
+      if (choice) void run();
+    },
+    stop: () => {
+      stop();
+      leave();
+      removeEventListener("keydown", down);
+      removeEventListener("keyup", up);
+      removeEventListener("blur", leave);
+      document.removeEventListener("visibilitychange", resume);
+    },
   };
 }
 

@@ -45,7 +45,7 @@ export function keysFor(choices: Choice[], own: Record<string, unknown> = {}): K
     held: (codes) =>
       lastOf(codes, named) ??
       onStick(codes, stick) ??
-      (codes.has("Space") ? nothing : undefined) ??
+      (codes.has("Space") || codes.has("Digit0") || codes.has("Numpad0") ? nothing : undefined) ??
       byDigit(codes, choices, stick),
     hint: (choice) => hint(choice, { named, stick, choices, nothing }),
   };
@@ -122,7 +122,7 @@ function hint(choice: Choice, known: {
   for (const [key, one] of known.stick) {
     if (one === choice) return key.split("+").map((part) => SYMBOLS[part]).join(" ");
   }
-  if (choice === known.nothing && !known.stick.has("FIRE")) return SYMBOLS["FIRE"]!;
+  if (choice === known.nothing) return known.stick.has("FIRE") ? "0" : SYMBOLS["FIRE"]!;
   const index = known.choices.indexOf(choice);
   return known.stick.size || index >= 9 ? "" : String(index + 1);
 }

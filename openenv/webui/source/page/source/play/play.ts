@@ -17,7 +17,7 @@ export interface Problem {
 }
 
 const LOST =
-  "The server was restarted, or this page was away for too long: the episode is gone. The log is still here.";
+  "The server was restarted, or this page was away for too long: the episode is gone. Its history is still here.";
 
 export class Play {
   readonly status = signal<Status>("connecting");
@@ -28,6 +28,7 @@ export class Play {
   readonly trace = signal(new Trace());
   readonly link = signal<Link | null>(null);
   private session: Session | null = null;
+  private turn: Promise<unknown> = Promise.resolve();
 
   /** Connect; after a reload, go on with the episode. */
   async start(): Promise<void> {
@@ -58,13 +59,12 @@ export class Play {
     }
   }
 
-  /** Leave what is lost behind: an empty log, and a new link if the old one is of no use. */
-  async beginAnew(): Promise<void> {
-    this.trace.value = new Trace();
-    this.state.value = undefined;
+  /** See to it that what comes next is played on a connection that is there, after a loss too. */
+  async recover(): Promise<void> {
     this.problem.value = null;
-    if (this.link.value?.state === "closed" || !this.link.value) await this.connect();
-    else this.status.value = "open";
+    const link = this.link.value;
+    if (!link || link.state === "closed") await this.connect();
+    else this.status.value = link.state;
   }
 
   async reset(options: Record<string, unknown>): Promise<boolean> {
@@ -77,9 +77,8 @@ export class Play {
   }
 
   async step(action: unknown): Promise<boolean> {
-    const { session } = this;
-    if (!session) return this.refuse();
     return this.run(async () => {
+      const session = this.open;
       const before = performance.now();
       const result = await session.step(action);
       this.note("step", action, result, (performance.now() - before) / 1000);
@@ -87,17 +86,17 @@ export class Play {
   }
 
   async readState(): Promise<boolean> {
-    const { session } = this;
-    if (!session) return this.refuse();
     return this.run(async () => {
-      this.state.value = await session.state();
+      this.state.value = await this.open.state();
     });
   }
 
   async close(): Promise<boolean> {
-    const { session } = this;
-    this.drop();
-    return session ? this.run(() => session.close()) : true;
+    return this.run(async () => {
+      const { session } = this;
+      this.drop();
+      await session?.close();
+    });
   }
 
   /** What the environment draws of itself. */
@@ -108,9 +107,9 @@ export class Play {
     return response.blob();
   }
 
-  private refuse(): boolean {
-    this.problem.value = { message: "No episode has begun yet.", remedy: "reset" };
-    return false;
+  private get open(): Session {
+    if (this.session) return this.session;
+    throw new OpenEnvError("NOT_RESET", "No episode has begun yet.");
   }
 
   private async opened(): Promise<Session> {
@@ -158,7 +157,7 @@ export class Play {
 
   private end(message: string): void {
     this.drop();
-    this.problem.value = { message, remedy: "reset" };
+    this.problem.value = { message, remedy: "begin anew" };
   }
 
   private note(
@@ -172,9 +171,14 @@ export class Play {
     this.state.value = undefined;
   }
 
-  /** One call at a time; what goes wrong becomes a problem to show. */
-  private async run(call: () => Promise<unknown>): Promise<boolean> {
-    if (this.isBusy.value) return false;
+  /** One call after the other; what goes wrong becomes a problem to show. */
+  private run(call: () => Promise<unknown>): Promise<boolean> {
+    const turn = this.turn.then(() => this.runNow(call));
+    this.turn = turn;
+    return turn;
+  }
+
+  private async runNow(call: () => Promise<unknown>): Promise<boolean> {
     this.isBusy.value = true;
     this.problem.value = null;
     try {

@@ -37,13 +37,20 @@ export class Library {
     this.trace.value = trace;
   }
 
+  /** The first episode is shown as soon as it is read: a recording may be large. */
   private async take(name: string, read: () => Promise<Blob>): Promise<void> {
     this.problem.value = null;
     this.isReading.value = true;
+    let episodes: Episode[] = [];
     try {
-      this.episodes.value = await readRecording(await read());
-      this.name.value = name;
-      await this.choose(0);
+      for await (const episode of readRecording(await read())) {
+        // Another file may have been opened meanwhile.
+        if (episodes.length && this.episodes.value !== episodes) return;
+        this.episodes.value = episodes = [...episodes, episode];
+        if (episodes.length > 1) continue;
+        this.name.value = name;
+        await this.choose(0);
+      }
     } catch (error) {
       this.problem.value = `${name} could not be opened. ${(error as Error).message}`;
     } finally {

@@ -38,17 +38,15 @@ interface RawEpisode {
 
 const ZSTANDARD = [0x28, 0xb5, 0x2f, 0xfd];
 
-/** Read a recording. Throws an Error that names the line. */
-export async function readRecording(file: Blob): Promise<Episode[]> {
+/** Read a recording, an episode after the other. Throws an Error that names the line. */
+export async function* readRecording(file: Blob): AsyncGenerator<Episode> {
   const start = new Uint8Array(await file.slice(0, 4).arrayBuffer());
   if (ZSTANDARD.every((byte, index) => start[index] === byte)) {
     throw new Error("It is compressed: zstd -d FILE makes one that can be opened.");
   }
   const lines = await linesOf(file);
   if (!lines.length) throw new Error("It is empty: a recording has an episode in each line.");
-  const episodes: Episode[] = [];
-  for (const line of lines) episodes.push(await readEpisode(line, episodes.length + 1));
-  return episodes;
+  for (const [index, line] of lines.entries()) yield await readEpisode(line, index + 1);
 }
 
 /** The lines as parts of the file. What follows the last newline was cut while it was written. */

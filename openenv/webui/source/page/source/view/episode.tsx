@@ -50,7 +50,7 @@ function Facts({ entry, isNewest, isLive }: { entry: Entry; isNewest: boolean; i
     <div class="facts">
       <Fact name="Step" value={entry.step} />
       <Fact name="Reward" value={entry.reward === null ? "–" : readable(Number(entry.reward))} />
-      <Fact name="Total" value={readable(entry.total)} />
+      <Fact name="Total" value={Number.isNaN(entry.total) ? "–" : readable(entry.total)} />
       {entry.latencyS !== null && <Fact name="Took" value={duration(entry.latencyS)} />}
       {end && <span class="badge end">{end}</span>}
       {!isNewest && isLive && <span class="badge past">Looking back</span>}

@@ -31,7 +31,7 @@ export function RewardPlot({ entries, cursor }: { entries: Entry[]; cursor: numb
     plot.current?.setData([
       steps.map((entry) => entry.step),
       steps.map((entry) => Number(entry.reward ?? 0)),
-      steps.map((entry) => entry.total),
+      steps.map((entry) => (Number.isNaN(entry.total) ? null : entry.total)),
     ]);
   }, [entries.length, entries[0], theme.value]);
 

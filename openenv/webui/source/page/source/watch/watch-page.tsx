@@ -72,6 +72,11 @@ function Wall({ watching }: { watching: Watching }) {
 
 const nameOf = ({ label, session }: Summary) => label || `session ${session.slice(0, 6)}`;
 
+/** A total that began before anybody watched is not known. */
+const totalOf = ({ total_reward: total }: Summary) => (total === null ? "–" : readable(total));
+
+const endOf = ({ done, truncated }: Summary) => (done ? "done" : truncated ? "truncated" : null);
+
 function Tiles({ sessions, watching }: { sessions: Summary[]; watching: Watching }) {
   return (
     <ul class="tiles">
@@ -80,12 +85,11 @@ function Tiles({ sessions, watching }: { sessions: Summary[]; watching: Watching
           <button type="button" class="tile" onClick={() => watching.follow(summary.session)}>
             <Thumbnail summary={summary} />
             <b>{nameOf(summary)}</b>
-            <span class="facts">
-              {summary.episode_id && <span class="episode-name">{summary.episode_id}</span>}
-              <span>step {summary.step}</span>
-              <span>total {readable(summary.total_reward ?? 0)}</span>
+            <span class="episode-name">{summary.episode_id ?? `session ${summary.session.slice(0, 6)}`}</span>
+            <span class="tile-facts">
+              <span>{endOf(summary) ?? `step ${summary.step}`}</span>
+              <span>total {totalOf(summary)}</span>
               <span>{readable(summary.steps_per_s ?? 0, 2)}/s</span>
-              {(summary.done || summary.truncated) && <span class="badge end">{summary.done ? "done" : "truncated"}</span>}
             </span>
           </button>
         </li>
@@ -131,7 +135,7 @@ function List({ sessions, watching }: { sessions: Summary[]; watching: Watching 
               <td class="number">{one.episode}</td>
               <td class="number">{one.step}</td>
               <td class="number">{one.reward == null ? "–" : readable(Number(one.reward))}</td>
-              <td class="number">{readable(one.total_reward ?? 0)}</td>
+              <td class="number">{totalOf(one)}</td>
               <td class="number">{duration(one.age_s)}</td>
               <td class="number">{readable(one.steps_per_s ?? 0, 3)}</td>
             </tr>

@@ -84,7 +84,7 @@ export class Watching {
       kind,
       at: Date.now(),
       step,
-      total: total ?? undefined,
+      total: total ?? NaN,
       action: action ?? null,
       observation,
       reward,
