@@ -1,9 +1,9 @@
 """A reader who does all that a page says. What becomes of a fenced block is in its info string:
 
-    python file=NAME   written into the page's folder
+    python file=NAME   written into the page's folder; so is javascript
     python             executed; all of a page share a namespace
-    bash               executed in that folder, line by line. `openenv serve` goes on in the
-                       background until the next one, or the end of the page
+    bash               executed in that folder, line by line. `openenv serve` and `openenv replay`
+                       go on in the background until the next one, or the end of the page
     text               exactly what the section has printed so far, since its last `text`
     text shape         the same, but for its numbers
     text layout        each line begins with a path that exists
@@ -175,15 +175,16 @@ class Reader:
             raise
 
     def do_python(self, block: Block) -> None:
-        text = block.text.replace("8000", str(self.port))
-        files = [option.removeprefix("file=") for option in block.options if "file=" in option]
-        if files:
-            (self.folder / files[0]).write_text(text, encoding="utf-8")
+        if self.write(block):
             return
+        text = block.text.replace("8000", str(self.port))
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             exec(compile(text, block.place, "exec"), vars(self.namespace))
         self.note(out.getvalue())
+
+    def do_javascript(self, block: Block) -> None:
+        assert self.write(block), "JavaScript runs in browsers only: give it a file"
 
     def do_bash(self, block: Block) -> None:
         for line in block.text.replace("\\\n", " ").splitlines():
@@ -215,6 +216,15 @@ class Reader:
         missing = missing_modules(block.text)
         assert not missing, missing
 
+    def write(self, block: Block) -> bool:
+        """Write the file that a block names; False if it names none."""
+        files = [option.removeprefix("file=") for option in block.options if "file=" in option]
+        for name in files:
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text.replace("8000", str(self.port)), encoding="utf-8")
+        return bool(files)
+
     def run(self, command: str) -> str:
         """Run a command and return what it printed, or check what can be checked of it."""
         if command in STANDS_FOR:
@@ -232,7 +242,7 @@ class Reader:
             if f"{command} ".startswith(beginning) and not is_run:
                 check(shlex.split(command))
                 return ""
-        if command.startswith("openenv serve "):
+        if command.startswith(("openenv serve ", "openenv replay ")):
             return self.serve(command)
         done = subprocess.run(
             ["bash", "-c", command.replace("8000", str(self.port))],
