@@ -19,6 +19,7 @@ environment = partial(
     # Plain data, so that worker processes can have it, too.
     packages=os.environ.get("CODING_PACKAGES", "numpy").replace(",", " ").split(),
     isolation=os.environ.get("CODING_ISOLATION") or None,
+    executor=os.environ.get("CODING_EXECUTOR") or "sandbox",
 )
 app = create_app(environment, CodeAction, CodeObservation, state_cls=CodeState)
 

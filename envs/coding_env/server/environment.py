@@ -14,6 +14,7 @@ from openenv.sandbox import Limits, Sandbox, SandboxError
 
 from ..models import CodeAction, CodeObservation, CodeState
 from .grading import Grader
+from .interpreted import Interpreted
 from .rewards import TestsPass
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from openenv.rubrics import Rubric
 
 MAX_FILES = 64
+EXECUTORS: dict[str, Any] = {"sandbox": Sandbox, "smolagents": Interpreted}
 
 
 class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
@@ -29,8 +31,9 @@ class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
 
     An episode has tests if reset is given some. Then each snippet is also run alone and tested, the
     reward is by default the share of tests that pass, and the episode is done when all do.
-    `max_steps` bounds the episode.
-    Raises ConfigurationError where there can be no sandbox.
+    `max_steps` bounds the episode. `executor="smolagents"` runs all in an interpreter that confines
+    nothing, and so needs `isolation="unsafe"`. Raises ConfigurationError where there can be no
+    sandbox.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
@@ -44,15 +47,20 @@ class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
         transform: Any = None,
         lint: bool = False,
         max_steps: int | None = None,
+        executor: str = "sandbox",
     ) -> None:
         super().__init__(transform, rubric or TestsPass())
         packages, limits = tuple(packages), limits or Limits()
         self.max_steps = max_steps
+        if executor not in EXECUTORS:
+            raise ConfigurationError(f"executor is {executor!r}: give {' or '.join(EXECUTORS)}")
+        if lint and executor != "sandbox":
+            raise ConfigurationError("lint needs executor='sandbox': pyflakes runs in it")
         try:
-            self._sandbox = Sandbox(packages, limits, isolation)
+            self._sandbox = EXECUTORS[executor](packages, limits, isolation)
         except (SandboxError, ValueError) as error:
             raise ConfigurationError(str(error)) from error
-        self._grader = Grader(packages, limits, isolation, is_linting=lint)
+        self._grader = Grader(packages, limits, isolation, EXECUTORS[executor], is_linting=lint)
         self._state = CodeState(isolation=self._sandbox.isolation)
 
     def reset(

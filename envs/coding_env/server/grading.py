@@ -76,12 +76,14 @@ class Grader:
         packages: tuple[str, ...],
         limits: Limits,
         isolation: str | None,
+        executor: type[Sandbox] = Sandbox,
         is_linting: bool = False,
     ) -> None:
         self.is_linting = is_linting
         self._packages = (*packages, *(("pyflakes",) if is_linting else ()))
         self._limits = replace(limits, value_chars=max(limits.value_chars, VALUE_CHARS))
         self._isolation = isolation
+        self._executor = executor
         self._sandbox: Sandbox | None = None
         self._checks: list[Check] = []
         self._files: dict[str, str] = {}
@@ -121,7 +123,7 @@ class Grader:
 
     def _empty_sandbox(self) -> Sandbox:
         if self._sandbox is None:
-            self._sandbox = Sandbox(self._packages, self._limits, self._isolation, seed=0)
+            self._sandbox = self._executor(self._packages, self._limits, self._isolation, seed=0)
         else:
             self._sandbox.restart(seed=0)
         return self._sandbox
