@@ -62,7 +62,11 @@ class Config:
             "action_schema": calls.action.json_schema(),
             "observation_schema": calls.observation.json_schema(),
             "state_schema": calls.state.json_schema(),
-            "reset_schema": reset_schema(calls.reset_method, keeps_id=calls.counts_episodes),
+            "reset_schema": reset_schema(
+                calls.reset_method,
+                keeps_id=calls.counts_episodes,
+                others=getattr(calls.cls, "web_options", None),
+            ),
             "is_chat": is_chat(calls.cls, calls.observation.json_schema()),
             "watch": registry.config.watch,
             "view": self.view,

@@ -16,10 +16,11 @@ _ABOUT = {
 }
 
 
-def reset_schema(reset: Any, *, keeps_id: bool = True) -> dict[str, Any]:
+def reset_schema(reset: Any, *, keeps_id: bool = True, others: Any = None) -> dict[str, Any]:
     """Return the schema of what `reset(self, ...)` takes.
 
-    `keeps_id`: an episode's name is the session's to keep, whether reset takes one or not.
+    `keeps_id`: an episode's name is the session's to keep, whether reset takes one or not. `others`
+    is a class whose fields are what it takes as `**options`.
     """
     hints = _hints(reset)
     fields: list[Any] = []
@@ -35,7 +36,18 @@ def reset_schema(reset: Any, *, keeps_id: bool = True) -> dict[str, Any]:
     for name, text in _ABOUT.items():
         if name in schema["properties"]:
             schema["properties"][name].setdefault("description", text)
+    if takes_anything and others is not None:
+        _extend(schema, codec_for(others).json_schema())
+        takes_anything = False
     return {**schema, "title": "Reset", "additionalProperties": takes_anything}
+
+
+def _extend(schema: dict[str, Any], others: dict[str, Any]) -> None:
+    """Add properties that may all be left out, for the server may have been told other defaults."""
+    for name, field in others.get("properties", {}).items():
+        bare = {key: value for key, value in field.items() if key != "default"}
+        schema["properties"].setdefault(name, bare)
+    schema["$defs"] = {**others.get("$defs", {}), **schema.get("$defs", {})}
 
 
 def _field(parameter: inspect.Parameter, hint: Any) -> Any:

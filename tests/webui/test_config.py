@@ -226,6 +226,22 @@ def test_options_may_be_required_and_others_taken() -> None:
     assert (schema["required"], schema["additionalProperties"]) == (["size"], True)
 
 
+def test_what_reset_takes_by_any_name_may_have_a_class() -> None:
+    @dataclass
+    class Options:
+        way: Way = Way.NORTH
+        size: str = "ignored: reset has one itself"
+
+    schema = reset_schema(Resets.required, keeps_id=False, others=Options)
+    assert schema["properties"]["size"] == {"type": "integer", "minimum": 1}
+    # Without a default: the server may have been told another.
+    assert schema["properties"]["way"] == {"$ref": "#/$defs/Way"}
+    assert schema["$defs"]["Way"]["enum"] == ["north", "south"]
+    assert (schema["required"], schema["additionalProperties"]) == (["size"], False)
+    # What takes no others has none.
+    assert "way" not in reset_schema(Resets.typed, others=Options)["properties"]
+
+
 @pytest.mark.parametrize(
     ("method", "names"),
     [

@@ -35,6 +35,7 @@ class AtariEnvironment(Environment[AtariAction, AtariObservation, AtariState]):
     SUPPORTS_CONCURRENT_SESSIONS = True
     # Frames are computed, and the emulator does not let other threads run meanwhile.
     execution = "process"
+    web_options = Settings
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
