@@ -109,6 +109,22 @@ class EnvironmentContract:
                     other.reset()
             assert _step_count(one) == before, "an episode does not show in another instance"
 
+    def test_a_snapshot_goes_on_as_the_episode_did(self) -> None:
+        """In another instance; where `snapshot()` and `restore(snapshot)` are there at all."""
+        with self._instance() as one, self._instance() as other:
+            if not (hasattr(one.environment, "snapshot") and hasattr(one.environment, "restore")):
+                return
+            observation = one.reset(self.seed)
+            other.call("restore", one.call("snapshot"))
+            for _ in range(self.steps):
+                if _field(observation, "done") or _field(observation, "truncated"):
+                    break
+                action = self.make_action(observation)
+                observation, branch = one.step(action), other.step(action)
+                assert other.payload(branch) == one.payload(observation), (
+                    "what is restored goes on as the episode did"
+                )
+
     def test_payload_classes_have_json_schemas(self) -> None:
         """Actions, observations and states are objects of named fields."""
         with self._instance() as one:

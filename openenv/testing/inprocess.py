@@ -52,6 +52,10 @@ class Instance:
         self.step_count += 1
         return observation
 
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call another method of the environment."""
+        return self._run(getattr(self.environment, method), *arguments)
+
     @property
     def state(self) -> Any:
         """The episode's state."""

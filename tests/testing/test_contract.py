@@ -30,6 +30,15 @@ class AsyncStreaming(Counter):
         yield super().step(action)
 
 
+class Branching(Counter):
+    def snapshot(self) -> int:
+        return self.total
+
+    def restore(self, snapshot: int) -> Total:
+        self.total = snapshot
+        return Total(snapshot)
+
+
 class Dicts(Environment):
     """Names no classes; ends at once, and is one of a kind."""
 
@@ -81,13 +90,23 @@ def contract(make: Callable[[], Any], action: Any = None, *classes: Any) -> Envi
     [
         contract(Counter),
         contract(AsyncCounter),
+        contract(Branching),
         contract(ThreadCounter),
         contract(Streaming),
         contract(AsyncStreaming),
         contract(Dicts, {"x": 1}),
         contract(OnPydantic, {"amount": 2}, Model, Seen),
     ],
-    ids=["inline", "async", "thread", "streaming", "async streaming", "dicts", "pydantic"],
+    ids=[
+        "inline",
+        "async",
+        "branching",
+        "thread",
+        "streaming",
+        "async streaming",
+        "dicts",
+        "pydantic",
+    ],
 )
 def test_an_honest_environment_passes(kept: EnvironmentContract, check: str) -> None:
     getattr(kept, check)()
@@ -124,6 +143,11 @@ class ForgetsItsSeed(Counter):
 class LosesItselfByName(Counter):
     def reset(self, seed: int | None = None, episode_id: str | None = None) -> Any:
         return super().reset(seed) if episode_id is None else {}
+
+
+class RestoresNothing(Branching):
+    def restore(self, snapshot: int) -> Total:
+        return super().restore(0)
 
 
 class NeverCounts(Counter):
@@ -191,6 +215,7 @@ class LosesAField(Counter):
         (DoneInNumpy, "done_and_truncated_are_true_or_false", "done of step is True or False"),
         (ForgetsItsSeed, "the_same_seed_begins_the_same_episode", "a seed begins the same episode"),
         (LosesItselfByName, "an_episode_may_be_given_a_name", "reset takes an episode_id"),
+        (RestoresNothing, "a_snapshot_goes_on_as_the_episode_did", "goes on as the episode did"),
         (NeverCounts, "the_state_counts_steps", "step_count grows with each step"),
         (HasNoCount, "the_state_counts_steps", "the state has a step_count"),
         (SharesItsState, "instances_share_no_episode", "does not show in another instance"),
