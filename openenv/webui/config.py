@@ -57,7 +57,7 @@ class Config:
         manifest = self._manifest
         return {
             "name": calls.name,
-            "title": _title(manifest, calls.name),
+            "title": title_of(manifest, calls.name),
             "version": (manifest and manifest.version) or None,
             "action_schema": calls.action.json_schema(),
             "observation_schema": calls.observation.json_schema(),
@@ -101,9 +101,9 @@ def _url_of(request: Request) -> str:
     return str(request.base_url.replace(scheme=scheme)).rstrip("/")
 
 
-def _title(manifest: Manifest | None, name: str) -> str:
-    """Return "Echo", of the manifest's name echo_env or of the class EchoEnvironment."""
-    if manifest is not None:
-        return manifest.stem.replace("-", " ").capitalize()
+def title_of(manifest: Manifest | None, name: str) -> str:
+    """Return "OpenSpiel", of OpenSpielEnvironment; or of a manifest that calls it otherwise."""
     bare = re.sub(r"(?<=.)(Environment|Env)$", "", name)
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", bare)
+    if manifest is not None and manifest.stem.replace("-", "") != bare.lower():
+        return manifest.stem.replace("-", " ").capitalize()
+    return bare

@@ -10,6 +10,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -229,6 +230,31 @@ async def test_serve_says_what_it_serves_and_where() -> None:
     rest, log = await process.communicate()
     assert line.startswith(b"serving Counter (16,384 sessions, inline) on http://127.0.0.1:")
     assert (rest, log) == (b"", b"")
+
+
+async def test_serve_says_where_the_page_is_if_it_is_asked_for() -> None:
+    command = (*OPENENV, "serve", "tests.environments:Counter", "--web", "--port", "0")
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=PIPE, stderr=PIPE)
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode().strip()
+    url, _, page = line.partition(" on ")[2].partition(" with the page at ")
+    assert page == f"{url}/web"
+    async with httpx.AsyncClient() as http:
+        found = await http.get(page, follow_redirects=True)
+    process.terminate()
+    _, log = await process.communicate()
+    assert ("<title>" in found.text, log) == (True, b"")
+
+
+def test_a_page_that_an_app_does_not_serve_is_refused(folder: Path) -> None:
+    (folder / "bare.py").write_text(
+        "from openenv.app import create_app\n"
+        "from envs.echo_env.server.environment import EchoEnvironment\n"
+        "app = create_app(EchoEnvironment, web=False)\n"
+    )
+    run = openenv("serve", "bare:app", "--web", cwd=folder)
+    assert run.returncode == 1
+    assert run.stderr == "openenv: --web has no effect: bare:app itself says False\n"
 
 
 async def test_what_is_changed_is_served_anew(folder: Path) -> None:

@@ -13,9 +13,11 @@ from msgspec import Meta
 from envs.echo_env.server.environment import EchoEnvironment
 from openenv.codec import codec_for
 from openenv.environment import Environment
+from openenv.manifest import Manifest
 from openenv.models import Action, EnvironmentInfo, Observation, State
 from openenv.server.config import ServerConfig
 from openenv.webui.choices import buttons_of, is_chat, keys_of
+from openenv.webui.config import title_of
 from openenv.webui.options import reset_schema
 from openenv.webui.quick_start import example_action
 from tests.environments import Counter
@@ -109,6 +111,23 @@ async def test_it_knows_an_environment_by_its_folder() -> None:
     config = await config_of(EchoEnvironment)
     assert (config["title"], config["version"]) == ("Echo", "1.0.0")
     assert config["readme"].startswith("# Echo")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "name", "title"),
+    [
+        ("openspiel_env", "OpenSpielEnvironment", "OpenSpiel"),
+        ("grid-world-env", "GridWorld", "GridWorld"),
+        ("my_robot", "Simulation", "My robot"),
+        (None, "CartPole-v1", "CartPole-v1"),
+        (None, "Environment", "Environment"),
+    ],
+)
+def test_the_title_is_as_its_author_spells_it(
+    manifest: str | None, name: str, title: str, tmp_path: Path
+) -> None:
+    read = manifest and Manifest(path=tmp_path, name=manifest)
+    assert title_of(read or None, name) == title
 
 
 async def test_what_an_environment_says_of_itself_comes_first_once_it_is_known() -> None:

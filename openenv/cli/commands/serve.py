@@ -88,7 +88,7 @@ def serve(
         registry = registry_of(app)
 
         def announce(url: str) -> None:
-            page = f", the page at {url}/web" if registry and registry.config.web else ""
+            page = f" with the page at {url}/web" if registry and registry.config.web else ""
             typer.echo(f"serving {_described(registry, target)} on {url}{page}")
             if ready_fd is not None:
                 with open(ready_fd, "w") as waiting:
