@@ -1,21 +1,29 @@
 """The browsergym environment: tasks, actions, observations and bad input, over a real server."""
 
 import asyncio
+import json
+import os
 import random
+import shutil
 import struct
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.peers.installation import python_of
 from envs.browsergym_env import BrowserGymAction, BrowserGymEnv, BrowserGymObservation
 from envs.browsergym_env.policy import sample_policy
 from openenv.errors import ConfigurationError, EnvironmentFault, PayloadError
-from tests.browsergym_server import Served, serving_browsers
+from tests.browsergym_server import BROWSERGYM, Served, serving_browsers
 from tests.web_pages import serving_site
 
 # The first one may have to install BrowserGym.
 pytestmark = pytest.mark.timeout(300)
+
+REFERENCE = Path(__file__).with_name("browsergym_reference.py")
 
 # Of 130: all kinds of elements, and all that need more than clicks.
 TASKS = [
@@ -120,6 +128,53 @@ def test_a_seed_shows_the_same_page_of_a_task(env: Any, task: str) -> None:
     assert first.goal
     assert first.axtree_txt.startswith("RootWebArea")
     assert env.reset(seed=5, task_name=task).observation == first
+
+
+@pytest.mark.skipif(
+    os.environ.get("OPENENV_TEST_MINIWOB") != "all",
+    reason="opt-in: OPENENV_TEST_MINIWOB=all plays each of them, for minutes",
+)
+@pytest.mark.timeout(1200)
+def test_every_task_of_miniwob_loads_and_takes_an_action(env: Any) -> None:
+    code = "from envs.browsergym_env.server.tasks import task_names\nprint(*task_names('miniwob'))"
+    names = subprocess.run(
+        [python_of(BROWSERGYM), "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert len(names) == 130
+    for name in names:
+        seen = env.reset(seed=1, task_name=name).observation
+        assert seen.goal, name
+        assert seen.axtree_txt, name
+        seen = env.step(do(next(iter(seen.clicks), "mouse_click(200, 200)"))).observation
+        assert seen.error == "", name
+
+
+def test_an_episode_is_that_of_browsergym_itself(env: Any, tmp_path: Path) -> None:
+    task, actions = "click-button", ["hover('13')", "click('13')"]
+    # Where Playwright looks for the browser that it would download.
+    home = tmp_path / "chromium-1117" / "chrome-linux"
+    home.mkdir(parents=True)
+    (home / "chrome").symlink_to(shutil.which("chromium-headless-shell") or "")
+    theirs = subprocess.run(
+        [python_of(BROWSERGYM), REFERENCE, task, *actions],
+        env=os.environ | {"PLAYWRIGHT_BROWSERS_PATH": str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    results = [env.reset(seed=5, task_name=task), *(env.step(do(one)) for one in actions)]
+    ours = [
+        {
+            "goal": one.observation.goal,
+            "axtree_txt": one.observation.axtree_txt,
+            "pruned_html": one.observation.pruned_html,
+            "error": one.observation.last_action_error,
+            "reward": one.reward,
+            "done": one.done,
+        }
+        for one in results
+    ]
+    assert ours == json.loads(theirs)
 
 
 def test_another_seed_shows_another_page(env: Any) -> None:

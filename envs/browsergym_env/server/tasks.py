@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _NO_BENCHMARKS = {"core", "utils", "experiments"}
+_REAL_TIME = ("button-delay", "chase-circle", "hover-shape", "moving-items", "simon-says")
+"Pages of MiniWoB++ that BrowserGym has no task for: they go on while the player thinks."
 
 
 def make_task(settings: Settings, seed: int) -> AbstractBrowserTask:
@@ -70,7 +72,8 @@ def task_names(benchmark: str) -> list[str]:
     except (ImportError, AssertionError, LookupError, OSError) as error:
         raise ConfigurationError(f"{benchmark} cannot be imported: {error}") from error
     prefix = f"browsergym/{benchmark}."
-    return sorted(name[len(prefix) :] for name in gymnasium.registry if name.startswith(prefix))
+    names = {name[len(prefix) :] for name in gymnasium.registry if name.startswith(prefix)}
+    return sorted(names.union(_REAL_TIME if benchmark == "miniwob" else ()))
 
 
 def benchmarks() -> list[str]:
@@ -96,6 +99,10 @@ def miniwob_url() -> str:
 
 @functools.cache
 def _maker(name: str) -> Callable[..., AbstractBrowserTask]:
+    page = name.removeprefix("browsergym/miniwob.")
+    if page in _REAL_TIME:
+        base = importlib.import_module("browsergym.miniwob.base").AbstractMiniwobTask
+        return type("RealTimeTask", (base,), {"subdomain": page})
     # Made without a browser, which would start with its first reset.
     entry_point: Any = gymnasium.registry[name].entry_point
     maker: Callable[..., AbstractBrowserTask] = entry_point().task_entrypoint
