@@ -67,6 +67,7 @@ async function open(element: HTMLElement): Promise<void> {
   try {
     config = await loadConfig();
   } catch (error) {
+    element.replaceChildren();
     render(<p class="problem" role="alert">The page could not be loaded: {(error as Error).message}</p>, element);
     return;
   }
@@ -78,6 +79,7 @@ async function open(element: HTMLElement): Promise<void> {
     location.hash ||= "recordings";
     void library.load(config.replay);
   }
+  element.replaceChildren();
   render(<Page config={config} desk={desk} library={library} />, element);
   void loadView(config);
   await play.start();

@@ -43,6 +43,9 @@ export class Trace {
   private arrayBytes = 0;
   private oldestWhole = 0;
 
+  /** Without `isPruned`, arrays are neither counted nor let go: they are read from elsewhere. */
+  constructor(private readonly isPruned = true) {}
+
   get last(): Entry | undefined {
     return this.entries.at(-1);
   }
@@ -51,10 +54,10 @@ export class Trace {
     const before = entry.kind === "reset" ? undefined : this.last;
     const total = entry.total ?? (before?.total ?? 0) + Number(entry.reward ?? 0);
     const step = entry.step ?? (entry.kind === "reset" ? 0 : (before?.step ?? 0) + 1);
-    const whole = { ...entry, step, total };
+    // Not a copy: the observation may be decoded only when somebody looks at it.
+    const whole = Object.assign(entry, { step, total });
     this.entries.push(whole);
-    this.arrayBytes += bytesOf(entry.observation);
-    this.prune();
+    if (this.isPruned) this.prune(whole);
     this.length.value = this.entries.length;
     return whole;
   }
@@ -68,7 +71,8 @@ export class Trace {
     return this.entries.slice(start, end);
   }
 
-  private prune(): void {
+  private prune(newest: Entry): void {
+    this.arrayBytes += bytesOf(newest.observation);
     while (this.arrayBytes > MAX_ARRAY_BYTES && this.oldestWhole < this.entries.length - 1) {
       const entry = this.entries[this.oldestWhole++]!;
       const bytes = bytesOf(entry.observation);

@@ -52,8 +52,9 @@ export function FileField(props: FieldProps) {
   );
 }
 
-export function FileInput({ label, onFile, accept }: {
+export function FileInput({ label, text = "From a file …", onFile, accept }: {
   label: string;
+  text?: string;
   onFile: (file: File) => Promise<unknown>;
   accept?: string;
 }) {
@@ -70,7 +71,7 @@ export function FileInput({ label, onFile, accept }: {
           if (file) void onFile(file).finally(() => (input.value = ""));
         }}
       />
-      <span aria-hidden="true">From a file …</span>
+      <span aria-hidden="true">{text}</span>
     </label>
   );
 }

@@ -14,7 +14,7 @@ export function RecordPage({ library }: { library: Library }) {
       <section class="card" aria-label="Recording">
         <div class="row">
           <h2>{name.value ?? "Recordings"}</h2>
-          <FileInput label="Open a recording" accept=".jsonl,.json,.part" onFile={(file) => library.open(file)} />
+          <FileInput label="Open a recording" text="Open a file …" accept=".jsonl,.json,.part" onFile={(file) => library.open(file)} />
         </div>
         {problem.value && <p class="problem" role="alert">{problem.value}</p>}
         {episodes.value.length === 0 ? (

@@ -85,33 +85,29 @@ const parsed = async (line: Blob) => JSON.parse(await line.text()) as RawEpisode
 /** An episode as entries: what each action led to stands beside it. */
 export async function traceOf({ line }: Episode): Promise<Trace> {
   const raw = await parsed(line);
-  const trace = new Trace();
+  const trace = new Trace(false);
   const observations = [...raw.turns.map((turn) => turn.observation), raw.final_observation];
-  trace.add({
-    kind: "reset",
-    at: null,
-    action: null,
-    observation: fromJson(observations[0] ?? null),
-    reward: null,
-    done: false,
-    truncated: false,
-    latencyS: raw.reset_latency_s ?? null,
-    options: raw.seed === undefined ? undefined : { seed: raw.seed },
-  });
+  const add = (entry: Omit<Entry, "observation" | "step" | "total">, observation: unknown) =>
+    trace.add(decodedLater(entry, observation ?? null));
+  const nothing = { at: null, action: null, reward: null, done: false, truncated: false };
+  const options = raw.seed === undefined ? undefined : { seed: raw.seed };
+  add({ ...nothing, kind: "reset", latencyS: raw.reset_latency_s ?? null, options }, observations[0]);
   raw.turns.forEach((turn, index) => {
-    trace.add({
-      kind: "step",
-      at: null,
-      action: fromJson(turn.action),
-      observation: fromJson(observations[index + 1] ?? null),
-      reward: turn.reward === null ? null : Number(turn.reward),
-      done: turn.done,
-      truncated: turn.truncated,
-      metadata: turn.metadata,
-      latencyS: turn.latency_s ?? null,
-    });
+    const { done, truncated, metadata, latency_s: latencyS = null } = turn;
+    const reward = turn.reward === null ? null : Number(turn.reward);
+    const action = fromJson(turn.action);
+    add({ kind: "step", at: null, action, reward, done, truncated, metadata, latencyS }, observations[index + 1]);
   });
   return trace;
+}
+
+/** Decoding all pictures of an episode may take seconds: each is decoded when it is looked at. */
+function decodedLater<Part extends object>(entry: Part, data: unknown): Part & { observation: unknown } {
+  let observation: unknown;
+  return Object.defineProperty(entry, "observation", {
+    enumerable: true,
+    get: () => (observation ??= fromJson(data)),
+  }) as Part & { observation: unknown };
 }
 
 /** What was played, as a recording. */
