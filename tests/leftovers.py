@@ -13,6 +13,8 @@ import uuid
 from fnmatch import fnmatch
 from pathlib import Path
 
+from openenv.sandbox.zygotes import close_all
+
 RUN_VARIABLE = "OPENENV_TESTS_RUN"
 # What was told to end at the end of the last test may need a moment.
 _GRACE_S = 10.0
@@ -35,6 +37,7 @@ class Run:
 
     def end(self) -> list[str]:
         """Return what is left, in words, and remove the folder."""
+        close_all()  # as at the end of this process, which begins only after that of the run
         deadline = time.monotonic() + _GRACE_S
         while (processes := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
