@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,47 @@ def make_deadly() -> Deadly:
 
 def make_maker() -> Callable[[], Deadly]:
     return lambda: Deadly()
+
+
+class Drawing(Environment[dict[str, Any], dict[str, Any], State]):
+    """Draws two pixels, the second as bright as the last action says."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+
+    def reset(self) -> dict[str, Any]:
+        self.brightness = 0
+        return {}
+
+    def step(self, action: dict[str, Any]) -> dict[str, Any]:
+        self.brightness = action["brightness"]
+        return {}
+
+    def render(self) -> Any:
+        return numpy.array([[0, self.brightness]], dtype=numpy.uint8)
+
+
+@dataclass
+class Said:
+    words: list[str]
+
+
+@dataclass
+class Heard:
+    messages: list[str]
+    reward: float | None = None
+    done: bool = False
+
+
+class Talk(Environment[Said, Heard, State]):
+    """Makes an action of a message by itself."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+
+    def reset(self) -> Heard:
+        return Heard([])
+
+    def step(self, action: Said) -> Heard:
+        return Heard(action.words, done=True)
+
+    def message_to_action(self, message: dict[str, str]) -> Said:
+        return Said([message["role"], *message["content"].split()])

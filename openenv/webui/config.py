@@ -98,7 +98,8 @@ def _url_of(request: Request) -> str:
     """Return where the server is, as whoever asks sees it."""
     # A proxy in front speaks TLS and says so; what is only shown need not be sure of it.
     scheme = request.headers.get("x-forwarded-proto", request.url.scheme).partition(",")[0]
-    return str(request.base_url.replace(scheme=scheme)).rstrip("/")
+    path = request.scope.get("root_path", "").rstrip("/")
+    return f"{scheme}://{request.url.netloc}{path}"
 
 
 def title_of(manifest: Manifest | None, name: str) -> str:

@@ -9,13 +9,12 @@ import httpx
 import numpy as np
 import pytest
 
-from openenv.environment import Environment
 from openenv.errors import Unsupported
-from openenv.models import State
 from openenv.server.http import SESSION_HEADER
 from openenv.server.pictures import picture_of
 from tests.environments import Counter
 from tests.server.asking import served
+from tests.worker_environments import Drawing
 
 RED_AND_BLUE = np.array([[[255, 0, 0], [0, 0, 255]]], dtype=np.uint8)
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -43,23 +42,6 @@ def pixels_of(png: bytes) -> tuple[int, int, int, bytes]:
         colour,
         b"".join(rows[row * stride + 1 : (row + 1) * stride] for row in range(height)),
     )
-
-
-class Drawing(Environment[dict[str, Any], dict[str, Any], State]):
-    """Draws two pixels, the second as bright as the last action says."""
-
-    SUPPORTS_CONCURRENT_SESSIONS = True
-
-    def reset(self) -> dict[str, Any]:
-        self.brightness = 0
-        return {}
-
-    def step(self, action: dict[str, Any]) -> dict[str, Any]:
-        self.brightness = action["brightness"]
-        return {}
-
-    def render(self) -> Any:
-        return np.array([[0, self.brightness]], dtype=np.uint8)
 
 
 class AsyncDrawing(Drawing):

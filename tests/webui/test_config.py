@@ -7,10 +7,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import httpx
 import pytest
 from msgspec import Meta
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from envs.echo_env.server.environment import EchoEnvironment
+from openenv.app import create_app
 from openenv.codec import codec_for
 from openenv.environment import Environment
 from openenv.manifest import Manifest
@@ -22,6 +26,7 @@ from openenv.webui.options import reset_schema
 from openenv.webui.quick_start import example_action
 from tests.environments import Counter
 from tests.server.asking import served
+from tests.serving import serving
 
 
 class Way(Enum):
@@ -151,6 +156,13 @@ async def test_the_quick_start_names_the_address_that_was_asked_for() -> None:
     assert "env.step({'amount': " in text
 
 
+async def test_the_quick_start_names_the_path_below_which_it_is_mounted() -> None:
+    mounted = Starlette(routes=[Mount("/below/it", app=create_app(Counter, web=True))])
+    async with serving(mounted) as url, httpx.AsyncClient(base_url=url) as http:
+        text = (await http.get("/below/it/web/config.json")).json()["quick_start"]
+    assert f'GenericEnvClient("{url}/below/it")' in text
+
+
 async def test_a_view_lies_beside_the_class_with_all_that_it_needs(
     tmp_path: Path, load: Callable[[str, str], Any]
 ) -> None:
@@ -167,6 +179,11 @@ async def test_a_view_lies_beside_the_class_with_all_that_it_needs(
         assert (await http.get("/web/board.js")).text == "// a board\n"
         assert (await http.get("/web/environment.py")).status_code == 404
         assert "not the page" not in (await http.get("/web/")).text
+
+
+async def test_a_class_that_comes_from_no_file_has_neither_view_nor_readme() -> None:
+    config = await config_of(type("Made", (Counter,), {"__module__": "nowhere"}))
+    assert (config["view"], config["readme"], config["title"]) == (None, None, "Made")
 
 
 @pytest.fixture

@@ -15,41 +15,15 @@ from openenv.app import create_app
 from openenv.environment import Environment
 from openenv.models import State
 from openenv.server.config import ServerConfig
-from openenv.server.http import SESSION_COOKIE
+from openenv.server.http import SESSION_COOKIE, SESSION_HEADER
 from openenv.webui.episode_log import EpisodeLog
 from openenv.webui.visitors import VISITOR_COOKIE
 from tests.environments import Counter, ThreadCounter
 from tests.server.asking import add, client_of, served, until
 from tests.serving import serving
+from tests.worker_environments import Talk
 
 BROWSER = {"Origin": "http://127.0.0.1", "Sec-Fetch-Mode": "cors"}
-
-
-@dataclass
-class Said:
-    words: list[str]
-
-
-@dataclass
-class Heard:
-    messages: list[str]
-    reward: float | None = None
-    done: bool = False
-
-
-class Talk(Environment[Said, Heard, State]):
-    """Makes an action of a message by itself."""
-
-    SUPPORTS_CONCURRENT_SESSIONS = True
-
-    def reset(self) -> Heard:
-        return Heard([])
-
-    def step(self, action: Said) -> Heard:
-        return Heard(action.words, done=True)
-
-    def message_to_action(self, message: dict[str, str]) -> Said:
-        return Said([message["role"], *message["content"].split()])
 
 
 class Repeat(Environment[dict[str, Any], dict[str, Any], State]):
@@ -188,6 +162,19 @@ async def test_the_socket_shows_an_episode_as_it_goes_on() -> None:
         await http.post("/web/reset")
         again = await update(socket)
         assert (again["action_logs"], again["step_count"], again["is_reset"]) == ([], 0, True)
+
+
+async def test_a_socket_shows_what_another_program_does_in_the_session() -> None:
+    async with served(Counter, web=True) as (http, _), looking_on(http) as socket:
+        await update(socket)
+        await http.post("/web/reset")
+        await update(socket)
+        # What a tool says is no request.
+        await socket.send("ping")
+        async with client_of(str(http.base_url)) as other:
+            named = {SESSION_HEADER: http.cookies[SESSION_COOKIE], **BROWSER}
+            await other.post("/web/step", json=add(6), headers=named)
+        assert (await update(socket))["current_observation"] == {"total": 6}
 
 
 async def test_a_socket_that_comes_later_is_shown_all_at_once() -> None:
