@@ -112,6 +112,8 @@ class Hosted:
     __slots__ = ("calls", "episode_id", "runner", "step_count")
 
     token = ""
+    showing = None
+    "Spectators see what the server's session has."
 
     def __init__(self, calls: EnvironmentCalls) -> None:
         self.calls = calls

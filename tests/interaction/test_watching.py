@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -251,49 +253,51 @@ async def test_without_observations_only_the_counts_are_sent() -> None:
         assert not {"action", "observation", "metadata"} & seen.keys()
 
 
-class GatedAsync(Environment[dict[str, Any], dict[str, Any], State]):
-    """Shows a part of its observation, and the rest when its gate is open."""
+class Gated(Environment[dict[str, Any], dict[str, Any], State]):
+    """Shows parts of its observation, and the rest when its gate is open: a named pipe."""
 
     SUPPORTS_CONCURRENT_SESSIONS = True
-    gate: ClassVar[threading.Event]
 
-    async def reset(self) -> dict[str, Any]:
+    def reset(self) -> dict[str, Any]:
         return {"text": ""}
 
-    async def step(self, action: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    def step(self, action: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"text": "Hel"}
         yield {"text": "Hello"}
-        await asyncio.to_thread(self.gate.wait, 10)
+        Path(action["gate"]).read_text()
         yield {"text": "Hello!"}
 
 
-class GatedOnThread(GatedAsync):
-    def reset(self) -> dict[str, Any]:  # type: ignore[override]
-        return {"text": ""}
-
-    def step(self, action: dict[str, Any]) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        yield {"text": "Hel"}
-        yield {"text": "Hello"}
-        self.gate.wait(10)
-        yield {"text": "Hello!"}
+class GatedInProcess(Gated):
+    execution = "process"
 
 
-@pytest.mark.parametrize("environment", [GatedAsync, GatedOnThread])
-async def test_partial_observations_are_seen_as_they_come(environment: Any) -> None:
-    gate = GatedAsync.gate = threading.Event()
+class GatedAsync(Gated):
+    async def step(self, action: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:  # type: ignore[override]
+        values = super().step(action)
+        yield next(values)
+        yield next(values)
+        yield await asyncio.to_thread(next, values)
+
+
+@pytest.mark.parametrize("environment", [GatedAsync, Gated, GatedInProcess])
+async def test_partial_observations_are_seen_as_they_come(environment: Any, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
     async with watched(environment) as one, spectator(one) as them:
         env = await one.client()
         await env.reset()
 
         async def stream() -> list[str]:
-            return [result.observation["text"] async for result in env.stream({})]
+            return [result.observation["text"] async for result in env.stream({"gate": str(gate)})]
 
         step = asyncio.create_task(stream())
         seen = await them.until(observation={"text": "Hel"})
         assert "step" not in seen
-        gate.set()
+        assert "action" not in seen
+        await asyncio.to_thread(gate.write_text, "open")
         seen = await them.until(observation={"text": "Hello!"})
-        assert seen["step"] == 1
+        assert (seen["step"], seen["action"]) == (1, {"gate": str(gate)})
         assert await step == ["Hel", "Hello", "Hello!"]
 
 
