@@ -18,7 +18,7 @@ import uvloop
 import openenv
 from benchmarks.peers.programs.closed_loop import Lane, answer_requests
 from benchmarks.peers.programs.listening import announce, versions
-from benchmarks.tape import Raw, Served, Subject, Tape, check, record
+from benchmarks.tape import Player, Subject, Tape, check, record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,7 +42,8 @@ async def _tape() -> Tape:
 async def _raw(_: str, sessions: int) -> AsyncIterator[list[Lane]]:
     """As many environments as there are sessions elsewhere: they share the core's caches."""
     tape = await _tape()
-    players = [Raw(_SUBJECT, tape) for _ in range(sessions)]
+    make = _SUBJECT.registry.calls.factory
+    players = [Player(make(), tape) for _ in range(sessions)]
     steps = max(1, round(_LOOK_S * len(tape.actions) / tape.took_s))
     turns = itertools.cycle(players)
 
@@ -65,7 +66,7 @@ async def _raw(_: str, sessions: int) -> AsyncIterator[list[Lane]]:
 async def _wire(url: str, sessions: int) -> AsyncIterator[list[Lane]]:
     tape = await _tape()
     async with openenv.connect(url, message_timeout_s=60.0) as pool:
-        players = [Served(env, tape) for env in await pool.sessions(sessions, _SUBJECT.client)]
+        players = [Player(env, tape) for env in await pool.sessions(sessions, _SUBJECT.client)]
         await check(players[0], tape)
         # So that nobody begins while the clocks run: that may be slow.
         await asyncio.gather(*(player.step() for player in players))

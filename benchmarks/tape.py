@@ -110,49 +110,30 @@ async def record(subject: Subject) -> Tape:
     return tape
 
 
-class Raw:
-    """Plays a tape by calling the environment, without a server."""
+class Player:
+    """Plays a tape: in an environment, by calling it, or in a session, through its client."""
 
-    def __init__(self, subject: Subject, tape: Tape) -> None:
-        self._environment = subject.registry.calls.factory()
+    def __init__(self, played: Any, tape: Tape) -> None:
+        self._played = played
         self._tape = tape
         self._next = len(tape.actions)
 
     async def step(self) -> Any:
-        """Make the next step of the tape; begin it again where it ends. Return the reward."""
-        tape, environment = self._tape, self._environment
+        """Make the next step of the tape, begun again where it has ended; return the reward."""
+        tape, played = self._tape, self._played
         if self._next == len(tape.actions):
-            await _value(environment.reset(seed=SEED, **tape.options))
+            await _value(played.reset(seed=SEED, **tape.options))
             self._next = 0
         action = tape.actions[self._next]
         self._next += 1
-        return (await _value(environment.step(action))).reward
+        return (await _value(played.step(action))).reward
 
     async def close(self) -> None:
-        """Close the environment."""
-        await _value(self._environment.close())
+        """Close what it plays in."""
+        await _value(self._played.close())
 
 
-class Served:
-    """Plays a tape in a session of a server."""
-
-    def __init__(self, env: Any, tape: Tape) -> None:
-        self._env = env
-        self._tape = tape
-        self._next = len(tape.actions)
-
-    async def step(self) -> Any:
-        """Do what Raw does."""
-        tape, env = self._tape, self._env
-        if self._next == len(tape.actions):
-            await env.reset(seed=SEED, **tape.options)
-            self._next = 0
-        action = tape.actions[self._next]
-        self._next += 1
-        return (await env.step(action)).reward
-
-
-async def check(player: Raw | Served, tape: Tape) -> None:
+async def check(player: Player, tape: Tape) -> None:
     """Play the tape once. Raises RuntimeError unless it is the same episode again."""
     rewards = [await player.step() for _ in tape.actions]
     if rewards != tape.rewards:

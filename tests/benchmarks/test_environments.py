@@ -8,7 +8,7 @@ import pytest
 from benchmarks import environments
 from benchmarks.environments import Finding, Window, table
 from benchmarks.policies import Returns
-from benchmarks.tape import Raw, Subject, check, record, subjects
+from benchmarks.tape import Player, Subject, check, record, subjects
 
 CODING, ECHO = (
     next(one for one in subjects() if one.manifest.name == name)
@@ -61,10 +61,10 @@ def test_a_gain_may_be_chance() -> None:
 async def test_a_tape_is_the_same_episode_again() -> None:
     tape = await record(ECHO)
     assert len(tape.actions) == len(tape.rewards) == 100
-    await check(Raw(ECHO, tape), tape)
+    await check(Player(ECHO.registry.calls.factory(), tape), tape)
     tape.rewards[3] = -1.0
     with pytest.raises(RuntimeError, match="rewarded"):
-        await check(Raw(ECHO, tape), tape)
+        await check(Player(ECHO.registry.calls.factory(), tape), tape)
 
 
 def test_an_unknown_name_is_said(
