@@ -26,8 +26,8 @@ def web_routes(sessions: HttpSessions, static: Path = STATIC) -> list[BaseRoute]
     """Return the routes over the sessions of HTTP; `static` holds the page as it was built."""
     registry = sessions.registry
     views = _views_of(registry.calls.cls)
-    config = Config(registry, view=f"/web/{VIEW}" if (views / VIEW).is_file() else None)
-    files = Files([static, views])
+    config = Config(registry, view=f"/web/{VIEW}" if views else None)
+    files = Files([static, *views])
     return [
         Route("/", redirect),
         Route("/web", redirect),
@@ -38,10 +38,12 @@ def web_routes(sessions: HttpSessions, static: Path = STATIC) -> list[BaseRoute]
     ]
 
 
-def _views_of(cls: type) -> Path:
-    """Return the folder in which an environment may have a view of its own."""
+def _views_of(cls: type) -> list[Path]:
+    """Return the folder in which an environment has a view of its own, if it has one."""
     try:
-        return Path(inspect.getfile(cls)).parent / "web"
+        folder = Path(inspect.getfile(cls)).parent / "web"
     except (OSError, TypeError):
-        # A class that comes from no file has none.
-        return STATIC
+        # The class comes from no file.
+        return []
+    # Without a view the folder is somebody else's, and none of its files are sent.
+    return [folder] if (folder / VIEW).is_file() else []

@@ -170,6 +170,11 @@ async def test_a_view_lies_beside_the_class_with_all_that_it_needs(
     module = load("viewed_env.server.environment", code)
     folder = tmp_path / "viewed_env" / "server" / "web"
     folder.mkdir()
+    (folder / "notes.txt").write_text("of another page")
+    async with served(module.Mine, web=True) as (http, _):
+        # A folder without a view is something else.
+        assert (await http.get("/web/config.json")).json()["view"] is None
+        assert (await http.get("/web/notes.txt")).status_code == 404
     (folder / "view.js").write_text('import "./board.js";\n')
     (folder / "board.js").write_text("// a board\n")
     (folder / "index.html").write_text("not the page")
