@@ -28,8 +28,10 @@ def replay_app(file: Path, static: Path = STATIC) -> Starlette:
     """Return an ASGI app that shows a recording.
 
     It is read anew whenever the page asks, so that one that still grows may be shown. Raises
-    ConfigurationError if there is nothing in it, PayloadError if it is no recording.
+    ConfigurationError if there is none or nothing in it, PayloadError if it is no recording.
     """
+    if not file.is_file():
+        raise ConfigurationError(f"there is no recording {file}")
     if next(recording.read(file), None) is None:
         raise ConfigurationError(f"no episode has ended in {file}")
     replay = Replay(file)
