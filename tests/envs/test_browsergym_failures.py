@@ -212,9 +212,10 @@ async def test_a_missing_browser_is_named(tmp_path: Path) -> None:
         ("BROWSERGYM_ALLOWED_HOSTS", "http://example.org"),
         ("BROWSERGYM_MAX_STEPS", "many"),
         ("BROWSERGYM_CALL_TIMEOUT_S", "soon"),
+        ("BROWSERGYM_CALL_TIMEOUT_S", "nan"),
     ],
 )
 def test_a_variable_that_makes_no_sense_is_refused(variable: str, value: str) -> None:
-    refused = pytest.raises(AssertionError, match=r"is no host|Expected|could not convert")
+    refused = pytest.raises(AssertionError, match=r"is no host|Expected|could not convert|above 0")
     with refused, serving_browsers(**{variable: value}):
         pass

@@ -6,6 +6,7 @@ Owns an episode's count of steps and rewards, and what a failure of the browser 
 from __future__ import annotations
 
 import secrets
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,9 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
     ) -> None:
         super().__init__()
         self._options = options
-        self._settings = settings_of(options) if options else settings_of({})
+        self._settings = settings_of(options)
+        if not 0 < call_timeout_s <= threading.TIMEOUT_MAX:
+            raise ConfigurationError(f"call_timeout_s is above 0, not {call_timeout_s}")
         self._call_timeout_s = call_timeout_s
         flags = flags_of(allowed_hosts)
         self._browser = Browser(chromium, flags, is_sandboxed=is_sandboxed)
