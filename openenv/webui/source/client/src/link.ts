@@ -37,6 +37,7 @@ const PATIENCE_MS = 60_000;
 /** Connect to the server at this base URL. Throws CONNECT_ERROR. */
 export async function connect(url: string | URL, options: ConnectOptions = {}): Promise<Link> {
   const { encoding = "auto", timeoutMs = 10_000, maxMessageBytes = MAX_MESSAGE_BYTES } = options;
+  const address = linkUrl(url);
   const saved = checkSaved(options.resumeFrom);
   const subprotocols = saved
     ? [saved.subprotocol]
@@ -45,7 +46,7 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
         .map((wire) => wire.subprotocol);
   const WebSocket = await webSocketClass(options.WebSocket);
   const link = new Link(
-    { url: linkUrl(url), subprotocols, timeoutMs, maxMessageBytes, WebSocket },
+    { url: address, subprotocols, timeoutMs, maxMessageBytes, WebSocket },
     options.onState,
   );
   await link.begin(saved);

@@ -135,7 +135,7 @@ export async function webSocketClass(given?: WebSocketClass): Promise<WebSocketC
 export function linkUrl(base: string | URL): string {
   const url = URL.canParse(base) ? new URL(base) : null;
   if (!url || !/^(https?|wss?):$/.test(url.protocol)) {
-    throw new OpenEnvError("CONFIGURATION_ERROR", `not the URL of a server: ${base}`);
+    throw new OpenEnvError("CONFIGURATION_ERROR", `not the URL of a server: ${base}; it begins with http:// or https://`);
   }
   url.protocol = url.protocol.replace("http", "ws");
   url.pathname = `${url.pathname.replace(/\/$/, "")}/ws`;

@@ -16,6 +16,12 @@ function readObservation(wire, encoded) {
   return wire.decode(messageOf(wire, frame)).frames[0];
 }
 
+/** How a value is written, without the frame around it. */
+function written(wire, value) {
+  const frame = wire.encode(["x", value]);
+  return wire.encoding === "json" ? frame.slice('["x",'.length, -1) : frame.slice(3);
+}
+
 for (const wire of WIRES) {
   for (const vector of arrays) {
     const name = `${vector.dtype} of shape [${vector.shape}]`;
@@ -30,9 +36,7 @@ for (const wire of WIRES) {
 
     test(`${wire.encoding}: an array is written as it was read: ${name}`, () => {
       const { observation } = readObservation(wire, dataOf(wire, vector));
-      const { observation: again } = readObservation(wire, wire.encode(["x", observation]).slice(
-        ...(wire.encoding === "json" ? [5, -1] : [3]),
-      ));
+      const { observation: again } = readObservation(wire, written(wire, observation));
       assert.deepEqual(again, observation);
     });
   }
@@ -47,10 +51,7 @@ for (const wire of WIRES) {
   }
 
   test(`${wire.encoding}: typed arrays are sent as arrays of one dimension`, () => {
-    const { observation } = readObservation(
-      wire,
-      wire.encode(["x", Float32Array.of(1.5, NaN)]).slice(...(wire.encoding === "json" ? [5, -1] : [3])),
-    );
+    const { observation } = readObservation(wire, written(wire, Float32Array.of(1.5, NaN)));
     assert.deepEqual(observation, new Tensor(Float32Array.of(1.5, NaN), [2]));
   });
 
@@ -81,8 +82,6 @@ test("numbers of 16 bits keep every value", () => {
   const halves = Uint16Array.from({ length: 0x10000 }, (_, bits) => bits).filter(
     (bits) => (bits & 0x7c00) !== 0x7c00 || (bits & 0x3ff) === 0,
   );
-  const frame = WIRES[0].encode(["x", 0]);
-  assert.ok(frame);
   const bytes = Buffer.from(halves.buffer).toString("base64");
   const json = JSON.stringify({ __array__: bytes, dtype: "<f2", shape: [halves.length] });
   const { observation } = readObservation(WIRES[0], json);
