@@ -46,6 +46,10 @@ def _field(name: str, annotation: Any) -> st.SearchStrategy[Any]:
     if name == "rewards":
         # Columns travel in MessagePack only; JSON could not spell what is not finite here.
         return st.lists(st.none() | st.booleans() | INTEGERS | FINITE, max_size=3)
+    if annotation is f.Summary:
+        # Without its name a reward is finite: JSON could not spell another one in there.
+        hints = get_type_hints(f.Summary, include_extras=True)
+        return st.builds(f.Summary, **{one: _field("", hint) for one, hint in hints.items()})
     known = by_type.get(annotation)
     if known is not None:
         return known
