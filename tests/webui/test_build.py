@@ -3,6 +3,8 @@
 import gzip
 from pathlib import Path
 
+import pytest
+
 from tests.node import run_npm, workspace
 from tests.processes import ROOT
 
@@ -18,15 +20,17 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.timeout(240)  # the compilers of the page, beside other tests
 def test_the_files_in_the_checkout_are_what_the_sources_make(tmp_path: Path) -> None:
     workspace()
-    run_npm("run", "build", "--workspace", "page", "--", "--outDir", str(tmp_path))
+    run_npm("run", "build", "--workspace", "page", "--", "--outDir", str(tmp_path), timeout_s=200)
     built, committed = files_of(tmp_path), files_of(STATIC)
     assert built.keys() == committed.keys(), "run `make web`"
     changed = [name for name, content in built.items() if committed[name] != content]
     assert not changed, f"{changed} differ: run `make web`"
 
 
+@pytest.mark.timeout(240)
 def test_the_parts_of_the_page_do_as_they_should() -> None:
     workspace()
     assert "passed" in run_npm("run", "test", "--workspace", "page")

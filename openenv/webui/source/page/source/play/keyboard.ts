@@ -1,4 +1,5 @@
-// Keys and buttons that are held become actions: one after the other, as fast as the server answers.
+// Keys become actions, one after the other: in real time as long as they are held, else one for each
+// time that they are pressed.
 
 import { effect } from "@preact/signals";
 import type { Choice } from "./choices";
@@ -19,15 +20,23 @@ export interface Holding {
 export function listen(desk: Desk): Holding {
   const held = new Set<string>();
   let pressed: Choice | null = null;
+  /** What was pressed and not taken yet. */
+  let taps: Choice[] = [];
   let isRunning = false;
   let lastKeyAt = performance.now();
 
-  const next = () =>
-    pressed ?? desk.keys.value.held(held) ?? (passesTime() ? desk.keys.value.nothing : undefined);
+  const next = () => {
+    if (pressed) return pressed;
+    const [tapped, ...later] = taps;
+    // In real time a key that was let go before its turn still counts, but only the latest.
+    taps = desk.isRealTime.value ? [] : later;
+    if (!desk.isRealTime.value) return tapped;
+    return desk.keys.value.held(held) ?? tapped ?? (passesTime() ? desk.keys.value.nothing : undefined);
+  };
 
   const looksBack = () => desk.play.trace.value.chosen.value !== null;
   const passesTime = () => {
-    if (!desk.isRealTime.value || document.hidden || looksBack()) return false;
+    if (document.hidden || looksBack()) return false;
     if (performance.now() - lastKeyAt < PATIENCE_MS) return true;
     desk.wantsRealTime.value = false;
     return false;
@@ -42,8 +51,9 @@ export function listen(desk: Desk): Holding {
       if (!desk.play.hasSession.value || desk.isOver.value) break;
       await desk.choose(choice);
       if (desk.play.problem.value) break;
-      await pause(STEP_MS - (performance.now() - before));
+      if (pressed || desk.isRealTime.value) await pause(STEP_MS - (performance.now() - before));
     }
+    taps = [];
     isRunning = false;
   };
 
@@ -54,6 +64,8 @@ export function listen(desk: Desk): Holding {
     event.preventDefault();
     lastKeyAt = performance.now();
     held.add(nameOf(desk, event));
+    const choice = desk.keys.value.held(held);
+    if (choice && !(event.repeat && taps.length)) taps = [...(desk.isRealTime.value ? [] : taps), choice];
     void run();
   };
   const up = (event: KeyboardEvent) => {
@@ -63,6 +75,7 @@ export function listen(desk: Desk): Holding {
   const leave = () => {
     held.clear();
     pressed = null;
+    taps = [];
   };
   const resume = () => void run();
 
