@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,11 +41,14 @@ def launched() -> Iterator[Any]:
 
 
 @contextmanager
-def serving_page(target: str, *options: str, port: int = 0) -> Iterator[str]:
+def serving_page(
+    target: str, *options: str, port: int = 0, environ: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Yield the URL of `openenv serve` with the page, in a process of its own."""
     command = [*OPENENV, "serve", target, "--web", "--watch", "--port", str(port), *options]
+    environ = {**ENVIRON, **(environ or {})}
     process = subprocess.Popen(
-        command, cwd=ROOT, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     # A server that says nothing must not keep the tests.

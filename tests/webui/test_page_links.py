@@ -52,6 +52,26 @@ def test_each_visitor_has_a_session_of_its_own(echo: str, visit: Visit) -> None:
     expect(history(other)).to_have_count(1)
 
 
+def test_a_visitor_takes_a_slot_until_the_grace_after_its_tab_is_closed(
+    visit: Visit, scripted: Callable[[str], Any]
+) -> None:
+    brief = {"OPENENV_GRACE_S": "0.3"}
+    with serving_page("envs/echo_env", "--max-sessions", "1", environ=brief) as url:
+        visitor = visit(url)
+        begin(visitor.page)
+        other = scripted(url)
+        refused = other.evaluate(
+            """async (url) => {
+                window.link = await openenv.connect(url);
+                return link.open().catch(({ code }) => code);
+            }""",
+            url,
+        )
+        assert refused == "CAPACITY_REACHED"
+        visitor.page.close()
+        other.evaluate("link.open({ wait: 20 }).then((session) => session.close())")
+
+
 def test_a_reload_keeps_the_episode(echo: str, visit: Visit) -> None:
     page = visit(echo).page
     begin(page)
