@@ -69,7 +69,7 @@ def test_a_visitor_takes_a_slot_until_the_grace_after_its_tab_is_closed(
         )
         assert refused == "CAPACITY_REACHED"
         visitor.page.close()
-        other.evaluate("link.open({ wait: 20 }).then((session) => session.close())")
+        other.evaluate("link.open({ wait: 20 }).then(() => link.close())")
 
 
 def test_a_reload_keeps_the_episode(echo: str, visit: Visit) -> None:
