@@ -69,7 +69,7 @@ def task_names(benchmark: str) -> list[str]:
         return ["openended"]
     try:
         importlib.import_module(f"browsergym.{benchmark}")
-    except (ImportError, AssertionError, LookupError, OSError) as error:
+    except (ImportError, AssertionError, LookupError, OSError, ValueError) as error:
         raise ConfigurationError(f"{benchmark} cannot be imported: {error}") from error
     prefix = f"browsergym/{benchmark}."
     names = {name[len(prefix) :] for name in gymnasium.registry if name.startswith(prefix)}
