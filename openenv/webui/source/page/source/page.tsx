@@ -31,6 +31,19 @@ const STATUS: Record<Status, string> = {
 
 function Page({ config, desk, library }: { config: PageConfig; desk: Desk; library: Library }) {
   const title = config.title || config.name;
+  // `openenv replay` serves a recording and nothing that could be played.
+  if (config.replay) {
+    return (
+      <>
+        <header>
+          <h1>{title}</h1>
+          <ThemeButton />
+        </header>
+        <RecordPage library={library} />
+        <DropZone library={library} onOpen={() => {}} />
+      </>
+    );
+  }
   return (
     <>
       <Header title={title} desk={desk} />
@@ -45,7 +58,6 @@ function Page({ config, desk, library }: { config: PageConfig; desk: Desk; libra
 
 function Header({ title, desk }: { title: string; desk: Desk }) {
   const status = desk.play.status.value;
-  const other = theme.value === "dark" ? "light" : "dark";
   return (
     <header>
       <h1>{title}</h1>
@@ -55,10 +67,17 @@ function Header({ title, desk }: { title: string; desk: Desk }) {
         ))}
       </nav>
       <span class={`connection ${status}`} role="status">{STATUS[status]}</span>
-      <button type="button" class="quiet theme" aria-label={`Switch to the ${other} colours`} onClick={toggleTheme}>
-        <span aria-hidden="true">{theme.value === "dark" ? "☀" : "☾"}</span>
-      </button>
+      <ThemeButton />
     </header>
+  );
+}
+
+function ThemeButton() {
+  const other = theme.value === "dark" ? "light" : "dark";
+  return (
+    <button type="button" class="quiet theme" aria-label={`Switch to the ${other} colours`} onClick={toggleTheme}>
+      <span aria-hidden="true">{theme.value === "dark" ? "☀" : "☾"}</span>
+    </button>
   );
 }
 
@@ -75,14 +94,11 @@ async function open(element: HTMLElement): Promise<void> {
   const play = new Play();
   const desk = new Desk(config, play);
   const library = new Library();
-  if (config.replay) {
-    location.hash ||= "recordings";
-    void library.load(config.replay);
-  }
   element.replaceChildren();
   render(<Page config={config} desk={desk} library={library} />, element);
   void loadView(config);
-  await play.start();
+  if (config.replay) await library.load(config.replay, config.title);
+  else await play.start();
 }
 
 void open(document.getElementById("page")!);

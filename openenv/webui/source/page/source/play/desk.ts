@@ -3,6 +3,7 @@
 import { computed, signal } from "@preact/signals";
 import type { PageConfig } from "../config";
 import { Form } from "../form/form";
+import type { Schema } from "../form/schema";
 import { viewModule } from "../view/custom";
 import { hasPicture } from "../view/pixels";
 import { choicesOf, type Choice } from "./choices";
@@ -45,7 +46,7 @@ export class Desk {
     readonly play: Play,
   ) {
     this.action = new Form(config.action_schema);
-    this.options = new Form(config.reset_schema ?? {});
+    this.options = new Form(withOthers(config.reset_schema));
   }
 
   async reset(): Promise<void> {
@@ -53,7 +54,8 @@ export class Desk {
     if (options === undefined) return;
     this.follow();
     if (!this.play.hasSession.value) await this.play.recover();
-    await this.play.reset(options as Record<string, unknown>);
+    const { [OTHERS]: others, ...named } = options as Record<string, unknown>;
+    await this.play.reset({ ...named, ...(others as object | undefined) });
     this.showFieldError(this.options);
   }
 
@@ -91,6 +93,15 @@ export class Desk {
       this.play.problem.value = null;
     }
   }
+}
+
+/** The field for options that only the environment knows. */
+const OTHERS = "other options";
+
+function withOthers(schema: Schema): Schema {
+  if (schema.additionalProperties !== true) return schema;
+  const others: Schema = { type: "object", description: "By name, in JSON; the README may say which there are." };
+  return { ...schema, properties: { ...schema.properties, [OTHERS]: others } };
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

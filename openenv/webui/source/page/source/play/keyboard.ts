@@ -10,6 +10,9 @@ const STEP_MS = 1000 / 15;
 /** A game that nobody plays any more is halted. */
 const PATIENCE_MS = 90_000;
 
+/** More would go on long after the last key. */
+const MAX_TAPS = 3;
+
 export interface Holding {
   /** Take this action again and again, or none with null. */
   hold(choice: Choice | null): void;
@@ -27,11 +30,11 @@ export function listen(desk: Desk): Holding {
 
   const next = () => {
     if (pressed) return pressed;
+    // A key that was let go before its turn still counts.
     const [tapped, ...later] = taps;
-    // In real time a key that was let go before its turn still counts, but only the latest.
-    taps = desk.isRealTime.value ? [] : later;
-    if (!desk.isRealTime.value) return tapped;
-    return desk.keys.value.held(held) ?? tapped ?? (passesTime() ? desk.keys.value.nothing : undefined);
+    taps = later;
+    if (tapped || !desk.isRealTime.value) return tapped;
+    return desk.keys.value.held(held) ?? (passesTime() ? desk.keys.value.nothing : undefined);
   };
 
   const looksBack = () => desk.play.trace.value.chosen.value !== null;
@@ -65,7 +68,8 @@ export function listen(desk: Desk): Holding {
     lastKeyAt = performance.now();
     held.add(nameOf(desk, event));
     const choice = desk.keys.value.held(held);
-    if (choice && !(event.repeat && taps.length)) taps = [...(desk.isRealTime.value ? [] : taps), choice];
+    const isHeld = event.repeat && (desk.isRealTime.value || taps.length > 0);
+    if (choice && !isHeld) taps = [...taps, choice].slice(-MAX_TAPS);
     void run();
   };
   const up = (event: KeyboardEvent) => {

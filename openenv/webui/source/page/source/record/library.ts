@@ -18,8 +18,8 @@ export class Library {
   }
 
   /** Open the one that the server offers. */
-  async load(path: string): Promise<void> {
-    await this.take("recording.jsonl", async () => {
+  async load(path: string, name: string): Promise<void> {
+    await this.take(name, async () => {
       const response = await fetch(below(path));
       if (!response.ok) throw new Error(`The server did not send it: ${response.status} ${response.statusText}`);
       return response.blob();
