@@ -230,11 +230,15 @@ class Spectators:
         if now_s - self._counted_at_s >= RATE_S:
             self._count(now_s - self._counted_at_s)
             self._counted_at_s = now_s
-        self._spread()
-        due = [watching for watching in self._watches.values() if watching.is_due(now_s)]
-        for watching in due:
-            watching.show(time.thread_time() + BURST_S / len(due))
-        self._rest(loop, max(TICK_S, (time.thread_time() - began_s) / share))
+        try:
+            self._spread()
+            due = [watching for watching in self._watches.values() if watching.is_due(now_s)]
+            for watching in due:
+                watching.show(time.thread_time() + BURST_S / len(due))
+        finally:
+            # Whatever has failed, the others go on watching.
+            if self._watches:
+                self._rest(loop, max(TICK_S, (time.thread_time() - began_s) / share))
 
     def _load(self, now_s: float) -> float:
         """Return how busy the event loop was since the last tick, from 0 to 1."""

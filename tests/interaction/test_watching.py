@@ -15,7 +15,14 @@ import pytest
 import openenv
 from openenv.client.watch import Summary, WatchEvent
 from openenv.environment import Environment
-from openenv.errors import ConfigurationError, ConnectError, TooManyRequests, Unsupported
+from openenv.errors import (
+    ConfigurationError,
+    ConnectError,
+    ConnectionLost,
+    EnvironmentFault,
+    TooManyRequests,
+    Unsupported,
+)
 from openenv.models import State
 from openenv.recording.format import read
 from openenv.rollout.collect import collect
@@ -182,6 +189,33 @@ async def test_steps_in_columns_are_seen() -> None:
             assert seen["action"] == {"amount": 10 * amount}
             assert seen["observation"] == {"total": 11 * amount}
             assert (seen["reward"], seen["total_reward"]) == (10.0 * amount, 11.0 * amount)
+
+
+class Generous(Environment[Add, dict[str, Any], State]):
+    """Its reward is no number when the amount is negative."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    execution = "inline"
+
+    def reset(self) -> dict[str, Any]:
+        return {}
+
+    def step(self, action: Add) -> dict[str, Any]:
+        return {"amount": action.amount, "reward": "much" if action.amount < 0 else 2.0}
+
+
+async def test_a_step_in_columns_that_is_no_result_is_seen_without_one() -> None:
+    async with watched(Generous) as one, spectator(one) as them, one.pool() as pool:
+        # Two on each connection.
+        envs = await pool.sessions(4)
+        await pool.reset_many(envs)
+        actions = [{"amount": amount} for amount in (-1, 1, -1, 1)]
+        outcomes = await pool.step_many(envs, actions, return_exceptions=True)
+        assert isinstance(outcomes[0], EnvironmentFault)
+        seen = await them.until(session=name_of(envs[0]), step=1)
+        assert not {"observation", "reward", "total_reward"} & seen.keys()
+        seen = await them.until(session=name_of(envs[1]), step=1)
+        assert (seen["observation"], seen["total_reward"]) == ({"amount": 1}, 2.0)
 
 
 class Pixels(Environment[dict[str, Any], dict[str, Any], State]):
@@ -592,6 +626,14 @@ async def test_who_is_slow_in_python_gets_the_newest_too() -> None:
         while not slow.ended:
             await slow.read()
         assert slow.ended == [name]
+
+
+async def test_a_server_that_is_gone_for_good_ends_the_watching() -> None:
+    async with watched(Counter, ServerConfig(watch=True, grace_s=0.1)) as one:
+        events = openenv.watch(one.url)
+        await anext(aiter(events))
+    with pytest.raises(ConnectionLost):
+        await anext(aiter(events))
 
 
 async def test_a_rate_that_falls_to_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
