@@ -161,3 +161,13 @@ def script(visitor: Visitor) -> None:
         }""",
         code,
     )
+
+
+def press(page: Any, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def history(page: Any) -> Any:
+    """The rows of the log of an episode, newest first."""
+    rows = page.get_by_role("region", name="History").get_by_role("row")
+    return rows.filter(has=page.get_by_role("cell"))

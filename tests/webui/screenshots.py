@@ -11,7 +11,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.browser import Visitor, launched, serving_page
+from tests.browser import Visitor, launched, press, serving_page
 from tests.processes import ENVIRON, OPENENV, ROOT
 
 IMAGES = ROOT / "docs/images"
@@ -20,10 +20,6 @@ PHONE = {"width": 390, "height": 844}
 SESSIONS = 16
 
 Open = Callable[..., Any]
-
-
-def press(page: Any, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
 
 
 def keep(page: Any, name: str) -> None:

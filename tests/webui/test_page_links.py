@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import Visitor, cuttable, serving_page
+from tests.browser import Visitor, cuttable, history, press, serving_page
 
 Visit = Callable[..., Visitor]
 
@@ -27,16 +27,8 @@ def begin(page: Any) -> None:
 
 def say(page: Any, text: str) -> None:
     page.get_by_role("textbox", name="message").fill(text)
-    page.get_by_role("button", name="Step", exact=True).click()
+    press(page, "Step")
     expect(page.get_by_role("tabpanel", name="Observation")).to_contain_text(text)
-
-
-def history(page: Any) -> Any:
-    return (
-        page.get_by_role("region", name="History")
-        .get_by_role("row")
-        .filter(has=page.get_by_role("cell"))
-    )
 
 
 def connection(page: Any) -> Any:
@@ -80,7 +72,7 @@ def test_a_reload_keeps_the_episode(echo: str, visit: Visit) -> None:
     expect(history(page)).to_have_count(2)
     say(page, "after")
     expect(page.get_by_role("region", name="View")).to_contain_text("Step 2")
-    page.get_by_role("button", name="State", exact=True).click()
+    press(page, "State")
     expect(page.get_by_role("tabpanel", name="State")).to_contain_text("step_count2")
 
 
@@ -95,7 +87,7 @@ def test_a_lost_socket_is_replaced_and_the_episode_goes_on(echo: str, visit: Vis
         way.unblock()
         expect(connection(page)).to_have_text("Connected")
         say(page, "after")
-        page.get_by_role("button", name="State", exact=True).click()
+        press(page, "State")
         expect(page.get_by_role("tabpanel", name="State")).to_contain_text("step_count2")
         visitor.expect("WebSocket connection to")
 

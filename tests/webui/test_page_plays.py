@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import Visitor, serving_page
+from tests.browser import Visitor, history, press, serving_page
 
 Visit = Callable[..., Visitor]
 
@@ -37,19 +37,6 @@ def openspiel() -> Iterator[str]:
 def atari() -> Iterator[str]:
     with serving_page("envs/atari_env") as url:
         yield url
-
-
-def press(page: Any, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
-
-
-def history(page: Any) -> Any:
-    """The rows of the log, newest first."""
-    return (
-        page.get_by_role("region", name="History")
-        .get_by_role("row")
-        .filter(has=page.get_by_role("cell"))
-    )
 
 
 def view(page: Any) -> Any:
