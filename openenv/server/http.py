@@ -7,6 +7,7 @@ Bodies and errors are bodies.py's affair; every request goes through `Session.su
 from __future__ import annotations
 
 import asyncio
+import math
 from functools import wraps
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -42,6 +43,9 @@ SESSION_COOKIE = "openenv_session"
 
 ABANDONED_S = 60.0
 "How long a nameless session lives on, unused, after another one has taken its place as default."
+
+SHOWN_S = math.inf
+"How long a session lives on, unused, while a visitor's socket shows it."
 
 _CLIENT_GONE = 499
 
@@ -262,7 +266,8 @@ class HttpSessions:
 
     def _claim(self, session: Session) -> Session:
         session.is_named = True
-        session.idle_limit_s = None
+        if session.idle_limit_s != SHOWN_S:
+            session.idle_limit_s = None
         if session.token == self._default:
             self._is_claimed = True
         return session
@@ -270,7 +275,7 @@ class HttpSessions:
     def _make_default(self, session: Session) -> None:
         before = self.registry.sessions.get(self._default or "")
         self._default = session.token
-        if before is not None and not self._is_claimed:
+        if before is not None and before.idle_limit_s is None and not self._is_claimed:
             # Its client may still come with its cookie, as long as nobody needs the slot.
             before.idle_limit_s = ABANDONED_S
         self._is_claimed = False
@@ -287,8 +292,10 @@ class HttpSessions:
         return await self._open(None, wait_s, exchange)
 
     def _is_abandoned(self, session: Session) -> bool:
+        if session.is_busy or session.idle_limit_s == SHOWN_S:
+            return False
         is_unclaimed = session.token == self._default and not self._is_claimed
-        return (is_unclaimed or session.idle_limit_s is not None) and not session.is_busy
+        return is_unclaimed or session.idle_limit_s is not None
 
     # ---- requests
 

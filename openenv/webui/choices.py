@@ -6,6 +6,7 @@ be done only now and then the observation says, and the page reads it there (`am
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 MOST = 32
@@ -62,7 +63,7 @@ def _values(field: dict[str, Any]) -> list[Any] | None:
     low, high = field.get("minimum"), field.get("maximum")
     if field.get("type") != "integer" or low is None or high is None or high - low >= MOST:
         return None
-    return list(range(low, high + 1))
+    return list(range(math.ceil(low), math.floor(high) + 1))
 
 
 def _resolved(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

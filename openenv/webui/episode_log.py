@@ -45,6 +45,7 @@ class EpisodeLog:
         self._state = EpisodeState()
         self._steps: deque[msgspec.Raw] = deque(maxlen=MOST_STEPS)
         self._size_bytes = 0
+        self._newest: Any = None
 
     def begin(self, episode_id: str | None, observation: Any) -> None:
         """Forget what was, and take a first observation."""
@@ -53,7 +54,13 @@ class EpisodeLog:
         self._state = EpisodeState(episode_id, 0, msgspec.Raw(encode(observation)))
 
     def add(self, step_count: int, action: Any, result: Any) -> None:
-        """Take a step: its number, its action as plain data, and its result frame."""
+        """Take a step: its number, its action as plain data, and its result frame.
+
+        A result that is there already was fetched once more.
+        """
+        if result is self._newest:
+            return
+        self._newest = result
         observation = msgspec.Raw(encode(result.observation))
         is_over = result.done or result.truncated
         now = datetime.now(UTC).isoformat()

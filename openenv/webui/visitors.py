@@ -7,19 +7,18 @@ what has happened. The page of this package uses none of them: it plays over /ws
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from openenv.codec import decode_any
-from openenv.errors import NotReset, SessionError, from_wire
+from openenv.errors import EnvironmentFault, NotReset, SessionError, from_wire
 from openenv.protocol.frames import Error, Result
 from openenv.server.asking import Ask, has
-from openenv.server.bodies import Body
-from openenv.server.http import SESSION_COOKIE, SESSION_HEADER, answering
+from openenv.server.bodies import Body, StepBody
+from openenv.server.http import SESSION_COOKIE, SESSION_HEADER, SHOWN_S, answering
 from openenv.webui.episode_log import EpisodeLog, encode
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ VISITOR_COOKIE = "openenv_visitor"
 "Says whose socket it is, before its visitor has a session."
 
 
-class Words(msgspec.Struct):
+class Words(StepBody, kw_only=True):
     """A step of whoever talks to an environment: words in place of an action."""
 
     action: msgspec.Raw = msgspec.Raw()
@@ -44,10 +43,10 @@ class Words(msgspec.Struct):
 class Socket:
     """A visitor's /ws/ui."""
 
-    def __init__(self, visitor: str) -> None:
+    def __init__(self, visitor: str, *, is_browsers: bool) -> None:
         self.visitor = visitor
-        self.is_known = False
-        "Whether requests come with its cookie; or else its tool keeps none."
+        self.is_known = is_browsers
+        "Whether its cookie comes with requests, or will; or else its tool keeps none."
         self.session: Session | None = None
         self.log = EpisodeLog()
         self.has_news = asyncio.Event()
@@ -78,7 +77,7 @@ class Visitors:
         """Begin an episode in the visitor's session; its options are the body's keys."""
         played = await self.sessions.begin(exchange)
         if type(played.reply) is Result:
-            log = self._logs[played.session.token] = EpisodeLog()
+            log = self._log_of(played.session)
             log.begin(played.session.episode_id, played.reply.observation)
             self._tell(exchange.request, played.session)
         return played.response
@@ -90,7 +89,8 @@ class Visitors:
         words: Words = exchange.body.decode(Words)
         if words.message is not None and not words.action:
             action = await self._action_of(words.message, exchange)
-            exchange.body = Body(encode({"action": action}), "json")
+            step = StepBody(action, words.timeout_s, words.request_id)
+            exchange.body = Body(encode(step), "json")
         played = await self.sessions.act(exchange)
         if type(played.reply) is Result:
             self._add(played, exchange)
@@ -106,11 +106,14 @@ class Visitors:
     async def show(self, websocket: WebSocket) -> None:
         """Send the episode of the visitor now, and whenever something has happened in it."""
         await self.registry.start()
-        visitor = websocket.cookies.get(VISITOR_COOKIE) or secrets.token_hex(16)
+        visitor = websocket.cookies.get(VISITOR_COOKIE, "")
+        if not (visitor.isascii() and visitor.isalnum()):
+            # None of ours, and perhaps nothing that a header can hold.
+            visitor = secrets.token_hex(16)
         path = websocket.scope.get("root_path") or "/"
         cookie = f"{VISITOR_COOKIE}={visitor}; Path={path}; HttpOnly; SameSite=lax"
         await websocket.accept(headers=[(b"set-cookie", cookie.encode())])
-        socket = Socket(visitor)
+        socket = Socket(visitor, is_browsers=_is_browser(websocket))
         self._sockets.add(socket)
         self._show_at_first(socket, websocket)
         sender = asyncio.ensure_future(_send(socket, websocket))
@@ -167,32 +170,41 @@ class Visitors:
         if session is None or session.is_ended:
             return
         if any(socket.session is session for socket in self._sockets):
-            session.idle_limit_s = math.inf
-        elif session.idle_limit_s == math.inf:
-            session.idle_limit_s = self.registry.config.grace_s
+            session.idle_limit_s = SHOWN_S
+        elif session.idle_limit_s == SHOWN_S:
+            is_shared = self.registry.calls.is_shared
+            session.idle_limit_s = None if is_shared else self.registry.config.grace_s
             session.touched_at_s = self.registry.now_s
 
     # ---- what has happened
 
     def _log_of(self, session: Session) -> EpisodeLog:
-        living = self.registry.sessions
-        self._logs = {token: log for token, log in self._logs.items() if token in living}
-        return self._logs.setdefault(session.token, EpisodeLog())
+        log = self._logs.get(session.token)
+        if log is None:
+            living = self.registry.sessions
+            self._logs = {token: log for token, log in self._logs.items() if token in living}
+            log = self._logs[session.token] = EpisodeLog()
+        return log
 
     def _add(self, played: Played, exchange: Exchange) -> None:
         action = decode_any(played.frame.action, exchange.body.encoding)
         self._log_of(played.session).add(played.session.step_count, action, played.reply)
 
-    async def _action_of(self, message: str, exchange: Exchange) -> Any:
+    async def _action_of(self, message: str, exchange: Exchange) -> msgspec.Raw:
         """Return what words mean as an action: the environment's say, if it has one."""
         if not has(self.registry.calls.cls, "message_to_action"):
-            return {"message": message}
+            return msgspec.Raw(encode({"message": message}))
         session = self.sessions.find(exchange.request)
         said = {"role": "user", "content": message}
         reply = await self.sessions.ask(session, Ask(0, 0, "message_to_action", (said,)), exchange)
         if type(reply) is Error:
             raise from_wire(reply.code, reply.message, reply.details)
-        return reply.state
+        try:
+            return msgspec.Raw(encode(reply.state))
+        except Exception as error:  # what was returned may be anything
+            raise EnvironmentFault(
+                f"message_to_action has returned what is no action: {error}", type(error).__name__
+            ) from error
 
 
 async def _send(socket: Socket, websocket: WebSocket) -> None:

@@ -221,6 +221,13 @@ def test_few_choices_are_buttons(action: Any, buttons: dict[str, Any] | None) ->
     assert shown == buttons
 
 
+def test_bounds_that_are_no_integers_are_those_of_the_integers_within() -> None:
+    schema = {"properties": {"n": {"type": "integer", "minimum": 0.5, "maximum": 2.0}}}
+    found = buttons_of(Plain, schema)
+    assert found is not None
+    assert [one["action"] for one in found] == [{"n": 1}, {"n": 2}]
+
+
 def test_a_class_may_name_buttons_and_keys() -> None:
     found = buttons_of(Named, codec_for(Pick).json_schema())
     assert found is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from openenv.app import create_app
 from openenv.environment import Environment
 from openenv.models import State
 from openenv.server.config import ServerConfig
-from openenv.server.http import SESSION_COOKIE, SESSION_HEADER
+from openenv.server.http import SESSION_COOKIE, SESSION_HEADER, SHOWN_S
+from openenv.webui import visitors
 from openenv.webui.episode_log import EpisodeLog
 from openenv.webui.visitors import VISITOR_COOKIE
 from tests.environments import Counter, ThreadCounter
@@ -34,6 +36,11 @@ class Repeat(Environment[dict[str, Any], dict[str, Any], State]):
 
     def step(self, action: dict[str, Any]) -> dict[str, Any]:
         return {"heard": action}
+
+
+class Mute(Repeat):
+    def message_to_action(self, message: dict[str, str]) -> object:
+        return object()
 
 
 @asynccontextmanager
@@ -235,6 +242,109 @@ async def test_a_shared_instance_is_everybodys() -> None:
         http.cookies.clear()
         reply = await http.post("/web/step", json=add(1))
         assert reply.json()["observation"] == {"total": 2}
+
+
+async def test_a_shared_instance_outlives_its_sockets() -> None:
+    async with served(Counter(), config=ServerConfig(web=True, grace_s=0.1)) as (http, registry):
+        async with looking_on(http) as socket:
+            await http.post("/web/reset")
+            await update(socket)
+            session = registry.shared
+            await until(lambda: session.idle_limit_s == SHOWN_S)
+        await until(lambda: session.idle_limit_s != SHOWN_S)
+        assert session.idle_limit_s is None
+
+
+async def test_a_full_server_ends_no_session_that_a_socket_shows() -> None:
+    config = ServerConfig(web=True, max_concurrent_envs=1)
+    async with served(Counter, config=config) as (http, _), looking_on(http):
+        await http.post("/web/reset")
+        async with client_of(str(http.base_url)) as other:
+            refused = await other.post("/web/reset")
+        assert (refused.status_code, refused.json()["code"]) == (503, "CAPACITY_REACHED")
+        assert (await http.post("/web/step", json=add(1))).status_code == 200
+
+
+async def test_reading_the_state_leaves_the_grace_as_it_is() -> None:
+    async with served(Counter, config=ServerConfig(web=True, grace_s=0.1)) as (http, registry):
+        async with looking_on(http):
+            await http.post("/web/reset")
+            session = registry.sessions[http.cookies[SESSION_COOKIE]]
+            for path in ("/web/state", "/state"):
+                assert (await http.get(path)).status_code == 200
+        await until(lambda: session.idle_limit_s == 0.1)
+
+
+async def test_a_socket_is_shown_the_episode_that_another_program_begins() -> None:
+    async with served(Counter, web=True) as (http, _):
+        await http.post("/web/reset", json={"seed": 1})
+        async with looking_on(http) as socket:
+            await update(socket)
+            await http.post("/web/step", json=add(1))
+            await update(socket)
+            named = {SESSION_HEADER: http.cookies[SESSION_COOKIE]}
+            async with client_of(str(http.base_url)) as other:
+                await other.post("/web/reset", json={"seed": 9}, headers=named)
+            shown = await update(socket)
+    assert (shown["current_observation"], shown["action_logs"]) == ({"total": 9}, [])
+
+
+async def test_a_browser_is_not_shown_what_tools_without_cookies_play() -> None:
+    async with (
+        served(Counter, web=True) as (http, _),
+        client_of(str(http.base_url)) as browser,
+        looking_on(browser, Origin="http://127.0.0.1") as socket,
+    ):
+        await update(socket)
+        await http.post("/web/reset", json={"seed": 9})
+        browser.headers.update(BROWSER)
+        await browser.post("/web/reset", json={"seed": 1})
+        assert (await update(socket))["current_observation"] == {"total": 1}
+
+
+async def test_a_step_that_is_sent_again_is_taken_and_logged_once() -> None:
+    bodies: list[dict[str, Any]] = [{"action": {}}, {"message": "hello"}]
+    for body in bodies:
+        async with served(Repeat, web=True) as (http, _):
+            await http.post("/web/reset")
+            for _ in range(2):
+                await http.post("/web/step", json={**body, "request_id": "once"})
+            async with looking_on(http) as socket:
+                shown = await update(socket)
+            assert (shown["step_count"], len(shown["action_logs"])) == (1, 1)
+
+
+async def test_logs_of_ended_sessions_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[EpisodeLog]] = []
+
+    class Known(EpisodeLog):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(visitors, "EpisodeLog", Known)
+    async with served(Counter, web=True) as (http, _):
+        for _ in range(3):
+            await http.post("/web/reset")
+            await http.post("/close")
+        assert [log() is None for log in made] == [True, True, False]
+
+
+async def test_what_is_no_action_is_the_environments_fault() -> None:
+    async with served(Mute, web=True) as (http, _):
+        await http.post("/web/reset")
+        reply = await http.post("/web/step", json={"message": "hello"})
+        assert (reply.status_code, reply.json()["code"]) == (500, "ENVIRONMENT_FAULT")
+        assert "message_to_action has returned what is no action" in reply.json()["message"]
+
+
+async def test_a_visitors_cookie_that_no_header_can_hold_is_replaced() -> None:
+    async with served(Counter, web=True) as (http, _):
+        http.cookies.set(VISITOR_COOKIE, r'"a\015\012X-Own: 1"')
+        async with looking_on(http) as socket:
+            assert socket.response is not None
+            assert "X-Own" not in socket.response.headers
+            assert (await update(socket))["is_reset"] is True
 
 
 def test_a_log_holds_a_thousand_steps_and_fewer_large_ones() -> None:
