@@ -156,9 +156,17 @@ def _plain_reward(reward: Any) -> bool | int | float | None:
     if type(reward) in _PLAIN_REWARDS:
         return reward  # type: ignore[no-any-return]
     item = getattr(reward, "item", None)
-    value = (
-        item() if callable(item) else float(reward) if isinstance(reward, int | float) else reward
-    )
+    try:
+        value = (
+            item()
+            if callable(item)
+            else float(reward)
+            if isinstance(reward, int | float)
+            else reward
+        )
+    except (ValueError, RuntimeError):
+        # An array, or a tensor, of several numbers.
+        value = reward
     if type(value) not in _PLAIN_REWARDS:
         raise TypeError(f"returned the reward {reward!r}, which is not a number")
     return value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat
 
 import msgspec
@@ -26,6 +27,9 @@ logger = logging.getLogger("openenv.server")
 
 RATE_S = 1.0
 "Over how long steps are counted for their rate."
+
+LONGEST_NAME = 256
+"Of labels and of names of episodes spectators are shown so many characters."
 
 
 def public_name(token: str) -> str:
@@ -99,7 +103,7 @@ class Showing:
         """Note the result of a reset or step."""
         self._frame, self._outcome, self._encoding = frame, reply, encoding
         if reply.reward:
-            self.total_reward += reply.reward
+            self._add(reply.reward)
         if not self.is_changed:
             self._change()
 
@@ -112,7 +116,7 @@ class Showing:
             else getattr(observation, "reward", None)
         )
         if isinstance(reward, SupportsFloat):
-            self.total_reward += float(reward)
+            self._add(reward)
         if not self.is_changed:
             self._change()
 
@@ -128,6 +132,13 @@ class Showing:
         self.total_reward = 0.0
         self._has_missed = False
         self._earlier_steps += steps
+
+    def _add(self, reward: SupportsFloat) -> None:
+        try:
+            self.total_reward += float(reward)
+        # Too large, or no number at all: the step fails or succeeds as if nobody watched.
+        except Exception:  # noqa: BLE001
+            self.total_reward = math.nan
 
     def _change(self) -> None:
         if not self.watches:
@@ -208,8 +219,8 @@ class Showing:
         summary = Summary(
             session=self.name,
             environment=registry.calls.name,
-            label=session.label,
-            episode_id=session.episode_id,
+            label=session.label and session.label[:LONGEST_NAME],
+            episode_id=session.episode_id and session.episode_id[:LONGEST_NAME],
             episode=self.episode,
             step=session.step_count,
             total_reward=None if self._has_missed else self.total_reward or 0,
@@ -223,7 +234,12 @@ class Showing:
                 summary.action = self._payload(self._action, wire)
                 summary.observation = self._payload(outcome.observation, wire)
                 summary.metadata = self._payload(outcome.metadata, wire)
-        return _raw(wire, summary)
+        try:
+            return _raw(wire, summary)
+        except OverflowError:
+            # No encoding has such a number.
+            summary.reward = None
+            return _raw(wire, summary)
 
     @property
     def _is_of_columns(self) -> bool:

@@ -121,6 +121,10 @@ class Watching:
             summary = showing.summary(self.form)
             if memoryview(summary).nbytes > limit_bytes:
                 summary = showing.summary(Form(self.form.wire, with_payloads=False))
+            if summaries and size_bytes + memoryview(summary).nbytes > limit_bytes:
+                # It is the first of the next message.
+                self.pending = {showing: None, **self.pending}
+                break
             summaries.append(summary)
             size_bytes += memoryview(summary).nbytes
             if time.thread_time() >= until_s:

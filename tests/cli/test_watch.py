@@ -69,6 +69,14 @@ async def until_shown(terminal: int, text: bytes) -> None:
         shown += await asyncio.to_thread(os.read, terminal, 65536)
 
 
+async def test_names_are_neither_markup_nor_orders_to_the_terminal() -> None:
+    async with being_played("--watch") as url, package.connect(url) as pool:
+        await pool.session(label="[/odd]\x1b[2J")
+        run = await asyncio.to_thread(openenv, "watch", url)
+        assert (run.returncode, run.stderr) == (0, "")
+        assert "[/odd]\N{REPLACEMENT CHARACTER}[2J" in run.stdout
+
+
 async def test_lines_of_json() -> None:
     async with being_played("--watch") as url:
         run = await asyncio.to_thread(openenv, "watch", url, "--json", "--once", "--label", "play")

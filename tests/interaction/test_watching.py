@@ -20,6 +20,7 @@ from openenv.errors import (
     ConnectError,
     ConnectionLost,
     EnvironmentFault,
+    PayloadError,
     TooManyRequests,
     Unsupported,
 )
@@ -216,6 +217,36 @@ async def test_a_step_in_columns_that_is_no_result_is_seen_without_one() -> None
         assert not {"observation", "reward", "total_reward"} & seen.keys()
         seen = await them.until(session=name_of(envs[1]), step=1)
         assert (seen["observation"], seen["total_reward"]) == ({"amount": 1}, 2.0)
+
+
+class Excessive(Generous):
+    """Its rewards are no numbers that can be summed."""
+
+    def step(self, action: Add) -> dict[str, Any]:
+        return {"amount": action.amount, "reward": 10**400 if action.amount else np.ones(2)}
+
+
+async def test_a_reward_that_cannot_be_summed_is_the_players_affair() -> None:
+    async with watched(Excessive) as one, spectator(one) as them, one.pool() as pool:
+        envs = await pool.sessions(4)
+        await pool.reset_many(envs)
+        for step, amount in enumerate((1, 0), 1):
+            with pytest.raises((PayloadError, EnvironmentFault)) as alone:
+                await envs[0].step({"amount": amount})
+            outcomes = await pool.step_many(
+                envs[1:], [{"amount": amount}] * 3, return_exceptions=True
+            )
+            assert [type(outcome) for outcome in outcomes] == [alone.type] * 3
+            for env in envs[1:]:
+                await them.until(session=name_of(env), step=step, total_reward="NaN")
+
+
+async def test_names_of_any_length_are_shown_cut_off() -> None:
+    async with watched(Counter) as one, spectator(one, "l" * 1000) as them, one.pool() as pool:
+        env = await pool.session(label="l" * 1000)
+        await env.reset(episode_id="e" * 100_000)
+        seen = await them.until(session=name_of(env), episode=1)
+        assert (seen["label"], seen["episode_id"]) == ("l" * 256, "e" * 256)
 
 
 class Pixels(Environment[dict[str, Any], dict[str, Any], State]):

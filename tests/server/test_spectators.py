@@ -289,6 +289,17 @@ async def test_a_socket_that_takes_nothing_keeps_eight_rounds_waiting(clock: Fak
         assert len(link.outbox.frames) == module.EVENTS_AHEAD
 
 
+async def test_together_summaries_are_not_larger_than_the_client_takes(clock: FakeClock) -> None:
+    async with theatre(20) as one:
+        channel = one.watch()
+        channel.protocol.peer_max_message_bytes = f.MIN_MESSAGE_BYTES + 700
+        one.step(*range(1, 21))
+        one.tick()
+        frames = [frame for data in channel.messages for frame in msgspec.msgpack.decode(data)[1]]
+        assert [frame[0] for frame in frames] == ["event"] * len(frames)
+        assert len(set(sessions_of(channel.messages))) == 20
+
+
 async def test_sessions_that_come_and_go_unseen_leave_nothing_behind(clock: FakeClock) -> None:
     async with theatre(0) as one:
         one.watch()

@@ -101,8 +101,8 @@ def _table(sessions: Iterable[Summary]) -> Group:
         table.add_column(name, justify="left" if number < _LEFT else "right", no_wrap=True)
     for one in rows:
         table.add_row(
-            one.label or "",
-            one.episode_id or "",
+            _name(one.label),
+            _name(one.episode_id),
             "done" if one.done else "cut off" if one.truncated else "",
             f"{one.step:,}",
             "" if one.reward is None else f"{one.reward:.4g}",
@@ -111,6 +111,11 @@ def _table(sessions: Iterable[Summary]) -> Group:
             _age(one.age_s),
         )
     return Group(table, Text(f"{len(rows):,} session{'s' * (len(rows) != 1)}"))
+
+
+def _name(name: str | None) -> Text:
+    """Return a name that others chose as what it is: no markup, and no orders to the terminal."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name or ""))
 
 
 def _age(age_s: float) -> str:
