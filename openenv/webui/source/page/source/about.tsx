@@ -31,11 +31,17 @@ export function cleaned(text: string): string {
   // Styles are forbidden by the page's policy, and pictures of other hosts could not be loaded.
   const clean = DOMPurify.sanitize(html, { FORBID_ATTR: ["style"], FORBID_TAGS: ["style", "form"] });
   const page = new DOMParser().parseFromString(clean, "text/html");
+  for (const heading of page.querySelectorAll("h1, h2, h3, h4, h5, h6")) heading.id = placeOf(heading.textContent);
   for (const link of page.querySelectorAll("a[href]")) {
+    const href = link.getAttribute("href") ?? "";
     link.setAttribute("rel", "noopener noreferrer");
-    if (!link.getAttribute("href")?.startsWith("#")) link.setAttribute("target", "_blank");
+    if (href.startsWith("#")) link.setAttribute("href", `#${placeOf(href.slice(1))}`);
+    else link.setAttribute("target", "_blank");
   }
   for (const block of page.querySelectorAll("pre, table")) block.setAttribute("tabindex", "0");
   for (const image of page.querySelectorAll("img")) image.replaceWith(image.alt);
   return page.body.innerHTML;
 }
+
+/** The name of a heading, as links in READMEs know it, below the tab that it is in. */
+const placeOf = (text: string) => `about-${text.trim().toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "").replace(/\s/g, "-")}`;

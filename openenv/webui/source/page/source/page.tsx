@@ -17,7 +17,11 @@ import "uplot/dist/uPlot.min.css";
 const TABS = { play: "Play", watch: "Watch", recordings: "Recordings", about: "About" };
 type Tab = keyof typeof TABS;
 
-const tabOf = (hash: string): Tab => (hash.slice(1) in TABS ? (hash.slice(1) as Tab) : "play");
+/** Links in the README lead to #about-NAME: what follows the tab is a place in it. */
+const tabOf = (hash: string): Tab => {
+  const [name = ""] = hash.slice(1).split("-");
+  return Object.hasOwn(TABS, name) ? (name as Tab) : "play";
+};
 const tab = signal<Tab>(tabOf(location.hash));
 addEventListener("hashchange", () => (tab.value = tabOf(location.hash)));
 

@@ -1,7 +1,7 @@
 // What has happened so far: the entries that logs, plots and replay show. Played, watched or read.
 
 import { computed, signal } from "@preact/signals";
-import { bytesOf, withoutArrays } from "./values";
+import { bytesOf, lightened } from "./values";
 
 export interface Result {
   observation: unknown;
@@ -23,12 +23,12 @@ export interface Entry extends Result {
   total: number;
   /** The seed or other options of a reset. */
   options?: unknown;
-  /** Its arrays were let go, as there were too many. */
+  /** Its arrays and long texts were let go, as there were too many. */
   isPruned?: boolean;
 }
 
-/** Pictures of a long game would fill the memory: older arrays are let go beyond this. */
-const MAX_ARRAY_BYTES = 256 * 2 ** 20;
+/** Pictures of a long game would fill the memory: the older ones are let go beyond this. */
+const MAX_LARGE_BYTES = 256 * 2 ** 20;
 
 export class Trace {
   readonly entries: Entry[] = [];
@@ -40,10 +40,10 @@ export class Trace {
     const newest = this.length.value - 1;
     return Math.min(this.chosen.value ?? newest, newest);
   });
-  private arrayBytes = 0;
+  private largeBytes = 0;
   private oldestWhole = 0;
 
-  /** Without `isPruned`, arrays are neither counted nor let go: they are read from elsewhere. */
+  /** Without `isPruned`, what is large is neither counted nor let go: they are read from elsewhere. */
   constructor(private readonly isPruned = true) {}
 
   get last(): Entry | undefined {
@@ -72,13 +72,13 @@ export class Trace {
   }
 
   private prune(newest: Entry): void {
-    this.arrayBytes += bytesOf(newest.observation);
-    while (this.arrayBytes > MAX_ARRAY_BYTES && this.oldestWhole < this.entries.length - 1) {
+    this.largeBytes += bytesOf(newest.observation);
+    while (this.largeBytes > MAX_LARGE_BYTES && this.oldestWhole < this.entries.length - 1) {
       const entry = this.entries[this.oldestWhole++]!;
       const bytes = bytesOf(entry.observation);
       if (!bytes) continue;
-      this.arrayBytes -= bytes;
-      entry.observation = withoutArrays(entry.observation);
+      this.largeBytes -= bytes;
+      entry.observation = lightened(entry.observation);
       entry.isPruned = true;
     }
   }

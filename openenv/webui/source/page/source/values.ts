@@ -16,19 +16,23 @@ export function children(value: unknown): [string | number, unknown][] {
   return isRecord(value) ? Object.entries(value) : [];
 }
 
-/** Bytes in arrays of numbers, at any depth. */
+/** Shorter texts are names and words. */
+const LONG_TEXT = 1000;
+
+/** Bytes in arrays of numbers and in long texts, such as pictures in base64, at any depth. */
 export function bytesOf(value: unknown): number {
   if (value instanceof Tensor) return value.data.byteLength;
   if (value instanceof Uint8Array) return value.byteLength;
+  if (typeof value === "string") return value.length > LONG_TEXT ? value.length : 0;
   return children(value).reduce((sum, [, child]) => sum + bytesOf(child), 0);
 }
 
-/** The same with null in place of arrays of numbers. */
-export function withoutArrays(value: unknown): unknown {
-  if (isBinary(value)) return null;
-  if (Array.isArray(value)) return value.map(withoutArrays);
+/** The same with null in place of arrays of numbers and long texts. */
+export function lightened(value: unknown): unknown {
+  if (isBinary(value) || (typeof value === "string" && value.length > LONG_TEXT)) return null;
+  if (Array.isArray(value)) return value.map(lightened);
   if (!isRecord(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, withoutArrays(one)]));
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, lightened(one)]));
 }
 
 /** A value in a line of text, for lists and filters. */

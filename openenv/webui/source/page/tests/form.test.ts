@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { changed, initial, pointer, pointerOf } from "../source/form/data";
 import { Form } from "../source/form/form";
-import { fieldOf, fieldsOf, isMinor, type Schema } from "../source/form/schema";
+import { emptied, fieldOf, fieldsOf, isMinor, type Schema } from "../source/form/schema";
 import { problems } from "../source/form/validate";
 
 const CODE: Schema = {
@@ -111,5 +111,41 @@ describe("what is wrong with a value", () => {
     expect(form.showServerError(".moves[0].to", "illegal")).toBe(true);
     expect(form.errors.value.get("/moves/0/to")).toBe("illegal");
     expect(form.showServerError(".elsewhere", "illegal")).toBe(false);
+  });
+});
+
+describe("a form with values that may be missing", () => {
+  const ODD: Schema = {
+    type: "object",
+    properties: {
+      rows: { type: "array", items: { type: "integer" } },
+      kind: { anyOf: [{ type: "integer" }, { type: "null" }] },
+      mode: { anyOf: [{ type: "string" }, { type: "null" }], default: "fast" },
+      note: { anyOf: [{ type: "string" }, { type: "null" }], default: null },
+    },
+    required: ["kind"],
+  };
+
+  test("can be sent with null where null is meant", () => {
+    const form = new Form(ODD);
+    expect(form.checked()).toEqual({ kind: null, mode: "fast" });
+    const fields = fieldsOf(ODD, ODD).map((field) => [field.name, emptied(field)]);
+    expect(Object.fromEntries(fields)).toEqual({ rows: undefined, kind: null, mode: null, note: undefined });
+  });
+
+  test("says so of an element that was emptied", () => {
+    const form = new Form(ODD);
+    form.set(["rows"], [1, 2]);
+    form.set(["rows", 1], undefined);
+    expect(form.checked()).toBeUndefined();
+    expect([...form.errors.value]).toEqual([["/rows/1", "This must be of type integer."]]);
+  });
+
+  test("forgets what was unreadable in an element that is removed", () => {
+    const form = new Form(ODD);
+    form.set(["rows"], [1, 2, 3]);
+    form.refuse(["rows", 1], "This is no number.");
+    form.remove(["rows", 1]);
+    expect(form.checked()).toEqual({ kind: null, mode: "fast", rows: [1, 3] });
   });
 });

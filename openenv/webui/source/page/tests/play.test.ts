@@ -122,6 +122,14 @@ describe("a trace", () => {
     expect(trace.entries[0]!.observation).toEqual({ screen: null, lives: 3 });
   });
 
+  test("lets the oldest long texts go too", () => {
+    const trace = new Trace();
+    const observation = () => ({ page: "x".repeat(100 * 2 ** 20), title: "short" });
+    for (let index = 0; index < 3; index++) trace.add({ ...step, reward: 0, observation: observation() });
+    expect(trace.entries[0]!.observation).toEqual({ page: null, title: "short" });
+    expect(trace.entries[1]!.isPruned).toBeUndefined();
+  });
+
   test("shows the newest until another one is chosen", () => {
     const trace = new Trace();
     trace.add(reset);

@@ -18,10 +18,11 @@ export function initial(given: Schema, root: Schema = given): unknown {
 }
 
 function initialObject(schema: Schema, root: Schema): Record<string, unknown> {
-  const entries = fieldsOf(schema, root).map(({ name, isRequired }) => {
+  const entries = fieldsOf(schema, root).map(({ name, isRequired, isNullable }) => {
     const property = schema.properties?.[name] ?? {};
     const hasDefault = resolve(property, root).default != null;
-    return [name, isRequired || hasDefault ? initial(property, root) : undefined];
+    const value = isRequired || hasDefault ? initial(property, root) : undefined;
+    return [name, value === undefined && isRequired && isNullable ? null : value];
   });
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
@@ -44,7 +45,8 @@ export function changed(value: unknown, path: Path, to: unknown): unknown {
   if (step === undefined) return to;
   if (typeof step === "number") {
     const list = Array.isArray(value) ? [...value] : [];
-    list[step] = changed(list[step], rest, to);
+    // A list has no gaps.
+    list[step] = changed(list[step], rest, to) ?? null;
     return list;
   }
   const { [step]: old, ...others } = (value ?? {}) as Record<string, unknown>;
@@ -52,6 +54,13 @@ export function changed(value: unknown, path: Path, to: unknown): unknown {
   if (made === undefined) return others;
   // In its old place, so that what is sent reads as the form does.
   return { ...(value as Record<string, unknown> | undefined), [step]: made };
+}
+
+/** The value without one element of a list in it. */
+export function removed(value: unknown, path: Path): unknown {
+  const list = path.slice(0, -1);
+  const elements = list.reduce((found: any, step) => found[step], value) as unknown[];
+  return changed(value, list, elements.toSpliced(path.at(-1) as number, 1));
 }
 
 /** As in RFC 6901; the empty path is "". */

@@ -2,15 +2,16 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { attributes, Labelled, type FieldProps } from "./fields";
+import { emptied } from "./schema";
 
-const asText = (value: unknown) => (value === undefined ? "" : JSON.stringify(value, null, 2));
+const asText = (value: unknown) => (value == null ? "" : JSON.stringify(value, null, 2));
 
 export function JsonField(props: FieldProps) {
   const { form, path, value } = props;
   const [text, setText] = useState(asText(value));
   const take = (given: string) => {
     setText(given);
-    if (given.trim() === "") return form.set(path, undefined);
+    if (given.trim() === "") return form.set(path, emptied(props.field));
     try {
       form.set(path, JSON.parse(given));
     } catch (error) {

@@ -7,7 +7,7 @@ import { FileField, JsonField } from "./documents";
 import { Fold } from "./fold";
 import type { Form } from "./form";
 import { ListField } from "./lists";
-import { fieldsOf, isMinor, type Field, type Schema } from "./schema";
+import { emptied, fieldsOf, isMinor, type Field, type Schema } from "./schema";
 
 export interface FieldProps {
   form: Form;
@@ -156,7 +156,7 @@ function ChoiceField(props: FieldProps) {
   const canBeEmpty = field.isNullable || !field.isRequired;
   const onChange = (event: JSX.TargetedEvent<HTMLSelectElement>) => {
     const index = Number(event.currentTarget.value);
-    form.set(path, index < 0 ? undefined : options[index]);
+    form.set(path, index < 0 ? emptied(field) : options[index]);
   };
   return (
     <Labelled {...props}>
@@ -178,7 +178,7 @@ function TextField(props: FieldProps) {
     placeholder: exampleOf(field.schema),
     onInput: (event: JSX.TargetedEvent<HTMLInputElement | HTMLTextAreaElement>) => {
       const text = event.currentTarget.value;
-      form.set(path, text === "" && !field.isRequired ? undefined : text);
+      form.set(path, text === "" && !field.isRequired ? emptied(field) : text);
     },
   };
   return (
@@ -204,7 +204,7 @@ function NumberField(props: FieldProps) {
   const set = (event: JSX.TargetedEvent<HTMLInputElement>) => {
     const { value: text, validity } = event.currentTarget;
     if (validity.badInput) form.refuse(path, "This is no number.");
-    else form.set(path, text === "" ? undefined : Number(text));
+    else form.set(path, text === "" ? emptied(field) : Number(text));
   };
   const number = typeof value === "number" ? value : "";
   const hasRange = minimum !== undefined && maximum !== undefined && field.kind === "number";

@@ -1,7 +1,7 @@
 // One form while it is filled in: its value, and what is wrong with it.
 
 import { signal } from "@preact/signals";
-import { changed, initial, pointer, pointerOf, type Path } from "./data";
+import { changed, initial, pointer, pointerOf, removed, type Path } from "./data";
 import type { Schema } from "./schema";
 import { problems } from "./validate";
 
@@ -26,8 +26,13 @@ export class Form {
 
   set(path: Path, to: unknown): void {
     this.value.value = changed(this.value.value, path, to);
-    this.unreadable.delete(pointer(path));
+    for (const one of this.unreadable.keys()) if (isWithin(one, pointer(path))) this.unreadable.delete(one);
     this.forget(path);
+  }
+
+  /** Take an element out of its list. Those behind it move up, so what controls hold is read anew. */
+  remove(path: Path): void {
+    this.replace(removed(this.value.value, path));
   }
 
   /** The field holds what is no value: nothing is sent before that is mended. */
@@ -55,7 +60,9 @@ export class Form {
 
   private forget(path: Path): void {
     const at = pointer(path);
-    const left = [...this.errors.value].filter(([one]) => one !== at && !one.startsWith(`${at}/`));
+    const left = [...this.errors.value].filter(([one]) => !isWithin(one, at));
     if (left.length < this.errors.value.size) this.errors.value = new Map(left);
   }
 }
+
+const isWithin = (one: string, at: string): boolean => one === at || one.startsWith(`${at}/`);

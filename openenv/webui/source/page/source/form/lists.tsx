@@ -28,7 +28,7 @@ export function ListField({ form, field, path, value }: FieldProps) {
                 type="button"
                 class="small quiet"
                 aria-label={`Remove ${field.name} ${index + 1}`}
-                onClick={() => form.set(path, elements.toSpliced(index, 1))}
+                onClick={() => form.remove([...path, index])}
               >
                 ✕
               </button>

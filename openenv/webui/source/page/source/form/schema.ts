@@ -106,6 +106,10 @@ export function fieldsOf(object: Schema, root: Schema): Field[] {
   return [...fields.filter((one) => one.isRequired), ...fields.filter((one) => !one.isRequired)];
 }
 
+/** What a field holds when it was emptied: null, where leaving it out would mean something else. */
+export const emptied = ({ isNullable, isRequired, schema }: Field): null | undefined =>
+  isNullable && (isRequired || schema.default != null) ? null : undefined;
+
 /** Whether hardly anybody gives it, so that it may stay folded away. */
 export function isMinor(field: Field, siblings: Field[]): boolean {
   if (field.isRequired) return false;

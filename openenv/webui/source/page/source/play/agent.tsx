@@ -102,6 +102,11 @@ function ActionForm({ desk }: { desk: Desk }) {
   const form = desk.action;
   const asJson = useSignal(false);
   const element = useRef<HTMLFormElement>(null);
+  const turn = () => {
+    asJson.value = !asJson.value;
+    // Text that is no JSON stays behind.
+    form.replace(form.value.peek());
+  };
   const send = async () => {
     if (!(await desk.step())) focusFirstError(element.current);
   };
@@ -124,7 +129,7 @@ function ActionForm({ desk }: { desk: Desk }) {
     >
       <div class="row">
         <h2>Action</h2>
-        <button type="button" class="small" aria-pressed={asJson.value} onClick={() => (asJson.value = !asJson.value)}>
+        <button type="button" class="small" aria-pressed={asJson.value} onClick={turn}>
           {asJson.value ? "As a form" : "As JSON"}
         </button>
         <FileInput label="Action from a JSON file" accept=".json,application/json" onFile={(file) => load(form, file)} />

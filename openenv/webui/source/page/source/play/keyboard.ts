@@ -26,9 +26,12 @@ export function listen(desk: Desk): Holding {
   /** What was pressed and not taken yet. */
   let taps: Choice[] = [];
   let isRunning = false;
+  let isStopped = false;
   let lastKeyAt = performance.now();
 
   const next = () => {
+    // Whoever listens after this one has a loop of its own.
+    if (isStopped) return undefined;
     if (pressed) return pressed;
     // A key that was let go before its turn still counts.
     const [tapped, ...later] = taps;
@@ -99,6 +102,7 @@ export function listen(desk: Desk): Holding {
       if (choice) void run();
     },
     stop: () => {
+      isStopped = true;
       stop();
       leave();
       removeEventListener("keydown", down);

@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { connect, OpenEnvError, type Link, type Result, type SavedLink, type Session } from "openenv";
 import { server } from "../config";
 import { Trace } from "../trace";
-import { forgetSaved, restoreTrace, savedPage, savePage } from "./saved";
+import { forgetSaved, keepSaved, restoreTrace, savedPage, savePage, type Asked } from "./saved";
 
 export type Status = "connecting" | "open" | "reconnecting" | "lost" | "unreachable";
 
@@ -28,19 +28,25 @@ export class Play {
   readonly trace = signal(new Trace());
   readonly link = signal<Link | null>(null);
   private session: Session | null = null;
+  private asked: Asked = { action: null };
   private turn: Promise<unknown> = Promise.resolve();
 
   /** Connect; after a reload, go on with the episode. */
   async start(): Promise<void> {
     const saved = savedPage();
-    addEventListener("pagehide", () => savePage(this.link.value, this.trace.value));
+    let isConnected = false;
+    addEventListener("pagehide", () => {
+      if (saved && !isConnected) keepSaved(saved);
+      else savePage(this.link.value, this.trace.value, this.asked);
+    });
     addEventListener("pageshow", forgetSaved);
     restoreTrace(this.trace.value, saved?.entries);
     await this.connect(saved?.link);
+    isConnected = true;
     const [session] = this.link.value?.sessions ?? [];
     if (session) {
       this.take(session);
-      await this.takeUnanswered(session);
+      await this.takeUnanswered(session, saved?.asked);
     } else if (saved?.link.sessions.length && this.link.value) {
       this.lose();
     }
@@ -71,6 +77,7 @@ export class Play {
     return this.run(async () => {
       const session = this.session ?? this.take(await this.opened());
       const before = performance.now();
+      this.asked = { action: null, options };
       const result = await session.reset(options);
       this.note("reset", null, result, (performance.now() - before) / 1000, options);
     });
@@ -80,6 +87,7 @@ export class Play {
     return this.run(async () => {
       const session = this.open;
       const before = performance.now();
+      this.asked = { action };
       const result = await session.step(action);
       this.note("step", action, result, (performance.now() - before) / 1000);
     });
@@ -130,11 +138,11 @@ export class Play {
   }
 
   /** What was asked just before a reload. */
-  private async takeUnanswered(session: Session): Promise<void> {
+  private async takeUnanswered(session: Session, asked?: Asked): Promise<void> {
     for (const { kind, reply } of session.unanswered) {
       await this.run(async () => {
         const answer = (await reply) as Result;
-        if (kind === "reset" || kind === "step") this.note(kind, null, answer, null);
+        if (kind === "reset" || kind === "step") this.note(kind, asked?.action ?? null, answer, null, asked?.options);
       });
     }
   }

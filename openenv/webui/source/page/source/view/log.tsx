@@ -87,7 +87,8 @@ const textOf = (entry: Entry) =>
 const endOf = (entry: Entry) => (entry.done ? "done" : entry.truncated ? "truncated" : "");
 
 function Row({ entry, isShown, onChoose }: { entry: Entry; isShown: boolean; onChoose: () => void }) {
-  const isReset = entry.kind === "reset";
+  // Who looks on may come in the middle of an episode.
+  const isReset = entry.step === 0;
   return (
     <tr class={`${entry.kind}${isShown ? " is-shown" : ""}`} onClick={onChoose}>
       <td>

@@ -30,8 +30,8 @@ export function RewardPlot({ entries, cursor }: { entries: Entry[]; cursor: numb
     const steps = entries.filter((entry) => entry.kind === "step");
     plot.current?.setData([
       steps.map((entry) => entry.step),
-      steps.map((entry) => Number(entry.reward ?? 0)),
-      steps.map((entry) => (Number.isNaN(entry.total) ? null : entry.total)),
+      steps.map((entry) => drawable(Number(entry.reward ?? 0))),
+      steps.map((entry) => drawable(entry.total)),
     ]);
   }, [entries.length, entries[0], theme.value]);
 
@@ -45,6 +45,9 @@ export function RewardPlot({ entries, cursor }: { entries: Entry[]; cursor: numb
     />
   );
 }
+
+/** There is no place for NaN and the infinities. */
+const drawable = (number: number) => (Number.isFinite(number) ? number : null);
 
 function optionsFor(element: HTMLElement): uPlot.Options {
   const colour = (name: string) => getComputedStyle(element).getPropertyValue(name).trim();

@@ -19,7 +19,7 @@ export function Stage(props: StageProps) {
   const { entry, render } = props;
   const drawings = useMemo(() => drawingsOf(entry.observation), [entry]);
   const hasPicture = drawings.some((one) => one.pixels ?? one.url);
-  if (viewModule.value) return <OwnView {...props} />;
+  if (viewModule.value && !entry.isPruned) return <OwnView {...props} />;
   return (
     <>
       {viewProblem.value && <p class="problem" role="alert">{viewProblem.value}</p>}
@@ -27,7 +27,7 @@ export function Stage(props: StageProps) {
       {drawings.map((drawing) => (
         <Drawn key={drawing.name} drawing={drawing} hasCaption={drawings.length > 1} />
       ))}
-      {entry.isPruned && <p class="empty">The pictures of this step were let go: there were too many.</p>}
+      {entry.isPruned && <p class="empty">What was large in this step was let go: there was too much of it.</p>}
     </>
   );
 }

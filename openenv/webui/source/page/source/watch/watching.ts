@@ -6,6 +6,8 @@ import { Trace } from "../trace";
 
 /** A wall is looked at as a whole: it need not be as smooth as what is followed. */
 const WALL_FRAMES_PER_S = 10;
+/** Whoever looks on for hours sees the history begin anew. */
+const MAX_ENTRIES = 10_000;
 
 export class Watching {
   readonly sessions = signal<ReadonlyMap<string, Summary>>(new Map());
@@ -78,7 +80,8 @@ export class Watching {
     const { step, reward, done, truncated, total_reward: total, action, observation, metadata, episode } = summary;
     const last = this.trace.value.last;
     const isSame = last !== undefined && last.options === episode && last.step === step;
-    if (isSame || (step === 0 && observation === undefined)) return;
+    if (isSame || (step === 0 && observation === null)) return;
+    if (this.trace.value.entries.length >= MAX_ENTRIES) this.trace.value = new Trace();
     const kind = step === 0 || last === undefined || last.options !== episode ? "reset" : "step";
     this.trace.value.add({
       kind,
