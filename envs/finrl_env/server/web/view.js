@@ -7,8 +7,8 @@ const MARGIN = { left: 84, right: 12, top: 12, bottom: 26 };
 /** By element: what was seen of its episode, by step. */
 const histories = new WeakMap();
 
-export default function view(element, { observation, action, step }) {
-  const history = historyOf(element, step);
+export default function view(element, { observation, action, previous, step }) {
+  const history = historyOf(element, step, previous);
   history[step] = { value: observation.portfolio_value, date: observation.date };
   const stocks = action?.actions?.length ?? element.stocks;
   element.stocks = stocks;
@@ -17,10 +17,15 @@ export default function view(element, { observation, action, step }) {
   element.replaceChildren(...parts);
 }
 
-/** A reset begins another episode; a replay may go back in it. */
-function historyOf(element, step) {
-  if (step === 0 || !histories.has(element)) histories.set(element, []);
-  return histories.get(element);
+/** A replay may go back and forth. What does not lead to the day before is another episode's. */
+function historyOf(element, step, previous) {
+  const known = histories.get(element) ?? [];
+  const before = known[step - 1];
+  const isSame = !previous || !before || (before.value === previous.portfolio_value && before.date === previous.date);
+  const history = isSame ? known : [];
+  if (previous) history[step - 1] = { value: previous.portfolio_value, date: previous.date };
+  histories.set(element, history);
+  return history;
 }
 
 const money = (number) => number.toLocaleString("en", { maximumFractionDigits: 0 });
