@@ -80,6 +80,8 @@ def _reply(
             reply(calls.result(request_id, observation))
         except OpenEnvError as error:
             reply(error_frame(request_id, error))
+        except Exception as error:  # noqa: BLE001 - the session's boundary, as in runner.py
+            reply(error_frame(request_id, calls.fault(error)))
 
 
 class _Failed:

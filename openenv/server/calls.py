@@ -212,7 +212,8 @@ class EnvironmentCalls:
                 lift = self.observation.column_lifter(observations[0])
                 self._lift_columns_by_type[cls] = lift
             return lift(observations)
-        except TypeError:
+        # Lifted singly, the one that is at fault says what is wrong.
+        except Exception:  # noqa: BLE001
             return None
 
     def partial(self, frame: Step, observation: Any) -> Partial:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat
 import msgspec
 
 from openenv.codec import decode_any, plain
-from openenv.errors import OpenEnvError
 from openenv.protocol.frames import Partial, Result, Step, Summary
 
 if TYPE_CHECKING:
@@ -256,7 +255,8 @@ class Showing:
             return self._outcome
         try:
             return self.session.registry.calls.result(0, self._outcome)
-        except OpenEnvError:
+        # A user's object may raise anything. Its own client is told.
+        except Exception:  # noqa: BLE001
             return None
 
     def _payload(self, value: Any, wire: Wire) -> Any:

@@ -241,6 +241,23 @@ async def test_a_reward_that_cannot_be_summed_is_the_players_affair() -> None:
                 await them.until(session=name_of(env), step=step, total_reward="NaN")
 
 
+class Undecided(Generous):
+    """Whether its episodes are over cannot be told."""
+
+    def step(self, action: Add) -> dict[str, Any]:
+        return {"amount": action.amount, "done": np.ones(2)}
+
+
+async def test_columns_that_cannot_be_taken_apart_fail_singly() -> None:
+    async with watched(Undecided) as one, spectator(one) as them, one.pool() as pool:
+        envs = await pool.sessions(3)
+        await pool.reset_many(envs)
+        outcomes = await pool.step_many(envs, [{"amount": 1}] * 3, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [EnvironmentFault] * 3
+        seen = await them.until(session=name_of(envs[0]), step=1)
+        assert "observation" not in seen
+
+
 async def test_names_of_any_length_are_shown_cut_off() -> None:
     async with watched(Counter) as one, spectator(one, "l" * 1000) as them, one.pool() as pool:
         env = await pool.session(label="l" * 1000)
