@@ -40,6 +40,8 @@ export class Trace {
     const newest = this.length.value - 1;
     return Math.min(this.chosen.value ?? newest, newest);
   });
+  /** Steps are missing, as a spectator may not see all: this is no recording of what happened. */
+  hasGaps = false;
   private largeBytes = 0;
   private oldestWhole = 0;
 
@@ -54,6 +56,7 @@ export class Trace {
     const before = entry.kind === "reset" ? undefined : this.last;
     const total = entry.total ?? (before?.total ?? 0) + Number(entry.reward ?? 0);
     const step = entry.step ?? (entry.kind === "reset" ? 0 : (before?.step ?? 0) + 1);
+    if (step !== (before ? before.step + 1 : 0) && (before || entry.kind === "reset")) this.hasGaps = true;
     // Not a copy: the observation may be decoded only when somebody looks at it.
     const whole = Object.assign(entry, { step, total });
     this.entries.push(whole);

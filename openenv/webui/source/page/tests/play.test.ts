@@ -122,6 +122,17 @@ describe("a trace", () => {
     expect(trace.entries[0]!.observation).toEqual({ screen: null, lives: 3 });
   });
 
+  test("knows whether steps are missing", () => {
+    const whole = new Trace();
+    for (const entry of [reset, { ...step, reward: 0, observation: null }, reset]) whole.add({ ...entry });
+    expect(whole.hasGaps).toBe(false);
+    whole.add({ ...step, step: 5, reward: 0, observation: null });
+    expect(whole.hasGaps).toBe(true);
+    const joined = new Trace();
+    joined.add({ ...reset, step: 57 });
+    expect(joined.hasGaps).toBe(true);
+  });
+
   test("lets the oldest long texts go too", () => {
     const trace = new Trace();
     const observation = () => ({ page: "x".repeat(100 * 2 ** 20), title: "short" });

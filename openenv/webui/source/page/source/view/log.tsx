@@ -33,9 +33,14 @@ export function Log({ trace }: { trace: Trace }) {
           value={filter.value}
           onInput={(event) => (filter.value = event.currentTarget.value)}
         />
-        <button type="button" class="small" onClick={() => void copy()}>{copied.value ? "Copied" : "Copy"}</button>
-        <button type="button" class="small" onClick={() => download(trace)}>Download JSONL</button>
+        {!trace.hasGaps && (
+          <>
+            <button type="button" class="small" onClick={() => void copy()}>{copied.value ? "Copied" : "Copy"}</button>
+            <button type="button" class="small" onClick={() => download(trace)}>Download JSONL</button>
+          </>
+        )}
       </div>
+      {trace.hasGaps && <p class="note">Steps were skipped: what is here is no whole recording.</p>}
       <div class="scroll" tabIndex={0} role="region" aria-label="Log of all actions">
         <table>
           <thead>
