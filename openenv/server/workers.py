@@ -59,7 +59,9 @@ class WorkerPool:
 
     async def start(self) -> None:
         """Start the workers, and wait until they are ready. Raises ConfigurationError."""
-        self._closing.clear()
+        if not self._kept:
+            # Events belong to an event loop: this may be another than the last time's.
+            self._closing, self._changed = asyncio.Event(), asyncio.Event()
         # Of two requests that start a server at once, the second only waits.
         for place in range(self.count if not self._kept else 0):
             self._pauses_s[place] = 0.0

@@ -27,10 +27,10 @@ def openenv(*arguments: object) -> Result:
 
 def test_what_init_makes_is_listed(tmp_path: Path) -> None:
     write_environment("told_env", tmp_path / "told_env")
-    assert any(
-        line.split()[:3] == ["told_env", "0.1.0", "./told_env"]
-        for line in openenv("list").stdout.splitlines()
-    )
+    lines = [line.split() for line in openenv("list").stdout.splitlines()]
+    [told] = [words for words in lines if words[0] == "told_env"]
+    assert told[1] == "0.1.0"
+    assert "./told_env" in told
     listed = json.loads(openenv("list", "--json").stdout)
     assert [one["folder"] for one in listed if one["name"] == "told_env"] == [
         str(tmp_path / "told_env")

@@ -100,7 +100,7 @@ def test_what_init_makes_works_in_a_fresh_virtual_environment(tmp_path: Path) ->
         shell("openenv", "init", name, "--template", template)
         shell(*install, "--editable", f"{tmp_path / name}[dev]")
         inside = Shell(tmp_path / name, **{**shell.environ, "COLUMNS": "200"})
-        assert inside("pytest", "-p", "no:cacheprovider").count("11 passed") == 1
+        assert inside("pytest", "-p", "no:cacheprovider").count("13 passed") == 1
         assert f"{name} is valid" in inside("openenv", "validate", ".")
     where = shell("python", "-c", "import openenv; print(openenv.__file__)")
     assert Path(where.strip()).is_relative_to(venv)

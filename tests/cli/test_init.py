@@ -189,7 +189,7 @@ def test_its_own_tests_pass_wherever_they_are_run(folder: Path) -> None:
     for cwd in (folder, folder.parent):
         run = subprocess.run([*command, folder / "tests"], cwd=cwd, capture_output=True, text=True)
         assert run.returncode == 0, run.stdout
-        assert " 11 passed" in f" {run.stdout.splitlines()[-1]}"
+        assert " 13 passed" in f" {run.stdout.splitlines()[-1]}"
 
 
 async def test_the_quick_start_of_its_readme_plays_an_episode(folder: Path) -> None:

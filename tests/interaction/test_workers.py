@@ -29,6 +29,7 @@ from openenv.errors import (
     WorkerDied,
 )
 from openenv.rollout.collect import collect
+from openenv.rollout.source import in_process
 from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
 from tests.environments import AsyncCounter, Counter
@@ -338,6 +339,17 @@ async def test_a_server_that_ends_does_not_wait_for_a_worker_that_hangs() -> Non
             await env.step({"do": "sleep", "s": 60}, timeout_s=0.1)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_registry_is_started_again_on_another_event_loop() -> None:
+    registry = make_registry(Deadly, config=ServerConfig(workers=1), execution="process")
+
+    async def play() -> int:
+        async with in_process(registry) as pool, asyncio.timeout(20):
+            env = await pool.session()
+            return int((await env.reset()).observation["pid"])
+
+    assert asyncio.run(play()) != asyncio.run(play())
 
 
 # ---- names
