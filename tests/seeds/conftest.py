@@ -45,8 +45,13 @@ def load(tmp_path: Path) -> Iterator[Load]:
 
     yield load
     sys.path[:] = path_before
-    for name in set(sys.modules) - modules_before:
-        module = sys.modules[name]
-        paths = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
-        if any(str(path).startswith(str(tmp_path)) for path in paths):
-            del sys.modules[name]
+    # All are looked at before one goes: a package without a file finds its path by its parent.
+    brought = [name for name in set(sys.modules) - modules_before if _is_in(tmp_path, name)]
+    for name in brought:
+        del sys.modules[name]
+
+
+def _is_in(folder: Path, name: str) -> bool:
+    module = sys.modules[name]
+    paths = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+    return any(str(path).startswith(str(folder)) for path in paths)
