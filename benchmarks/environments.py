@@ -1,10 +1,10 @@
 """How many steps per second does each environment make, called directly and served?
 
 `python -m benchmarks.environments`. Raw is the environment's class called in process, without a
-server. Rates are steps per second of CPU time, of the environment and whatever serves it: on a
-machine that others use, too, they are steady. With `--policies`, what the sample policies earn
-beside actions drawn at random. `--catalogue` puts what the newest run has found into
-envs/README.md, and measures nothing.
+server. The environment and whatever serves it have one core, and the client another, so rates are
+steps per second of a core: run it on a machine that does nothing else. With `--policies`, what the
+sample policies earn beside actions drawn at random. `--catalogue` puts what the newest run has
+found into envs/README.md, and measures nothing.
 """
 
 from __future__ import annotations
@@ -54,8 +54,6 @@ class Window:
     place: str
     round: int
     steps_per_s: float
-    steps_per_core_s: float
-    "By the CPU time of the process that calls the environment or serves it, and its children."
     p50_us: float
     p99_us: float
 
@@ -140,8 +138,6 @@ def _window(environment: str, place: str, number: int, answer: dict[str, float])
         place=place,
         round=number,
         steps_per_s=answer["steps"] / answer["elapsed_s"],
-        # So much CPU time as to be read at all, in ticks of 10 ms.
-        steps_per_core_s=answer["steps"] / max(answer["tree_cpu_s"], 0.01),
         p50_us=answer["p50_us"],
         p99_us=answer["p99_us"],
     )
@@ -149,7 +145,7 @@ def _window(environment: str, place: str, number: int, answer: dict[str, float])
 
 def _finding(name: str, said: dict[str, Any], windows: Sequence[Window]) -> Finding:
     rates = {
-        place: [window.steps_per_core_s for window in windows if window.place == place]
+        place: [window.steps_per_s for window in windows if window.place == place]
         for place in dict.fromkeys(window.place for window in windows)
     }
     ratios = {

@@ -18,7 +18,7 @@ CODING, ECHO = (
 
 def windows(**rates: Sequence[float]) -> list[Window]:
     return [
-        Window("some_env", place, number, rate / 2, rate, 1000.0, 2000.0)
+        Window("some_env", place, number, rate, 1000.0, 2000.0)
         for place, found in rates.items()
         for number, rate in enumerate(found)
     ]

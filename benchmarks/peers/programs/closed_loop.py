@@ -84,9 +84,9 @@ async def _measure_steps(lanes: list[Lane], request: dict[str, Any]) -> dict[str
     tasks = loops.start()
     await asyncio.sleep(request["warmup_s"])
     loops.latencies_ns.clear()
-    before = _reading(loops, server_clocks) | _tree_reading(request["server_pid"])
+    before = _reading(loops, server_clocks)
     await asyncio.sleep(request["window_s"])
-    after = _reading(loops, server_clocks) | _tree_reading(request["server_pid"])
+    after = _reading(loops, server_clocks)
     latencies_ns = sorted(loops.latencies_ns)
     loops.stopped = True
     await asyncio.wait_for(asyncio.gather(*tasks), _END_S)
@@ -147,19 +147,6 @@ def _reading(loops: _Loops, server_clocks: list[int]) -> dict[str, float]:
         "client_cpu_s": time.process_time(),
         "server_cpu_s": sum(map(_clock_s, server_clocks)),
     }
-
-
-def _tree_reading(pid: int) -> dict[str, float]:
-    """Return the CPU time of a process and all its descendants, those included that have ended.
-
-    In hundredths of a second, unlike `server_cpu_s`, which knows the living alone.
-    """
-    ticks = 0
-    for one in _with_descendants(pid):
-        with suppress(FileNotFoundError), open(f"/proc/{one}/stat", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))  # its own, and of its ended children
-    return {"tree_cpu_s": ticks / os.sysconf("SC_CLK_TCK")}
 
 
 def _with_descendants(pid: int) -> list[int]:
