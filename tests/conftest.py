@@ -91,9 +91,12 @@ def _image_of_echo() -> Iterator[Any]:
 
 
 @pytest.fixture
-def containers(_image_of_echo: Any) -> Iterator[Any]:
+def containers(request: pytest.FixtureRequest, _image_of_echo: Any) -> Iterator[Any]:
     from tests.containers import none_left  # noqa: PLC0415 - as above
 
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Otherwise pytest-xdist has not read the groups below, and more workers do the same.
+        assert request.node.nodeid.endswith("@containers")
     with none_left(_image_of_echo):
         yield _image_of_echo
 
