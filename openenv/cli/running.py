@@ -38,6 +38,8 @@ def reporting(debug: bool = False) -> Iterator[None]:
     except KeyboardInterrupt as error:
         _report("stopped", error)
         raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        raise  # whoever reads what is printed has seen enough: click ends without a word
     except (OpenEnvError, OSError) as error:
         if debug:
             raise

@@ -85,6 +85,20 @@ async def test_lines_of_json() -> None:
         assert (seen["label"], seen["episode"], seen["step"]) == ("play/1", 1, 1)
 
 
+async def test_a_reader_may_have_seen_enough() -> None:
+    reader, writer = os.pipe()
+    async with being_played("--watch") as url, package.connect(url) as pool, asyncio.timeout(20):
+        process = await asyncio.create_subprocess_exec(
+            *(*OPENENV, "watch", url, "--json"), stdout=writer, stderr=PIPE, env=ENVIRON
+        )
+        os.close(writer)
+        await until_shown(reader, b"play/1")
+        os.close(reader)
+        await pool.session(label="nobody reads of this one")
+        _, complaint = await process.communicate()
+    assert (process.returncode, complaint) == (1, b"")
+
+
 async def test_a_server_that_does_not_allow_it_is_named_with_what_to_do() -> None:
     async with being_played() as url:
         run = await asyncio.to_thread(openenv, "watch", url)
