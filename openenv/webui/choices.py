@@ -7,17 +7,26 @@ be done only now and then the observation says, and the page reads it there (`am
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import ConfigurationError, PayloadError
+
+if TYPE_CHECKING:
+    from openenv.codec import Codec
 
 MOST = 32
 "So many buttons at most; what has more choices is filled in as a form."
 
 
-def buttons_of(cls: type, schema: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the actions that there are, each with its label; None if they are too many to list."""
-    named = getattr(cls, "web_buttons", None)
-    if isinstance(named, dict):
-        return [{"label": str(label), "action": action} for label, action in named.items()]
+def buttons_of(cls: type, action: Codec) -> list[dict[str, Any]] | None:
+    """Return the actions that there are, each with its label; None if they are too many to list.
+
+    Raises ConfigurationError, as `keys_of` does, if the class says what is no action.
+    """
+    named = _named(cls, "web_buttons", action)
+    if named is not None:
+        return [{"label": label, "action": one} for label, one in named.items()]
+    schema = action.json_schema()
     name = _only_field(schema)
     if name is None:
         return None
@@ -31,10 +40,9 @@ def buttons_of(cls: type, schema: dict[str, Any]) -> list[dict[str, Any]] | None
     ]
 
 
-def keys_of(cls: type) -> dict[str, Any] | None:
+def keys_of(cls: type, action: Codec) -> dict[str, Any] | None:
     """Return which action a key means, by the browser's name of the key."""
-    named = getattr(cls, "web_keys", None)
-    return {str(key): action for key, action in named.items()} if isinstance(named, dict) else None
+    return _named(cls, "web_keys", action)
 
 
 def is_chat(cls: type, observation_schema: dict[str, Any]) -> bool:
@@ -43,6 +51,21 @@ def is_chat(cls: type, observation_schema: dict[str, Any]) -> bool:
         return True
     messages = observation_schema.get("properties", {}).get("messages")
     return messages is not None and _resolved(messages, observation_schema).get("type") == "array"
+
+
+def _named(cls: type, attribute: str, action: Codec) -> dict[str, Any] | None:
+    named = getattr(cls, attribute, None)
+    if named is None:
+        return None
+    where = f"{cls.__name__}.{attribute}"
+    if not isinstance(named, dict):
+        raise ConfigurationError(f"{where} must be a dict of actions, not {type(named).__name__}")
+    for name, one in named.items():
+        try:
+            action.convert(one)
+        except PayloadError as error:
+            raise ConfigurationError(f"{where}[{name!r}] is no action: {error}") from error
+    return {str(name): one for name, one in named.items()}
 
 
 def _only_field(schema: dict[str, Any]) -> str | None:

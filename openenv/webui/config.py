@@ -23,17 +23,22 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from openenv.server.calls import EnvironmentCalls
     from openenv.server.registry import SessionRegistry
 
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 
 
 class Config:
-    """The endpoint. What does not change is worked out once, when it is first asked for."""
+    """The endpoint. What does not change is worked out once, when it is first asked for.
+
+    Raises ConfigurationError for what the class says wrongly.
+    """
 
     def __init__(self, registry: SessionRegistry, view: str | None) -> None:
         self.registry = registry
         self.view = view
+        self._choices = _choices(registry.calls)
 
     async def serve(self, request: Request) -> Response:
         """Say what there is to play with."""
@@ -62,18 +67,12 @@ class Config:
             "action_schema": calls.action.json_schema(),
             "observation_schema": calls.observation.json_schema(),
             "state_schema": calls.state.json_schema(),
-            "reset_schema": reset_schema(
-                calls.reset_method,
-                keeps_id=calls.counts_episodes,
-                others=getattr(calls.cls, "web_options", None),
-            ),
             "is_chat": is_chat(calls.cls, calls.observation.json_schema()),
             "watch": registry.config.watch,
             "view": self.view,
             "render": has(calls.cls, "render"),
             "replay": None,
-            "discrete_actions": buttons_of(calls.cls, calls.action.json_schema()),
-            "keys": keys_of(calls.cls),
+            **self._choices,
         }
 
     @cached_property
@@ -92,6 +91,20 @@ class Config:
         except ConfigurationError:
             # The page does without one, or without what is wrong with it.
             return None
+
+
+def _choices(calls: EnvironmentCalls) -> dict[str, Any]:
+    others = getattr(calls.cls, "web_options", None)
+    try:
+        options = reset_schema(calls.reset_method, keeps_id=calls.counts_episodes, others=others)
+    except (ConfigurationError, TypeError) as error:  # what reset itself takes never fails
+        where = f"{calls.cls.__name__}.web_options"
+        raise ConfigurationError(f"{where} must be a class of options: {error}") from error
+    return {
+        "reset_schema": options,
+        "discrete_actions": buttons_of(calls.cls, calls.action),
+        "keys": keys_of(calls.cls, calls.action),
+    }
 
 
 def _url_of(request: Request) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import httpx
 import pytest
 from msgspec import Meta
+from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -17,6 +18,7 @@ from envs.echo_env.server.environment import EchoEnvironment
 from openenv.app import create_app
 from openenv.codec import codec_for
 from openenv.environment import Environment
+from openenv.errors import ConfigurationError
 from openenv.manifest import Manifest
 from openenv.models import Action, EnvironmentInfo, Observation, State
 from openenv.server.config import ServerConfig
@@ -216,24 +218,50 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str]
     ],
 )
 def test_few_choices_are_buttons(action: Any, buttons: dict[str, Any] | None) -> None:
-    found = buttons_of(Plain, codec_for(action).json_schema())
+    found = buttons_of(Plain, codec_for(action))
     shown = None if found is None else {one["label"]: one["action"] for one in found}
     assert shown == buttons
 
 
 def test_bounds_that_are_no_integers_are_those_of_the_integers_within() -> None:
-    schema = {"properties": {"n": {"type": "integer", "minimum": 0.5, "maximum": 2.0}}}
-    found = buttons_of(Plain, schema)
+    class Odd(BaseModel):
+        n: int = Field(json_schema_extra={"minimum": 0.5, "maximum": 2.0})
+
+    found = buttons_of(Plain, codec_for(Odd))
     assert found is not None
     assert [one["action"] for one in found] == [{"n": 1}, {"n": 2}]
 
 
 def test_a_class_may_name_buttons_and_keys() -> None:
-    found = buttons_of(Named, codec_for(Pick).json_schema())
+    found = buttons_of(Named, codec_for(Walk))
     assert found is not None
     assert found[0] == {"label": "Left", "action": {"way": "north"}}
-    assert keys_of(Named) == {"ArrowLeft": {"way": "north"}}
-    assert keys_of(Plain) is None
+    assert keys_of(Named, codec_for(Walk)) == {"ArrowLeft": {"way": "north"}}
+    assert keys_of(Plain, codec_for(Walk)) is None
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "complaint"),
+    [
+        ("web_buttons", ["north"], r"Walker\.web_buttons must be a dict of actions, not list"),
+        ("web_buttons", {"Up": {"way": "up"}}, r"Walker\.web_buttons\['Up'\] is no action: .*'up'"),
+        ("web_keys", {"ArrowUp": "north"}, r"Walker\.web_keys\['ArrowUp'\] is no action"),
+        ("web_options", {"speed": 1}, r"Walker\.web_options must be a class of options"),
+    ],
+)
+def test_what_a_class_says_wrongly_is_refused_at_once(
+    attribute: str, value: Any, complaint: str
+) -> None:
+    class Walker(Environment[Walk, Observation, State]):
+        def reset(self, **options: Any) -> Observation:
+            return Observation()
+
+        def step(self, action: Walk) -> Observation:
+            return Observation()
+
+    setattr(Walker, attribute, value)
+    with pytest.raises(ConfigurationError, match=complaint):
+        create_app(Walker, web=True)
 
 
 def test_a_conversation_is_known_by_its_messages() -> None:
