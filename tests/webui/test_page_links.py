@@ -120,6 +120,25 @@ def test_another_clients_steps_are_seen_live(echo: str, visit: Visit) -> None:
     expect(spectator.get_by_role("main")).to_contain_text("and now")
 
 
+def test_a_wall_is_one_click_away_after_the_server_was(visit: Visit) -> None:
+    with serving_page("envs/echo_env", environ={"OPENENV_GRACE_S": "0.5"}) as url:
+        visitor = visit(url, "#watch")
+        page = visitor.page
+        expect(page.get_by_role("heading", name="0 live sessions")).to_be_visible()
+        port = int(url.rpartition(":")[2])
+    again = page.get_by_role("button", name="Try again")
+    again.click()
+    expect(again).to_be_visible()  # there is still nobody
+    with serving_page("envs/echo_env", port=port):
+        again.click()
+        expect(again).to_have_count(0)
+        player = visit(url).page
+        begin(player)
+        expect(page.get_by_role("heading", name="1 live session")).to_be_visible()
+    visitor.expect("WebSocket connection to")
+    visitor.expect("ERR_CONNECTION_REFUSED")
+
+
 def test_a_wall_shows_sixteen_sessions(
     echo: str, visit: Visit, scripted: Callable[[str], Any]
 ) -> None:

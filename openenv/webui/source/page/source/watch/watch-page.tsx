@@ -18,8 +18,35 @@ export function WatchPage({ play, isAllowed }: { play: Play; isAllowed: boolean 
     return () => watching?.stop();
   }, [watching]);
   if (!isAllowed) return <NotAllowed />;
-  if (!watching) return <main class="about"><p class="empty">Waiting for the connection.</p></main>;
-  return watching.followed.value ? <Followed watching={watching} /> : <Wall watching={watching} />;
+  if (!watching) return <Unconnected play={play} />;
+  const tryAgain = async () => {
+    await play.recover();
+    // On a new connection there is a new wall.
+    if (play.link.value === link) watching.restart();
+  };
+  return watching.followed.value ? <Followed watching={watching} /> : <Wall watching={watching} tryAgain={tryAgain} />;
+}
+
+function Unconnected({ play }: { play: Play }) {
+  const problem = play.problem.value;
+  return (
+    <main class="about">
+      {problem ? (
+        <Problem message={problem.message} tryAgain={() => play.connect()} />
+      ) : (
+        <p class="empty">Waiting for the connection.</p>
+      )}
+    </main>
+  );
+}
+
+function Problem({ message, tryAgain }: { message: string; tryAgain: () => Promise<void> }) {
+  return (
+    <div class="problem" role="alert">
+      <p>{message}</p>
+      <button type="button" onClick={() => void tryAgain()}>Try again</button>
+    </div>
+  );
 }
 
 function NotAllowed() {
@@ -34,7 +61,7 @@ function NotAllowed() {
   );
 }
 
-function Wall({ watching }: { watching: Watching }) {
+function Wall({ watching, tryAgain }: { watching: Watching; tryAgain: () => Promise<void> }) {
   const filter = useSignal("");
   const asList = useSignal(false);
   const words = filter.value.trim().toLowerCase();
@@ -59,7 +86,7 @@ function Wall({ watching }: { watching: Watching }) {
           {asList.value ? "As a wall" : "As a list"}
         </button>
       </div>
-      {watching.problem.value && <p class="problem" role="alert">{watching.problem.value}</p>}
+      {watching.problem.value && <Problem message={watching.problem.value} tryAgain={tryAgain} />}
       {all.length === 0 && watching.hasAnswered.value && (
         <section class="card welcome">
           <p>Nobody plays right now. Sessions appear here as soon as they begin.</p>

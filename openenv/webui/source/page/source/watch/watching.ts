@@ -1,7 +1,7 @@
 // The sessions that spectators see, as they change; and the one that is followed, as a trace.
 
 import { computed, signal } from "@preact/signals";
-import { OpenEnvError, type Link, type Summary, type WatchOptions } from "openenv";
+import { OpenEnvError, type Link, type Summary, type WatchEvent, type WatchOptions } from "openenv";
 import { Trace } from "../trace";
 
 /** A wall is looked at as a whole: it need not be as smooth as what is followed. */
@@ -53,22 +53,29 @@ export class Watching {
     this.trace.value = new Trace();
   }
 
+  /** See them anew, after a problem. */
+  restart(): void {
+    this.stop();
+    this.problem.value = null;
+    this.start();
+  }
+
   stop(): void {
     for (const stop of this.stops.splice(0)) stop();
   }
 
   private watch(options: WatchOptions, take: (summaries: Summary[], ended: string[]) => void): void {
-    let events = this.link.watch(options);
-    this.stops.push(() => void events.return?.());
+    let events: AsyncIterableIterator<WatchEvent> | null = null;
+    this.stops.push(() => void events?.return?.());
     const read = async (): Promise<void> => {
       try {
+        events = this.link.watch(options);
         for await (const { sessions, ended } of events) take(sessions, ended);
       } catch (error) {
         const isRestarted = error instanceof OpenEnvError && error.code === "CONNECTION_LOST";
         if (!isRestarted || this.link.state === "closed") throw error;
         // The server knows nothing any more, and shows what it has now.
         this.sessions.value = new Map();
-        events = this.link.watch(options);
         return read();
       }
     };
