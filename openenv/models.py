@@ -48,10 +48,11 @@ class State:
     step_count: int = 0
 
 
-class StepResult(msgspec.Struct, Generic[ObsT]):
+class StepResult(msgspec.Struct, Generic[ObsT], gc=False):
     """What `reset` and `step` of a client return.
 
-    A Struct, not a dataclass: one is made for every step, and this one costs a quarter.
+    A Struct, not a dataclass: one is made for every step, and this one costs a quarter. Garbage
+    collection does not look into it: an observation that refers to its own result is never freed.
     """
 
     observation: ObsT
