@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from openenv.errors import ConfigurationError, PayloadError
 
 if TYPE_CHECKING:
@@ -62,8 +64,8 @@ def _named(cls: type, attribute: str, action: Codec) -> dict[str, Any] | None:
         raise ConfigurationError(f"{where} must be a dict of actions, not {type(named).__name__}")
     for name, one in named.items():
         try:
-            action.convert(one)
-        except PayloadError as error:
+            action.decode(msgspec.json.encode(one), "json")  # as the page sends it
+        except (PayloadError, TypeError) as error:
             raise ConfigurationError(f"{where}[{name!r}] is no action: {error}") from error
     return {str(name): one for name, one in named.items()}
 

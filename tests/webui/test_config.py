@@ -264,6 +264,14 @@ def test_what_a_class_says_wrongly_is_refused_at_once(
         create_app(Walker, web=True)
 
 
+def test_an_untyped_action_is_an_object_all_the_same() -> None:
+    class Arrows(Plain):
+        web_keys = {"ArrowUp": "north"}  # noqa: RUF012
+
+    with pytest.raises(ConfigurationError, match="is no action: expected an object, got str"):
+        keys_of(Arrows, codec_for(dict))
+
+
 def test_a_conversation_is_known_by_its_messages() -> None:
     plain, talk = codec_for(Observation).json_schema(), codec_for(Talk).json_schema()
     assert [is_chat(Plain, plain), is_chat(Plain, talk), is_chat(Words, plain)] == [

@@ -28,6 +28,8 @@ export class Play {
   readonly trace = signal(new Trace());
   readonly link = signal<Link | null>(null);
   private session: Session | null = null;
+  /** Whether the episode that is shown was lost, and none has begun since. */
+  private isLost = false;
   private asked: Asked = { action: null };
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -59,6 +61,7 @@ export class Play {
     try {
       this.link.value = await connect(server(), { resumeFrom, onState });
       this.status.value = "open";
+      if (this.isLost) this.problem.value = { message: LOST, remedy: "begin anew" };
     } catch (error) {
       this.status.value = "unreachable";
       this.problem.value = { message: `The server does not answer: ${messageOf(error)}.`, remedy: "connect" };
@@ -128,6 +131,7 @@ export class Play {
 
   private take(session: Session): Session {
     this.session = session;
+    this.isLost = false;
     this.hasSession.value = true;
     void session.closed.then((reason) => {
       if (this.session !== session) return;
@@ -159,6 +163,7 @@ export class Play {
 
   private lose(): void {
     this.drop();
+    this.isLost = this.trace.value.entries.length > 0;
     this.status.value = "lost";
     this.problem.value = { message: LOST, remedy: "begin anew" };
   }

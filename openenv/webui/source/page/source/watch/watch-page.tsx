@@ -1,6 +1,7 @@
 // Watch: the sessions of this server as a wall or a list, and one of them from near.
 
 import { useSignal } from "@preact/signals";
+import type { ComponentChild } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import type { Summary } from "openenv";
 import type { Play } from "../play/play";
@@ -20,11 +21,22 @@ export function WatchPage({ play, isAllowed }: { play: Play; isAllowed: boolean 
   if (!isAllowed) return <NotAllowed />;
   if (!watching) return <Unconnected play={play} />;
   const tryAgain = async () => {
+    watching.problem.value = null;
     await play.recover();
     // On a new connection there is a new wall.
-    if (play.link.value === link) watching.restart();
+    if (play.link.value === link) watching.problem.value = play.problem.value?.message ?? null;
   };
-  return watching.followed.value ? <Followed watching={watching} /> : <Wall watching={watching} tryAgain={tryAgain} />;
+  const problem = watching.problem.value && <Problem message={watching.problem.value} tryAgain={tryAgain} />;
+  return watching.followed.value ? (
+    <Followed watching={watching} problem={problem} />
+  ) : (
+    <Wall watching={watching} problem={problem} />
+  );
+}
+
+interface Shown {
+  watching: Watching;
+  problem: ComponentChild;
 }
 
 function Unconnected({ play }: { play: Play }) {
@@ -61,7 +73,7 @@ function NotAllowed() {
   );
 }
 
-function Wall({ watching, tryAgain }: { watching: Watching; tryAgain: () => Promise<void> }) {
+function Wall({ watching, problem }: Shown) {
   const filter = useSignal("");
   const asList = useSignal(false);
   const words = filter.value.trim().toLowerCase();
@@ -86,7 +98,7 @@ function Wall({ watching, tryAgain }: { watching: Watching; tryAgain: () => Prom
           {asList.value ? "As a wall" : "As a list"}
         </button>
       </div>
-      {watching.problem.value && <Problem message={watching.problem.value} tryAgain={tryAgain} />}
+      {problem}
       {all.length === 0 && watching.hasAnswered.value && (
         <section class="card welcome">
           <p>Nobody plays right now. Sessions appear here as soon as they begin.</p>
@@ -173,7 +185,7 @@ function List({ sessions, watching }: { sessions: Summary[]; watching: Watching 
   );
 }
 
-function Followed({ watching }: { watching: Watching }) {
+function Followed({ watching, problem }: Shown) {
   const summary = watching.sessions.value.get(watching.followed.value!);
   const trace = watching.trace.value;
   return (
@@ -183,6 +195,7 @@ function Followed({ watching }: { watching: Watching }) {
           <button type="button" class="small" onClick={() => watching.leave()}>‹ All sessions</button>
           <h2>{summary ? nameOf(summary) : "Session"}</h2>
         </div>
+        {problem}
         {watching.hasEnded.value && <p class="badge end">This session has ended</p>}
         {summary && (
           <dl class="summary">

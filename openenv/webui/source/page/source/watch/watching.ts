@@ -53,13 +53,6 @@ export class Watching {
     this.trace.value = new Trace();
   }
 
-  /** See them anew, after a problem. */
-  restart(): void {
-    this.stop();
-    this.problem.value = null;
-    this.start();
-  }
-
   stop(): void {
     for (const stop of this.stops.splice(0)) stop();
   }
