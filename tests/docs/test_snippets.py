@@ -19,7 +19,7 @@ from tests.docs.reader import Reader, exists, reading
 from tests.docs.test_links import ROOT, documents
 
 # Pages start processes one after another.
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 LAYOUT = "docs/contributing.md"
 OF_CONTAINERS = ["docs/howto/containers.md"]
