@@ -26,8 +26,8 @@ from benchmarks.peers.programs.closed_loop import MESSAGE
 from envs.echo_env import EchoAction, EchoEnv, EchoObservation
 from envs.echo_env.server.environment import EchoEnvironment
 from openenv.channel import ChannelClosed, Inbox
+from openenv.client.link.dialing import Dialed
 from openenv.client.pool import Pool
-from openenv.client.websocket import Dialed
 from openenv.codec import codec_for
 from openenv.lifting import Columns
 from openenv.protocol import frames as f
@@ -36,7 +36,7 @@ from openenv.protocol.server import ServerProtocol
 from openenv.protocol.wire import MSGPACK
 from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
-from openenv.server.link import SessionLink
+from openenv.server.links.link import SessionLink
 
 SESSIONS = 256
 MORE_SESSIONS = (1024, 10_000)

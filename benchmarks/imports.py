@@ -29,7 +29,7 @@ def ours() -> float:
     """Return what our client takes, with what it imports only when it first connects."""
     return import_cpu_s(
         sys.executable,
-        "from openenv import EnvClient, connect; import openenv.client.websocket_channel",
+        "from openenv import EnvClient, connect; import openenv.client.link.websocket_channel",
     )
 
 

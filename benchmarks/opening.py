@@ -22,14 +22,14 @@ from benchmarks.breakdown import Answering, Sink, best_us
 from benchmarks.machine import facts
 from envs.echo_env import EchoEnv
 from envs.echo_env.server.environment import EchoEnvironment
+from openenv.client.link.dialing import Dialed
 from openenv.client.pool import Pool
-from openenv.client.websocket import Dialed
 from openenv.protocol import frames as f
 from openenv.protocol.server import ServerProtocol
 from openenv.protocol.wire import MSGPACK
 from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
-from openenv.server.link import SessionLink
+from openenv.server.links.link import SessionLink
 
 SESSIONS = 256
 _RUNS = 100

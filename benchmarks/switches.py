@@ -19,14 +19,14 @@ import uvloop
 from websockets.asyncio.client import connect
 
 from openenv.channel import ChannelClosed
-from openenv.client import websocket
+from openenv.client.link import dialing
 from openenv.protocol.frames import SUBPROTOCOL_JSON
 
 if TYPE_CHECKING:
     from openenv.channel import Data
-    from openenv.client.websocket_channel import WebSocketChannel
+    from openenv.client.link.websocket_channel import WebSocketChannel
     from openenv.protocol.link import Link
-    from openenv.server.websocket import SocketChannel
+    from openenv.server.links.uvicorn_socket import SocketChannel
 
 
 def _nothing() -> None:
@@ -70,12 +70,12 @@ def _keep_no_messages() -> None:
 
 
 def _never_ping() -> None:
-    _patch("openenv.client.websocket_channel.connect", partial(connect, ping_interval=None))
+    _patch("openenv.client.link.websocket_channel.connect", partial(connect, ping_interval=None))
 
 
 def _offer_json_only() -> None:
-    json_only = partial(websocket.dial, subprotocols=(SUBPROTOCOL_JSON,))
-    _patch("openenv.client.connection.dial", json_only)
+    json_only = partial(dialing.dial, subprotocols=(SUBPROTOCOL_JSON,))
+    _patch("openenv.client.link.link.dial", json_only)
 
 
 def _deflate_at_server() -> None:
@@ -90,7 +90,7 @@ def _deflate_at_server() -> None:
         socket.conn.send_binary(data)  # type: ignore[arg-type]
         socket.transport.writelines(socket.conn.data_to_send())
 
-    _patch("openenv.server.websocket.SocketChannel.write", write)
+    _patch("openenv.server.links.uvicorn_socket.SocketChannel.write", write)
     plain_config = uvicorn.Config
 
     def deflating_config(*arguments: Any, **settings: Any) -> uvicorn.Config:
@@ -107,8 +107,8 @@ def _deflate_at_client() -> None:
     def deflating_connect(*arguments: Any, **options: Any) -> Any:
         return connect(*arguments, **{**options, "compression": "deflate"})
 
-    _patch("openenv.client.websocket_channel.WebSocketChannel.write", write)
-    _patch("openenv.client.websocket_channel.connect", deflating_connect)
+    _patch("openenv.client.link.websocket_channel.WebSocketChannel.write", write)
+    _patch("openenv.client.link.websocket_channel.connect", deflating_connect)
 
 
 def _hide_uvloop() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from openenv.manifest import Manifest
-    from openenv.server.registry import SessionRegistry
+    from openenv.server.sessions.registry import SessionRegistry
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SEED = 7

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openenv.app import create_app as create_app
+    from openenv.client.blocking.sync import SyncEnvClient as SyncEnvClient
     from openenv.client.env import EnvClient as EnvClient
     from openenv.client.generic import GenericAction as GenericAction
     from openenv.client.generic import GenericEnvClient as GenericEnvClient
-    from openenv.client.http import HTTPEnvClient as HTTPEnvClient
+    from openenv.client.http.client import HTTPEnvClient as HTTPEnvClient
     from openenv.client.pool import Pool as Pool
     from openenv.client.pool import connect as connect
-    from openenv.client.sync import SyncEnvClient as SyncEnvClient
     from openenv.client.watch import watch as watch
     from openenv.environment import Environment as Environment
     from openenv.errors import ConfigurationError as ConfigurationError
@@ -68,10 +68,10 @@ _LAZY = {
     "create_app": "openenv.app",
     "serve": "openenv.server.serve",
     "EnvClient": "openenv.client.env",
-    "SyncEnvClient": "openenv.client.sync",
+    "SyncEnvClient": "openenv.client.blocking.sync",
     "GenericEnvClient": "openenv.client.generic",
     "GenericAction": "openenv.client.generic",
-    "HTTPEnvClient": "openenv.client.http",
+    "HTTPEnvClient": "openenv.client.http.client",
     "Pool": "openenv.client.pool",
     "connect": "openenv.client.pool",
     "watch": "openenv.client.watch",

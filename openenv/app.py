@@ -11,11 +11,11 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from openenv.server.bodies import respond_http_exception
 from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
-from openenv.server.http import HttpSessions
-from openenv.server.routes import registry_lifespan, session_routes
+from openenv.server.http.bodies import respond_http_exception
+from openenv.server.http.routes import registry_lifespan, session_routes
+from openenv.server.http.sessions import HttpSessions
 from openenv.webui.routes import web_routes
 
 

@@ -1,7 +1,7 @@
 """FrameChannel: what moves messages between two sides, and the pair that moves them in memory.
 
-Knows nothing of what a message holds. client/websocket.py and server/connection.py have the ones
-over real sockets.
+Knows nothing of what a message holds. client/link/dialing.py and server/links/connection.py have
+the ones over real sockets.
 """
 
 from __future__ import annotations

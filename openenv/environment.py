@@ -1,7 +1,7 @@
 """Environment: the one class that an environment's author writes, and the contract it keeps.
 
-Knows nothing of servers, wires or threads: server/runner.py calls it, server/session.py orders the
-calls.
+Knows nothing of servers, wires or threads: server/runners/ calls it, server/sessions/session.py
+orders the calls.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def client_frames(data: Data) -> tuple[bytes, ...]:
     return header(data, payload, _MASKED) + mask, masked
 
 
-class FrameCutter:
+class WebSocketFrameReader:
     """The reading half, for one socket, beginning at a frame boundary.
 
     `take` gets whole messages, `pass_on` all other bytes, both in the order of arrival. Every byte

@@ -7,6 +7,7 @@ column by column. Putting them together again is codec.py's affair.
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from itertools import starmap
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -155,18 +156,13 @@ def _plain_reward(reward: Any) -> bool | int | float | None:
     """Return a numpy or torch scalar as a Python number. Raises TypeError for anything else."""
     if type(reward) in _PLAIN_REWARDS:
         return reward  # type: ignore[no-any-return]
-    item = getattr(reward, "item", None)
-    try:
-        value = (
-            item()
-            if callable(item)
-            else float(reward)
-            if isinstance(reward, int | float)
-            else reward
-        )
-    except (ValueError, RuntimeError):
-        # An array, or a tensor, of several numbers.
-        value = reward
+    value, item = reward, getattr(reward, "item", None)
+    if callable(item):
+        # An array, or a tensor, of several numbers has none.
+        with suppress(ValueError, RuntimeError):
+            value = item()
+    elif isinstance(reward, int | float):
+        value = float(reward)
     if type(value) not in _PLAIN_REWARDS:
         raise TypeError(f"returned the reward {reward!r}, which is not a number")
-    return value
+    return value  # type: ignore[no-any-return]

@@ -52,7 +52,7 @@ class StepResult(msgspec.Struct, Generic[ObsT], gc=False):
     """What `reset` and `step` of a client return.
 
     A Struct, not a dataclass: one is made for every step, and this one costs a quarter. Garbage
-    collection does not look into it: what leads back to a result that it hangs on is never freed.
+    collection does not look into it: references that go round through a result are never freed.
     """
 
     observation: ObsT

@@ -95,7 +95,7 @@ def containers(request: pytest.FixtureRequest, _image_of_echo: Any) -> Iterator[
     from tests.containers import none_left  # noqa: PLC0415 - as above
 
     if "PYTEST_XDIST_WORKER" in os.environ:
-        # Otherwise pytest-xdist has not read the groups below, and more workers do the same.
+        # pytest-xdist has read the groups below: no other worker starts containers meanwhile.
         assert request.node.nodeid.endswith("@containers")
     with none_left(_image_of_echo):
         yield _image_of_echo

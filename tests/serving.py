@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from openenv.server.websocket import SessionSocket
+from openenv.server.links.uvicorn_socket import SessionSocket
 
 
 @asynccontextmanager

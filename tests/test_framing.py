@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from openenv.framing import FrameCutter, client_frames, server_frames
+from openenv.framing import WebSocketFrameReader, client_frames, server_frames
 
 MAX_BYTES = 1000
 
@@ -20,7 +20,7 @@ class Socket:
 
     def __init__(self, *, is_server: bool = True) -> None:
         self.taken: list[Any] = []
-        self.cutter = FrameCutter(
+        self.cutter = WebSocketFrameReader(
             lambda data: self.taken.append(data),
             self._pass_on,
             is_server=is_server,
@@ -162,7 +162,7 @@ def test_a_message_of_which_a_part_has_come_is_passed_on_when_the_connection_clo
 
 def test_a_message_byte_by_byte_takes_no_more_memory_than_in_one_piece() -> None:
     size = 100_000
-    cutter = FrameCutter(lambda _: None, lambda _: None, is_server=False, max_bytes=size)
+    cutter = WebSocketFrameReader(lambda _: None, lambda _: None, is_server=False, max_bytes=size)
     stream = b"".join(server_frames(bytes(size)))[:-1]
     cutter.feed(stream[:20])
     tracemalloc.start()

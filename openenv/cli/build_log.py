@@ -24,7 +24,7 @@ _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 @dataclass(frozen=True)
-class Event:
+class BuildEvent:
     """A step has begun, printed a line, or ended."""
 
     kind: Literal["begun", "output", "cached", "done", "failed"]
@@ -48,7 +48,7 @@ class BuildLog:
         "What belongs to no step, such as errors in the Dockerfile."
         self._is_former = False
 
-    def feed(self, line: str) -> list[Event]:
+    def feed(self, line: str) -> list[BuildEvent]:
         """Take a line; return what has happened."""
         line = _COLOUR.sub("", line).rstrip()
         numbered = _BUILDKIT.fullmatch(line)
@@ -75,28 +75,28 @@ class BuildLog:
             return failed[0].title, list(failed[0].lines)
         return None, [line for line in self._loose if line != _FAILURE_FRAME]
 
-    def _feed_buildkit(self, number: str, rest: str) -> list[Event]:
+    def _feed_buildkit(self, number: str, rest: str) -> list[BuildEvent]:
         step = self._steps.get(number)
         if step is None:
             return self._begin(number, rest)
         word, _, more = rest.partition(" ")
         if word == "DONE":
-            return [Event("done", step.title, more)]
+            return [BuildEvent("done", step.title, more)]
         if word == "CACHED":
-            return [Event("cached", step.title)]
+            return [BuildEvent("cached", step.title)]
         if word == "ERROR:":
             step.has_failed = True
             step.lines.append(more)
-            return [Event("failed", step.title, more)]
+            return [BuildEvent("failed", step.title, more)]
         if rest in (step.title, "...") or rest.startswith(("sha256:", "transferring ")):
             return []
         timed = _TIMED.fullmatch(rest)
         return self._print(step, timed[1] if timed else rest)
 
-    def _begin(self, number: str, title: str) -> list[Event]:
+    def _begin(self, number: str, title: str) -> list[BuildEvent]:
         self._steps[number] = _Step(title)
-        return [Event("begun", title)]
+        return [BuildEvent("begun", title)]
 
-    def _print(self, step: _Step, line: str) -> list[Event]:
+    def _print(self, step: _Step, line: str) -> list[BuildEvent]:
         step.lines.append(line)
-        return [Event("output", step.title, line)]
+        return [BuildEvent("output", step.title, line)]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from openenv.cli.build_log import Event
+    from openenv.cli.build_log import BuildEvent
     from openenv.cli.images import Recipe
 
 ANSWER_TIMEOUT_S = 15.0
@@ -71,7 +71,7 @@ def find_builder() -> Builder:
 
 
 def build_image(
-    recipe: Recipe, builder: Builder, show: Callable[[Event], None] = lambda _: None
+    recipe: Recipe, builder: Builder, show: Callable[[BuildEvent], None] = lambda _: None
 ) -> Image:
     """Build an image and return it; `show` is told of progress.
 

@@ -140,7 +140,7 @@ def _sent(
 
     repository, tag = target
     auth = {"username": login.username, "password": login.password} if login else None
-    progress = _Progress()
+    progress = _PushProgress()
     digest = said = ""
     try:
         lines = client.api.push(repository, tag, stream=True, decode=True, auth_config=auth)
@@ -164,7 +164,7 @@ def host_of(repository: str) -> str:
     return str(resolve_repository_name(repository)[0])
 
 
-class _Progress:
+class _PushProgress:
     """What has been sent, from the daemon's lines about each layer."""
 
     def __init__(self) -> None:

@@ -15,9 +15,9 @@ from openenv.protocol.columns import single_results, step_frames
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openenv.client.connection import Connection
     from openenv.client.env import EnvClient
-    from openenv.client.requests import Batch, Requests, Taker
+    from openenv.client.link.link import Connection
+    from openenv.client.link.requests import BatchSink, ReplySink, Requests
     from openenv.errors import OpenEnvError
     from openenv.protocol.frames import Results
     from openenv.protocol.wire import Wire
@@ -42,7 +42,7 @@ def send_steps(
     payloads: list[Any],
     timeout_s: float | None,
     patience_s: float,
-    taker: Taker,
+    taker: ReplySink,
 ) -> Requests:
     """Step many sessions of a connection, each with its payload.
 
@@ -55,7 +55,7 @@ def send_steps(
     return connection.send_many(sessions, frames, patience_s, taker)
 
 
-def read_batch(batch: Batch, envs: Sequence[AnyClient], wire: Wire) -> list[Outcome]:
+def read_batch(batch: BatchSink, envs: Sequence[AnyClient], wire: Wire) -> list[Outcome]:
     """Return what came of a step of each of these, in their order; errors as values."""
     if not batch.replies and batch.columns[0].ids == batch.ids:
         return read_columns(envs, batch.columns[0], wire)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, get_args, get_origin
 
-from openenv.client.connection import Connection
+from openenv.client.link.dialing import http_url, unix_path
+from openenv.client.link.link import Connection
 from openenv.client.session import RemoteSession
-from openenv.client.websocket import http_url, unix_path
 from openenv.codec import Codec, codec_for, decode_any
 from openenv.errors import ConfigurationError, OpenEnvError, from_wire
 from openenv.models import ActT, ObsT, StateT, StepResult
@@ -20,8 +20,8 @@ from openenv.protocol.frames import Error, Result
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from openenv.client.either import EitherClient
-    from openenv.client.sync import SyncEnvClient
+    from openenv.client.blocking.awaitable import AwaitableSyncClient
+    from openenv.client.blocking.sync import SyncEnvClient
     from openenv.protocol.frames import Partial, StateReply
 
 
@@ -102,7 +102,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
     @classmethod
     def from_docker_image(
         cls, image: str, provider: Any = None, **options: Any
-    ) -> EitherClient[ActT, ObsT, StateT]:
+    ) -> AwaitableSyncClient[ActT, ObsT, StateT]:
         """Start a container of an image and return its client; `close` removes it.
 
         What is returned is awaited in async code and used as it is in blocking code. `port`,
@@ -116,7 +116,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
     @classmethod
     def from_env(
         cls, repo_id: str, *, use_docker: bool = True, provider: Any = None, **options: Any
-    ) -> EitherClient[ActT, ObsT, StateT]:
+    ) -> AwaitableSyncClient[ActT, ObsT, StateT]:
         """Serve a copy of a Space, `org/name`, on this machine and return its client.
 
         In a container of the Space's image; without Docker by uv, with an installation of its own.
@@ -130,7 +130,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
     @classmethod
     def _from_docker(
         cls, image: str, port: int = 8000, **options: Any
-    ) -> EitherClient[ActT, ObsT, StateT]:
+    ) -> AwaitableSyncClient[ActT, ObsT, StateT]:
         """Start a container whose server listens on this port inside."""
         return EnvClient.from_docker_image.__func__(cls, image, container_port=port, **options)  # type: ignore[attr-defined, no-any-return]
 
@@ -236,7 +236,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
 
     def sync(self) -> SyncEnvClient[ActT, ObsT, StateT]:
         """Return the blocking form of this client, for code without an event loop."""
-        from openenv.client.sync import SyncEnvClient  # noqa: PLC0415 - built on this module
+        from openenv.client.blocking.sync import SyncEnvClient  # noqa: PLC0415 - built on this module
 
         return SyncEnvClient(self)
 

@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from openenv.client import portal
-from openenv.client.either import EitherClient
-from openenv.client.sync import SyncEnvClient
+from openenv.client.blocking import portal
+from openenv.client.blocking.awaitable import AwaitableSyncClient
+from openenv.client.blocking.sync import SyncEnvClient
 from openenv.errors import ConfigurationError
 from openenv.providers.base import (
     READY_TIMEOUT_S,
@@ -80,7 +80,7 @@ def from_repository(
 def client_of(client_cls: type[Any], make: Callable[[], Awaitable[Any]]) -> Any:
     """Return what `make` makes: to be awaited or used, or made at once if its class only blocks."""
     only_blocks = issubclass(client_cls, SyncEnvClient)
-    return portal.run(make) if only_blocks else EitherClient(make)
+    return portal.run(make) if only_blocks else AwaitableSyncClient(make)
 
 
 async def launch(

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
 from openenv.client.batch import payloads_of, read_batch, send_steps
-from openenv.client.connection import Connection
 from openenv.client.env import EnvClient
 from openenv.client.generic import GenericEnvClient
-from openenv.client.requests import Batch
+from openenv.client.link.link import Connection
+from openenv.client.link.requests import BatchSink
 from openenv.client.session import TIMEOUT_MARGIN_S
 from openenv.errors import ConfigurationError, OpenEnvError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from openenv.client.connection import Dial
+    from openenv.client.link.link import Dial
     from openenv.client.vector.client import VectorClient
 
 ClientT = TypeVar("ClientT", bound=EnvClient[Any, Any, Any])
@@ -226,7 +226,7 @@ class Pool:
 
         async def ask(connection: Connection, indices: Sequence[int]) -> list[Any]:
             sessions, rows = [numbers[i] for i in indices], [payloads[i] for i in indices]
-            batch = Batch(len(sessions))
+            batch = BatchSink(len(sessions))
             asked = send_steps(connection, sessions, rows, timeout_s, patience_s, batch)
             await asked.finish(batch)
             return read_batch(batch, [envs[i] for i in indices], connection.wire)

@@ -24,7 +24,7 @@ from openenv.protocol.frames import Close, Error, GetState, Open, Reset, Result,
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from openenv.client.connection import Connection
+    from openenv.client.link.link import Connection
 
 TIMEOUT_MARGIN_S = 5.0
 "How much longer than the server's own deadline a client waits for its reply."

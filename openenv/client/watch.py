@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from openenv.client.connection import Connection
-from openenv.client.requests import Taker
+from openenv.client.link.link import Connection
+from openenv.client.link.requests import ReplySink
 from openenv.codec import decode_any
 from openenv.errors import ConfigurationError, OpenEnvError, Unsupported, from_wire
 from openenv.protocol.frames import MAX_FRAMES_PER_S, WATCH, Error, Summary, Watch
@@ -72,7 +72,7 @@ async def watch(
         await connection.aclose()
 
 
-class _Newest(Taker):
+class _Newest(ReplySink):
     """Takes events as they come, and keeps the newest of each session until it is asked for."""
 
     __slots__ = ("_ended", "_error", "_news", "_summaries")

@@ -8,8 +8,8 @@ _SOURCES = dict.fromkeys(_server_names, "openenv.core.env_server") | {
     "EnvClient": "openenv.client.env",
     "GenericAction": "openenv.client.generic",
     "GenericEnvClient": "openenv.client.generic",
-    "HTTPEnvClient": "openenv.client.http",
-    "SyncEnvClient": "openenv.client.sync",
+    "HTTPEnvClient": "openenv.client.http.client",
+    "SyncEnvClient": "openenv.client.blocking.sync",
 }
 __all__ = list(_SOURCES)
 __getattr__ = lazy(__name__, _SOURCES)

@@ -1,6 +1,6 @@
-"""COMPATIBILITY ONLY: see openenv.client.http."""
+"""COMPATIBILITY ONLY: see openenv.client.http.client."""
 
-from openenv.client.http import HTTPEnvClient
+from openenv.client.http.client import HTTPEnvClient
 from openenv.models import StepResult
 
 __all__ = ["HTTPEnvClient", "StepResult"]

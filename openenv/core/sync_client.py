@@ -1,5 +1,5 @@
-"""COMPATIBILITY ONLY: see openenv.client.sync."""
+"""COMPATIBILITY ONLY: see openenv.client.blocking.sync."""
 
-from openenv.client.sync import SyncEnvClient
+from openenv.client.blocking.sync import SyncEnvClient
 
 __all__ = ["SyncEnvClient"]

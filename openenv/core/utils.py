@@ -1,10 +1,10 @@
-"""COMPATIBILITY ONLY: see openenv.client.portal and openenv.client.websocket."""
+"""COMPATIBILITY ONLY: see openenv.client.blocking.portal and openenv.client.link.dialing."""
 
 from collections.abc import Coroutine
 from typing import Any
 
-from openenv.client import portal
-from openenv.client.websocket import http_url
+from openenv.client.blocking import portal
+from openenv.client.link.dialing import http_url
 
 
 def run_async_safely(coroutine: Coroutine[Any, Any, Any]) -> Any:

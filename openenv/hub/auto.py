@@ -77,7 +77,7 @@ class AutoEnv:
         if wait_timeout is not None:
             options["timeout_s"] = wait_timeout
         chosen = container_provider if provider is None else provider
-        wish = _Wish(chosen, docker_image, trust_remote_code, skip_install)
+        wish = StartRequest(chosen, docker_image, trust_remote_code, skip_install)
         return _meant(name, wish).client(options, base_url)
 
     @classmethod
@@ -135,7 +135,7 @@ class AutoAction:
 
 
 @dataclass(frozen=True)
-class _Wish:
+class StartRequest:
     """What was said of how an environment is to be had."""
 
     provider: Any
@@ -145,7 +145,7 @@ class _Wish:
 
 
 @dataclass(frozen=True)
-class _Meant:
+class ResolvedTarget:
     """What a name means: a class of clients, and where a server for them comes from."""
 
     name: str
@@ -173,7 +173,7 @@ class _Meant:
         return client_of(self.client_cls, make)
 
 
-def _meant(name: str, wish: _Wish) -> _Meant:
+def _meant(name: str, wish: StartRequest) -> ResolvedTarget:
     """Return what is meant, after asking whether its code may run here, if it is from elsewhere."""
     space = _space(name)
     if space is not None:
@@ -184,16 +184,18 @@ def _meant(name: str, wish: _Wish) -> _Meant:
         client_cls: type[Any] = GenericEnvClient
         if not wish.avoids_code:
             client_cls = client_class(locate(space, wish.is_trusted or runs_here))
-        return _Meant(space, client_cls, lambda _: plan_space(space, wish.provider, wish.image))
+        return ResolvedTarget(
+            space, client_cls, lambda _: plan_space(space, wish.provider, wish.image)
+        )
     if _URL.fullmatch(name):
-        return _Meant(name, GenericEnvClient, lambda _: _at(name))
+        return ResolvedTarget(name, GenericEnvClient, lambda _: _at(name))
     if is_git_url(name):
         ask_for_consent(name, is_trusted=wish.is_trusted)
         start = Start(f"a process serves {name}", None, UVProvider(), (name,))
-        return _Meant(name, GenericEnvClient, lambda _: start)
+        return ResolvedTarget(name, GenericEnvClient, lambda _: start)
     found = find(name)
     client_cls = GenericEnvClient if wish.avoids_code else client_class(found)
-    return _Meant(
+    return ResolvedTarget(
         found.name,
         client_cls,
         lambda is_plain: plan_start(found, wish.provider, wish.image, may_share=is_plain),

@@ -13,9 +13,9 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from openenv.client.blocking.sync import SyncEnvClient
 from openenv.client.env import EnvClient
 from openenv.client.generic import GenericAction, GenericEnvClient
-from openenv.client.sync import SyncEnvClient
 from openenv.codec import codec_for
 from openenv.errors import ConfigurationError
 from openenv.server.target import import_failed, import_package, load_member

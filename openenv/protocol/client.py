@@ -1,6 +1,6 @@
 """ClientProtocol: the client's half of the handshake, and the ids of its requests and sessions.
 
-One instance per link. Futures, deadlines and reconnecting are client/connection.py's affair.
+One instance per link. Futures, deadlines and reconnecting are client/link/link.py's affair.
 """
 
 from __future__ import annotations

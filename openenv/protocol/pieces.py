@@ -1,8 +1,8 @@
 """Pieces: a message whose large arrays lie in memory that both sides share.
 
 Such a message is written as an array of its pieces: bytes, and where others lie. Joined they are
-the message as it would have been without. Knows nothing of how memory is shared: server/segment.py
-writes it, client/segment.py reads it.
+the message as it would have been without. Knows nothing of how memory is shared:
+server/links/segment.py writes it, client/link/segment.py reads it.
 """
 
 from __future__ import annotations

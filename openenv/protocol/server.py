@@ -1,7 +1,7 @@
 """ServerProtocol: the server's half of the handshake, over what both sides share (peer.py).
 
-One instance per link. Who the sessions are, and what a frame does to them, is server/link.py's
-affair.
+One instance per link. Who the sessions are, and what a frame does to them, is the affair of
+server/links/link.py.
 """
 
 from __future__ import annotations

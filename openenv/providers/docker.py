@@ -38,7 +38,7 @@ from openenv.providers.docker_cleanup import (
     OWNER_LABEL,
     START_LABEL,
     URL_LABEL,
-    Charge,
+    OwnedContainer,
     make_socket_folder,
     sweep,
     url_of,
@@ -81,7 +81,7 @@ class LocalDockerProvider(ContainerProvider):
         ContainerOptions.of(options)
         self._options = options
         self._detached = detached
-        self._charge: Charge | None = None
+        self._charge: OwnedContainer | None = None
         self._release: weakref.finalize[..., LocalDockerProvider] | None = None
         self._is_cancelled = threading.Event()
 
@@ -225,10 +225,10 @@ class LocalDockerProvider(ContainerProvider):
         name = chosen.name or _name(image, start)
         return {**arguments, "environment": environment, "labels": labels, "name": name}
 
-    def _take_charge(self, arguments: dict[str, Any]) -> Charge:
+    def _take_charge(self, arguments: dict[str, Any]) -> OwnedContainer:
         """From here on the container is removed, whatever happens to this process."""
         labels = arguments["labels"]
-        charge = Charge(arguments["name"], labels[START_LABEL], labels[URL_LABEL])
+        charge = OwnedContainer(arguments["name"], labels[START_LABEL], labels[URL_LABEL])
         self._charge = charge
         if not self._detached:
             watchdog.watch()
@@ -241,7 +241,7 @@ class LocalDockerProvider(ContainerProvider):
         if self._release is not None and self._release.detach() is not None:
             watchdog.forget()
 
-    def _undo(self, charge: Charge, error: BaseException) -> None:
+    def _undo(self, charge: OwnedContainer, error: BaseException) -> None:
         """Remove a container that could not be started."""
         from docker.errors import APIError  # noqa: PLC0415 - the SDK is slow to import
 
@@ -333,7 +333,7 @@ def _name(image: str, start: str) -> str:
     return f"openenv-{slug.strip('-.').removeprefix('openenv-')}-{start[:8]}"
 
 
-def _remove_if_ours(charge: Charge) -> None:
+def _remove_if_ours(charge: OwnedContainer) -> None:
     """Remove a container when its provider is collected, or at exit; never a parent's."""
     if charge.pid == os.getpid():
         charge.remove_at_last()

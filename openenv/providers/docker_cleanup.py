@@ -37,11 +37,11 @@ DETACHED = "detached"
 
 SOCKETS_PREFIX = "openenv-sockets-"
 
-Claim = Literal["alive", "dead", "elsewhere", "detached"]
+OwnerStatus = Literal["alive", "dead", "elsewhere", "detached"]
 
 
 @dataclass(frozen=True)
-class Started:
+class RunningContainer:
     """A container that openenv has started, as the daemon describes it now."""
 
     name: str
@@ -76,7 +76,7 @@ class Started:
         )
 
     @property
-    def claim(self) -> Claim:
+    def claim(self) -> OwnerStatus:
         """What has become of its owner."""
         return _claim(self.owner)
 
@@ -87,7 +87,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Charge:
+class OwnedContainer:
     """A container that this process has to remove, told from any other of its name."""
 
     name: str
@@ -126,17 +126,17 @@ def url_of(container: Any) -> str | None:
     return None if published is None else f"{url}:{published['HostPort']}"
 
 
-def started(client: Any) -> list[Started]:
+def started(client: Any) -> list[RunningContainer]:
     """Return all containers that openenv has started, whoever owns them, newest first."""
     listed = client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True)
     found = []
     for container in listed:
         with suppress(ConfigurationError, KeyError):  # somebody else's idea of these labels
-            found.append(Started.of(container))
+            found.append(RunningContainer.of(container))
     return found
 
 
-def find(client: Any, name: str) -> Started:
+def find(client: Any, name: str) -> RunningContainer:
     """Return the container of this name, of an id that begins so, or of an image.
 
     Raises ConfigurationError.
@@ -151,7 +151,7 @@ def find(client: Any, name: str) -> Started:
     raise ConfigurationError(f"{name!r} {problem}; there are: {names}")
 
 
-def _has(one: Started, name: str) -> bool:
+def _has(one: RunningContainer, name: str) -> bool:
     """Whether its id begins so, or its image is called so; without a tag, whatever its tag is."""
     rest = one.image.removeprefix(name)
     is_any = one.image.startswith(name) and rest.startswith((":", "@")) and "/" not in rest
@@ -192,7 +192,7 @@ def _owner(labels: Mapping[str, str]) -> Owner | None:
     return None if owner == DETACHED else Owner.parse(owner)
 
 
-def _claim(owner: Owner | None) -> Claim:
+def _claim(owner: Owner | None) -> OwnerStatus:
     if owner is None:
         return "detached"
     is_alive = owner.is_alive()

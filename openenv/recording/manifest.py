@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SUFFIX = ".manifest"
 
 
-class Manifest(msgspec.Struct):
+class RunManifest(msgspec.Struct):
     """What decides what an episode of the run is; how many there are may grow."""
 
     version: int
@@ -34,7 +34,7 @@ def manifest_path(recording: str | PathLike[str]) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def write(recording: str | PathLike[str], manifest: Manifest) -> None:
+def write(recording: str | PathLike[str], manifest: RunManifest) -> None:
     """Write the manifest of a run that begins. Raises ConfigurationError."""
     path = manifest_path(recording)
     try:
@@ -51,20 +51,20 @@ def move(source: Path, target: Path) -> None:
         manifest_path(target).unlink(missing_ok=True)
 
 
-def check(recording: str | PathLike[str], manifest: Manifest) -> None:
+def check(recording: str | PathLike[str], manifest: RunManifest) -> None:
     """Raise ConfigurationError unless the recording is of a run like this one."""
     path = manifest_path(recording)
     try:
-        before = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        before = msgspec.json.decode(path.read_bytes(), type=RunManifest)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"cannot resume {recording}: its manifest cannot be read ({error}); "
             "choose another file, or overwrite it"
         ) from error
-    now = msgspec.json.decode(msgspec.json.encode(manifest), type=Manifest)
+    now = msgspec.json.decode(msgspec.json.encode(manifest), type=RunManifest)
     changed = [
         f"{name} was {getattr(before, name)!r} and is {getattr(now, name)!r}"
-        for name in Manifest.__struct_fields__
+        for name in RunManifest.__struct_fields__
         if getattr(before, name) != getattr(now, name)
     ]
     if changed:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
-    from openenv.recording.manifest import Manifest
+    from openenv.recording.manifest import RunManifest
 
 logger = logging.getLogger("openenv.recording")
 
@@ -166,7 +166,11 @@ class Recorder:
 
 
 def open_recorder(
-    path: str | PathLike[str], manifest: Manifest, *, overwrite: bool = False, resume: bool = False
+    path: str | PathLike[str],
+    manifest: RunManifest,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
 ) -> Recorder:
     """Return a recorder for a run, which resumes what is there if that is of the same run.
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from openenv.errors import ConfigurationError
-from openenv.recording.manifest import Manifest, manifest_path
+from openenv.recording.manifest import RunManifest, manifest_path
 from openenv.recording.summary import BINS_PER_OCTAVE, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from os import PathLike
 
-    from openenv.recording.summary import Summary, Times
+    from openenv.recording.summary import RecordingSummary, Times
 
 FOLDER = Path(__file__).parent
 POINTS = 160
@@ -37,7 +37,7 @@ PERCENTILES = (0.5, 0.95, 0.99)
 
 def write_report(
     recordings: Iterable[str | PathLike[str]], out: str | PathLike[str]
-) -> list[Summary]:
+) -> list[RecordingSummary]:
     """Write a page about recordings, side by side if there are several; return what was found.
 
     Raises ConfigurationError for files that are not there or cannot be written, PayloadError for
@@ -124,7 +124,7 @@ def share(value: float) -> str:
 # ---- the page's content
 
 
-def _content(summaries: Sequence[Summary]) -> dict[str, Any]:
+def _content(summaries: Sequence[RecordingSummary]) -> dict[str, Any]:
     returns = [_finite(summary.returns) for summary in summaries]
     return {
         "names": _names([summary.path for summary in summaries]),
@@ -153,9 +153,9 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _manifest(path: Path) -> Manifest | None:
+def _manifest(path: Path) -> RunManifest | None:
     try:
-        return msgspec.json.decode(manifest_path(path).read_bytes(), type=Manifest)
+        return msgspec.json.decode(manifest_path(path).read_bytes(), type=RunManifest)
     except (OSError, ValueError):
         return None  # a recording need not have one
 
@@ -193,7 +193,7 @@ def _curve(
     return curve
 
 
-def _failure_curve(summary: Summary) -> dict[str, list[float | None]]:
+def _failure_curve(summary: RecordingSummary) -> dict[str, list[float | None]]:
     """Return which share of the episodes failed, in percent."""
     failed = [100.0 * math.isnan(value) for value in summary.returns]
     curve = _curve(summary.numbers, failed, FAILURE_POINTS)

@@ -1,4 +1,4 @@
-"""Summary: what a recording comes to, in a few numbers per episode, however many turns it has.
+"""RecordingSummary: what a recording comes to, in a few numbers per episode, of whatever length.
 
 Reads lines without making episodes of them, so that observations and actions are skipped. Knows
 nothing of how it is shown (report.py).
@@ -100,7 +100,7 @@ class Extremes:
 
 
 @dataclass
-class Summary:
+class RecordingSummary:
     """What the episodes of a recording were like; arrays have a number for each, in their order."""
 
     path: Path
@@ -181,9 +181,9 @@ class Summary:
             setattr(self, name, array(values.typecode, (values[index] for index in order)))
 
 
-def summarize(path: str | PathLike[str]) -> Summary:
+def summarize(path: str | PathLike[str]) -> RecordingSummary:
     """Return what a recording comes to. Raises what `openenv.recording.read` raises."""
-    summary = Summary(Path(path))
+    summary = RecordingSummary(Path(path))
     for number, text in enumerate(read_lines(path), 1):
         try:
             line = _decoder.decode(text)

@@ -29,7 +29,7 @@ from openenv.errors import (
     SessionExpired,
 )
 from openenv.recording.format import VERSION
-from openenv.recording.manifest import Manifest
+from openenv.recording.manifest import RunManifest
 from openenv.recording.recorder import Recorder, open_recorder
 from openenv.rollout.collection import Collection
 from openenv.rollout.player import POLICY_FAILED, Player, episode_seed
@@ -118,7 +118,7 @@ async def collect(
     async with AsyncExitStack() as stack:
         recorder = None
         if out is not None:
-            manifest = Manifest(VERSION, seed, max_turns, terms.reset_options)
+            manifest = RunManifest(VERSION, seed, max_turns, terms.reset_options)
             recorder = stack.enter_context(
                 open_recorder(out, manifest, overwrite=overwrite, resume=resume)
             )

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from openenv.channel import memory_pair
+from openenv.client.link.dialing import Dialed
 from openenv.client.pool import Pool, connect
 from openenv.client.session import TIMEOUT_MARGIN_S
-from openenv.client.websocket import Dialed
 from openenv.protocol.frames import SUBPROTOCOL_MSGPACK
-from openenv.server.connection import serve_channel
 from openenv.server.host import make_registry
-from openenv.server.registry import SessionRegistry
+from openenv.server.links.connection import serve_channel
+from openenv.server.sessions.registry import SessionRegistry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from openenv.sandbox.limits import Limits
-    from openenv.sandbox.zygote import Zygote
+    from openenv.sandbox.zygote import ZygoteProcess
 
     Function = Callable[..., Any]
 
@@ -59,7 +59,7 @@ class Cell:
 
     def __init__(
         self,
-        zygote: Zygote,
+        zygote: ZygoteProcess,
         folder: str,
         limits: Limits,
         seed: int | None,

@@ -21,7 +21,7 @@ from openenv.sandbox.zygotes import end_own_zygote, zygote_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from openenv.sandbox.zygote import Zygote
+    from openenv.sandbox.zygote import ZygoteProcess
 
 DEFAULT_TIMEOUT_S = 30.0
 FILE_S = 10.0
@@ -53,7 +53,7 @@ class Sandbox:
         self.limits = limits or Limits()
         self._number = next(_numbers)
         self._runs = 0
-        self._zygote: Zygote | None = None
+        self._zygote: ZygoteProcess | None = None
         self._cell: Cell | None = None
         self._kind: Isolation | None = None
         self._wanted = isolation

@@ -41,7 +41,7 @@ START_S = 60.0
 ANSWER_S = 10.0
 
 
-class Zygote:
+class ZygoteProcess:
     """One such process. Its methods may be called from any thread."""
 
     def __init__(

@@ -11,30 +11,30 @@ import os
 import threading
 
 from openenv.sandbox.isolation import Isolation, bubblewrap
-from openenv.sandbox.zygote import Zygote
+from openenv.sandbox.zygote import ZygoteProcess
 
 _lock = threading.Lock()
 # A forked process has the objects of its parent, and must not use their sockets.
-_shared: dict[tuple[int, tuple[str, ...]], Zygote] = {}
+_shared: dict[tuple[int, tuple[str, ...]], ZygoteProcess] = {}
 
 
 def zygote_for(
-    packages: tuple[str, ...], kind: Isolation, disk_bytes: int, own: Zygote | None
-) -> Zygote:
+    packages: tuple[str, ...], kind: Isolation, disk_bytes: int, own: ZygoteProcess | None
+) -> ZygoteProcess:
     """Return a living zygote; `own` is the one that the sandbox had before."""
     if kind.is_wrapped:
         if own is not None and own.is_alive and own not in _shared.values():
             return own
-        return Zygote(packages, lambda folder: bubblewrap(folder, disk_bytes))
+        return ZygoteProcess(packages, lambda folder: bubblewrap(folder, disk_bytes))
     key = os.getpid(), packages
     with _lock:
         zygote = _shared.get(key)
         if zygote is None or not zygote.is_alive:
-            zygote = _shared[key] = Zygote(packages)
+            zygote = _shared[key] = ZygoteProcess(packages)
         return zygote
 
 
-def end_own_zygote(zygote: Zygote) -> None:
+def end_own_zygote(zygote: ZygoteProcess) -> None:
     """End a zygote that nobody shares."""
     if zygote not in _shared.values():
         zygote.close()

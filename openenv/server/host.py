@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from openenv.errors import ConfigurationError
-from openenv.server.blueprint import draw
-from openenv.server.calls import EnvironmentCalls, Factory
 from openenv.server.config import ServerConfig
-from openenv.server.registry import SessionRegistry
+from openenv.server.runners.calls import EnvironmentCalls, Factory
+from openenv.server.sessions.registry import SessionRegistry
+from openenv.server.workers.blueprint import blueprint_of
 
 
 def make_registry(
@@ -50,7 +50,7 @@ def make_registry(
             f"one instance of {calls.name} is shared, so it cannot run in worker processes: give "
             "its class, or set execution to 'thread'"
         )
-    blueprint = draw(env, payload_classes, debug=config.debug)
+    blueprint = blueprint_of(env, payload_classes, debug=config.debug)
     if not inspect.isclass(env):
         # A factory has made an instance, to show its class; sessions get others.
         calls.close(calls.factory())

@@ -21,14 +21,14 @@ import uvicorn
 
 from openenv.errors import ConfigurationError
 from openenv.server.config import ServerConfig
+from openenv.server.links.uvicorn_socket import SessionSocket
 from openenv.server.target import load_app
-from openenv.server.websocket import SessionSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from openenv.server.registry import SessionRegistry
+    from openenv.server.sessions.registry import SessionRegistry
 
 logger = logging.getLogger("openenv.server")
 

@@ -1,7 +1,7 @@
 """Instance: one environment, called as a session calls it, but from blocking code.
 
-No server, queue or wire: what the environment raises, the caller gets. server/session.py has the
-real thing.
+No server, queue or wire: what the environment raises, the caller gets. server/sessions/session.py
+has the real thing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from openenv.codec import plain
 from openenv.protocol.frames import Reset
 from openenv.protocol.wire import MSGPACK
-from openenv.server.calls import EnvironmentCalls
+from openenv.server.runners.calls import EnvironmentCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable

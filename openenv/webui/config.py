@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.errors import ConfigurationError
 from openenv.manifest import Manifest, read_manifest
-from openenv.server.asking import has
-from openenv.server.bodies import respond
-from openenv.server.description import folder_of, readme_of
+from openenv.server.http.bodies import respond
+from openenv.server.http.description import folder_of, readme_of
+from openenv.server.runners.queries import has
 from openenv.webui.choices import buttons_of, is_chat, keys_of
 from openenv.webui.files import HEADERS
 from openenv.webui.options import reset_schema
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from openenv.server.calls import EnvironmentCalls
-    from openenv.server.registry import SessionRegistry
+    from openenv.server.runners.calls import EnvironmentCalls
+    from openenv.server.sessions.registry import SessionRegistry
 
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 
 
 class Config:
-    """The endpoint. What does not change is worked out once, when it is first asked for.
+    """The endpoint. What does not change is worked out once.
 
     Raises ConfigurationError for what the class says wrongly.
     """

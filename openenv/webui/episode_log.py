@@ -17,7 +17,7 @@ MOST_BYTES = 4 * 1024 * 1024
 encode = msgspec.json.Encoder(enc_hook=arrays.enc_hook_json).encode
 
 
-class Step(msgspec.Struct):
+class LoggedStep(msgspec.Struct):
     """A line of the log."""
 
     timestamp: str
@@ -64,7 +64,7 @@ class EpisodeLog:
         observation = msgspec.Raw(encode(result.observation))
         is_over = result.done or result.truncated
         now = datetime.now(UTC).isoformat()
-        step = encode(Step(now, action, observation, result.reward, is_over, step_count))
+        step = encode(LoggedStep(now, action, observation, result.reward, is_over, step_count))
         self._steps.append(msgspec.Raw(step))
         self._size_bytes += len(step)
         while self._size_bytes > MOST_BYTES and len(self._steps) > 1:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from openenv import recording
 from openenv.errors import ConfigurationError
 from openenv.recording.lines import read_lines
-from openenv.server.bodies import respond, respond_http_exception
+from openenv.server.http.bodies import respond, respond_http_exception
 from openenv.webui.files import HEADERS, STATIC, Files, redirect
 
 if TYPE_CHECKING:

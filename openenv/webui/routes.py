@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute, Route
 
-from openenv.server.description import Description
+from openenv.server.http.description import Description
 from openenv.webui.config import Config
 from openenv.webui.files import STATIC, Files, redirect
 from openenv.webui.visitors import Visitors
 
 if TYPE_CHECKING:
-    from openenv.server.http import HttpSessions
+    from openenv.server.http.sessions import HttpSessions
 
 VIEW = "view.js"
 

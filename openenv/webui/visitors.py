@@ -16,9 +16,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from openenv.codec import decode_any
 from openenv.errors import EnvironmentFault, NotReset, SessionError, from_wire
 from openenv.protocol.frames import Error, Result
-from openenv.server.asking import Ask, has
-from openenv.server.bodies import Body, StepBody
-from openenv.server.http import SESSION_COOKIE, SESSION_HEADER, SHOWN_S, answering
+from openenv.server.http.bodies import Body, StepBody
+from openenv.server.http.sessions import SESSION_COOKIE, SESSION_HEADER, SHOWN_S, answering
+from openenv.server.runners.queries import EnvironmentQuery, has
 from openenv.webui.episode_log import EpisodeLog, encode
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.websockets import WebSocket
 
-    from openenv.server.http import Exchange, HttpSessions, Played
-    from openenv.server.session import Session
+    from openenv.server.http.sessions import Exchange, HttpSessions, Played
+    from openenv.server.sessions.session import Session
 
 VISITOR_COOKIE = "openenv_visitor"
 "Says whose socket it is, before its visitor has a session."
@@ -196,7 +196,9 @@ class Visitors:
             return msgspec.Raw(encode({"message": message}))
         session = self.sessions.find(exchange.request)
         said = {"role": "user", "content": message}
-        reply = await self.sessions.ask(session, Ask(0, 0, "message_to_action", (said,)), exchange)
+        reply = await self.sessions.ask(
+            session, EnvironmentQuery(0, 0, "message_to_action", (said,)), exchange
+        )
         if type(reply) is Error:
             raise from_wire(reply.code, reply.message, reply.details)
         try:

@@ -8,7 +8,7 @@ import pytest
 
 from openenv.adapters.gymnasium import class_of_target, environment_class
 from openenv.errors import ConfigurationError, EnvironmentFault, PayloadError
-from openenv.server.blueprint import draw
+from openenv.server.workers.blueprint import blueprint_of
 from tests.adapters import worlds  # noqa: F401 - registers them
 from tests.interaction.worlds import world
 
@@ -83,7 +83,7 @@ async def test_it_runs_in_worker_processes() -> None:
 
 
 def test_a_subclass_is_what_worker_processes_make() -> None:
-    assert draw(Slippery, [], debug=False).load() == (Slippery, [])
+    assert blueprint_of(Slippery, [], debug=False).load() == (Slippery, [])
 
 
 async def test_it_is_described_by_its_spaces() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from openenv.client.blocking.sync import SyncEnvClient
 from openenv.client.env import EnvClient
-from openenv.client.sync import SyncEnvClient
 
 # Each leads to the other surface.
 ASYNC_ONLY = {"sync"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openenv.cli.build_log import KEPT_LINES, BuildLog, Event
+from openenv.cli.build_log import KEPT_LINES, BuildEvent, BuildLog
 
 BUILDKIT = """\
 #1 [internal] load build definition from Dockerfile
@@ -42,7 +42,7 @@ one
 """
 
 
-def fed(text: str) -> tuple[BuildLog, list[Event]]:
+def fed(text: str) -> tuple[BuildLog, list[BuildEvent]]:
     log = BuildLog()
     return log, [event for line in text.splitlines() for event in log.feed(line)]
 
@@ -58,20 +58,20 @@ def test_the_steps_of_buildkit_are_told_apart() -> None:
         ],
     )
     assert [event for event in events if event.step.startswith("[stage-1")] == [
-        Event("begun", "[stage-1 2/2] RUN echo beside"),
-        Event("output", "[stage-1 2/2] RUN echo beside", "beside"),
-        Event("done", "[stage-1 2/2] RUN echo beside", "0.2s"),
+        BuildEvent("begun", "[stage-1 2/2] RUN echo beside"),
+        BuildEvent("output", "[stage-1 2/2] RUN echo beside", "beside"),
+        BuildEvent("done", "[stage-1 2/2] RUN echo beside", "0.2s"),
     ]
-    assert Event("cached", "[build 1/3] FROM python:3.11-slim") in events
+    assert BuildEvent("cached", "[build 1/3] FROM python:3.11-slim") in events
     assert [event.kind for event in events].count("failed") == 1
 
 
 def test_the_steps_of_the_builder_before_it_are_told_apart() -> None:
     log, events = fed(FORMER)
     assert events[:3] == [
-        Event("begun", "[1/3] FROM python:3.11-slim"),
-        Event("begun", "[2/3] RUN echo one && false"),
-        Event("output", "[2/3] RUN echo one && false", "one"),
+        BuildEvent("begun", "[1/3] FROM python:3.11-slim"),
+        BuildEvent("begun", "[2/3] RUN echo one && false"),
+        BuildEvent("output", "[2/3] RUN echo one && false", "one"),
     ]
     step, lines = log.failure()
     assert step == "[2/3] RUN echo one && false"

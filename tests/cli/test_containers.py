@@ -80,6 +80,8 @@ def sleeping(containers: Containers) -> Iterator[str]:
         if b"two" in container.logs():
             break
         time.sleep(0.1)
+    else:
+        pytest.fail("the container says nothing")
     yield str(provider.container_name)
     provider.stop_container()
 

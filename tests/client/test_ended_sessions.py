@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from openenv.channel import ChannelClosed, MemoryChannel, memory_pair
+from openenv.client.link.dialing import Dialed
 from openenv.client.pool import Pool
-from openenv.client.websocket import Dialed
 from openenv.errors import SessionExpired
 from openenv.protocol.frames import Closed, Open, Opened, Reset, Result
 from openenv.protocol.server import ServerProtocol, read_hello

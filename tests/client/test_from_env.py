@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from envs.echo_env import EchoEnv
+from openenv.client.blocking.sync import SyncEnvClient
 from openenv.client.generic import GenericEnvClient
-from openenv.client.http import HTTPEnvClient
-from openenv.client.sync import SyncEnvClient
+from openenv.client.http.client import HTTPEnvClient
 from openenv.errors import ConfigurationError
 from openenv.providers.base import Endpoint, Provider
 from openenv.providers.process import ProcessProvider

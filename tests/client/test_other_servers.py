@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from openenv.client.connection import Connection
+from openenv.client.link.link import Connection
 from openenv.errors import RemoteProtocolError
 from openenv.protocol.frames import CLOSE_PROTOCOL_ERROR, SUBPROTOCOL_JSON, Close
 

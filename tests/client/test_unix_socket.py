@@ -8,7 +8,7 @@ import pytest
 
 import openenv
 from openenv.client.env import EnvClient
-from openenv.client.http import HTTPEnvClient
+from openenv.client.http.client import HTTPEnvClient
 from openenv.errors import ConfigurationError, ConnectError
 from openenv.models import State
 from openenv.recording import read

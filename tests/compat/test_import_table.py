@@ -103,7 +103,7 @@ ORIGINS = {
     **dict.fromkeys(("CompositeTransform", "NullTransform", "Transform"), "openenv.environment"),
     **dict.fromkeys(("Message", "ModelTokenizer"), "openenv.llm.chat"),
     **dict.fromkeys(ERRORS, "openenv.errors"),
-    **dict.fromkeys(SERIALIZATION, "openenv.server.serialization"),
+    **dict.fromkeys(SERIALIZATION, "openenv.server.http.serialization"),
     **dict.fromkeys(
         (
             "ConcurrencyConfig",
@@ -113,7 +113,7 @@ ORIGINS = {
             "SessionInfo",
             "create_fastapi_app",
         ),
-        "openenv.server.http_server",
+        "openenv.server.http.http_server",
     ),
     **dict.fromkeys(
         ("CodeExecResult", "HealthResponse", "HealthStatus", "WSErrorCode", "WSErrorResponse"),

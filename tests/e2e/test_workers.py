@@ -80,7 +80,7 @@ async def test_what_a_dead_worker_has_forked_neither_hides_its_death_nor_survive
 async def test_a_worker_without_its_server_ends_by_itself() -> None:
     """Also where no signal tells it so: its socket has ended."""
     code = (
-        "import openenv.server.worker as worker, sys\n"
+        "import openenv.server.workers.program as worker, sys\n"
         "worker._die_with = lambda _: None\n"
         "worker.main()"
     )

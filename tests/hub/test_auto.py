@@ -16,7 +16,7 @@ from envs.echo_env import EchoAction, EchoEnv
 from openenv import AutoAction, AutoEnv
 from openenv.app import create_app
 from openenv.client.generic import GenericAction, GenericEnvClient
-from openenv.client.http import HTTPEnvClient
+from openenv.client.http.client import HTTPEnvClient
 from openenv.errors import ConfigurationError, ProviderError, ProviderUnavailable
 from openenv.hub.discovery import find
 from openenv.hub.starting import plan_start

@@ -18,8 +18,8 @@ from openenv.environment import Environment
 from openenv.models import State
 from openenv.protocol.frames import SUBPROTOCOL_MSGPACK, Open, Reset, Result, Step
 from openenv.server.config import ServerConfig
-from openenv.server.connection import serve_channel
-from openenv.server.threads import PARTIALS_AHEAD
+from openenv.server.links.connection import serve_channel
+from openenv.server.runners.thread import PARTIALS_AHEAD
 from tests.environments import ThreadCounter
 from tests.interaction.worlds import World, world
 from tests.serving import serving

@@ -12,8 +12,8 @@ import pytest
 
 from openenv.app import create_app
 from openenv.client.env import EnvClient
+from openenv.client.link.requests import BatchSink, Requests
 from openenv.client.pool import Pool, connect
-from openenv.client.requests import Batch, Requests
 from openenv.environment import Environment
 from openenv.errors import EnvironmentFault, NotReset, PayloadError, RequestTimeout, SessionExpired
 from openenv.models import State
@@ -339,7 +339,7 @@ async def test_replies_for_rows_that_were_given_up_are_dropped() -> None:
     requests = Requests(
         loop, pushed.append, lambda frame: [Single(i) for i in frame.ids], lambda offer: None
     )
-    batch = Batch(2)
+    batch = BatchSink(2)
     batch.ids = [1, 2]
     requests.send([5, 6], ["frame"], 0.01, batch)
     asked = asyncio.ensure_future(requests.finish(batch))

@@ -585,7 +585,7 @@ async def test_nothing_ticks_when_nobody_watches() -> None:
         env = await one.client()
         await env.reset()
         await env.step({"amount": 1})
-        assert one.registry.sessions[env._session.token].followed is None
+        assert one.registry.sessions[env._session.token].watched_view is None
         assert not spectators.changed
 
 
@@ -685,7 +685,7 @@ async def test_a_server_that_is_gone_for_good_ends_the_watching() -> None:
 
 
 async def test_a_rate_that_falls_to_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openenv.server.spectators.RATE_S", 0.1)
+    monkeypatch.setattr("openenv.server.watching.spectators.RATE_S", 0.1)
     async with watched(Counter) as one, spectator(one) as them:
         env = await one.client()
         await env.reset()

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.app import create_app
 from openenv.channel import memory_pair
-from openenv.client.connection import Connection
 from openenv.client.generic import GenericEnvClient
-from openenv.client.http_connection import HttpConnection
+from openenv.client.http.connection import HttpConnection
+from openenv.client.link.dialing import Dialed, dial
+from openenv.client.link.link import Connection
 from openenv.client.pool import Pool
-from openenv.client.websocket import Dialed, dial
 from openenv.protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
-from openenv.server.connection import serve_channel
-from openenv.server.registry import SessionRegistry
+from openenv.server.links.connection import serve_channel
+from openenv.server.sessions.registry import SessionRegistry
 from tests.serving import serving
 
 if TYPE_CHECKING:

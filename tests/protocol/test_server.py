@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from openenv.client.segment import answer_offer
+from openenv.client.link.segment import answer_offer
 from openenv.errors import LocalProtocolError, RemoteProtocolError
 from openenv.protocol import frames as f
 from openenv.protocol import pieces
@@ -19,7 +19,7 @@ from openenv.protocol.peer import LinkState
 from openenv.protocol.pieces import SHARED_MEMORY
 from openenv.protocol.server import ServerProtocol, read_hello
 from openenv.protocol.wire import JSON, MSGPACK, Wire
-from openenv.server.segment import Segment, make_segment
+from openenv.server.links.segment import Segment, make_segment
 from tests.protocol.links import (
     BOTH,
     TOKEN,

@@ -12,7 +12,7 @@ import pytest
 
 from envs.echo_env import EchoAction, EchoEnv
 from openenv.client.generic import GenericEnvClient
-from openenv.client.http import HTTPEnvClient
+from openenv.client.http.client import HTTPEnvClient
 from openenv.errors import ConfigurationError, LocalProtocolError, ProviderError
 from openenv.providers.base import Endpoint
 from openenv.providers.docker import LocalDockerProvider

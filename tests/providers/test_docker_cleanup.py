@@ -10,7 +10,7 @@ from openenv.providers.docker_cleanup import (
     IMAGE_LABEL,
     OWNER_LABEL,
     START_LABEL,
-    Charge,
+    OwnedContainer,
     make_socket_folder,
     remove_socket_folder,
     started,
@@ -65,9 +65,9 @@ def test_a_charge_is_of_one_container_and_not_of_its_name(containers: Containers
     provider.start_container(containers.image)
     name = str(provider.container_name)
     start = containers.get(name).labels[START_LABEL]
-    Charge(name, "another start", "").remove_at_last()
+    OwnedContainer(name, "another start", "").remove_at_last()
     assert containers.left() == [name]
-    Charge(name, start, "").remove_at_last()
+    OwnedContainer(name, start, "").remove_at_last()
     assert containers.left() == []
     provider.stop_container()
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_removed_at_exit_is_told(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "gopher://docker")
-    Charge("some-container", "some start", "").remove_at_last()
+    OwnedContainer("some-container", "some start", "").remove_at_last()
     assert "some-container" in caplog.text
     assert "openenv prune" in caplog.text
 

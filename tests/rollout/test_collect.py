@@ -336,7 +336,7 @@ async def test_a_server_that_is_killed_ends_the_run_and_keeps_what_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if the server had announced that it forgets a link soon.
-    monkeypatch.setattr("openenv.client.reconnecting.CAP_S", 0.05)
+    monkeypatch.setattr("openenv.client.link.reconnecting.CAP_S", 0.05)
     out, steps = tmp_path / "episodes.jsonl", 0
     environ = {"OPENENV_GRACE_S": "0.3"}
     async with serving_process("tests.environments:Counter", "--port", "0", environ=environ) as (

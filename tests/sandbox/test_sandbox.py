@@ -17,7 +17,7 @@ from openenv.sandbox import (
     isolation,
     zygotes,
 )
-from openenv.sandbox.zygote import Zygote
+from openenv.sandbox.zygote import ZygoteProcess
 
 SMALL = Limits(memory_bytes=128 << 20, disk_bytes=1 << 19, output_bytes=1000, value_chars=100)
 
@@ -343,7 +343,7 @@ def test_it_begins_again_when_its_zygote_was_killed(sandbox: Sandbox) -> None:
 
 
 def test_nothing_is_left_of_a_zygote_that_is_closed() -> None:
-    zygote = Zygote(("json",))
+    zygote = ZygoteProcess(("json",))
     pid = zygote._process.pid
     assert os.path.isdir(zygote.folder)
     zygote.close()

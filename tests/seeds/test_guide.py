@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from openenv.app import create_app
 from openenv.client.env import EnvClient
 from openenv.client.generic import GenericEnvClient
-from openenv.server.http_server import HTTPEnvServer
+from openenv.server.http.http_server import HTTPEnvServer
 from openenv.server.target import load_target
 from tests.processes import serving_process
 from tests.seeds.conftest import Load, sample

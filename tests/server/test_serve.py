@@ -20,7 +20,7 @@ from openenv.errors import ConfigurationError, ServerClosing, SessionError, Sess
 from openenv.rollout.source import in_process
 from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
-from openenv.server.http_server import HTTPEnvServer
+from openenv.server.http.http_server import HTTPEnvServer
 from openenv.server.serve import (
     GC_THRESHOLDS,
     PONG_TIMEOUT_S,

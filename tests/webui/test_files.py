@@ -9,10 +9,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 
-from openenv.server.bodies import respond_http_exception
 from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
-from openenv.server.http import HttpSessions
+from openenv.server.http.bodies import respond_http_exception
+from openenv.server.http.sessions import HttpSessions
 from openenv.webui.routes import web_routes
 from tests.environments import Counter
 from tests.server.asking import served

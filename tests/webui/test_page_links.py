@@ -127,6 +127,7 @@ def test_a_wall_is_one_click_away_after_the_server_was(visit: Visit) -> None:
         expect(page.get_by_role("heading", name="0 live sessions")).to_be_visible()
         port = int(url.rpartition(":")[2])
     again = page.get_by_role("button", name="Try again")
+    expect(connection(page)).to_have_text("No connection")  # and no episode was lost
     again.click()
     expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
     with serving_page("envs/echo_env", port=port):

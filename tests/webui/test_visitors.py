@@ -16,7 +16,7 @@ from openenv.app import create_app
 from openenv.environment import Environment
 from openenv.models import State
 from openenv.server.config import ServerConfig
-from openenv.server.http import SESSION_COOKIE, SESSION_HEADER, SHOWN_S
+from openenv.server.http.sessions import SESSION_COOKIE, SESSION_HEADER, SHOWN_S
 from openenv.webui import visitors
 from openenv.webui.episode_log import EpisodeLog
 from openenv.webui.visitors import VISITOR_COOKIE

@@ -15,7 +15,7 @@ from openenv.cli.running import Debug, ended_by_sigterm, reporting
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from openenv.cli.build_log import Event
+    from openenv.cli.build_log import BuildEvent
     from openenv.cli.docker_build import Image
     from openenv.cli.images import Recipe
 
@@ -70,7 +70,7 @@ def build_and_show(recipe: "Recipe", console: Console, *, verbose: bool) -> "Ima
     """Build an image, and say on the console how that goes and what came of it."""
     began_s = time.monotonic()
     with console.status(f"building {recipe.manifest.name}") as status:
-        progress = _Progress(console, status, verbose)
+        progress = _BuildProgress(console, status, verbose)
         image = build_image(recipe, find_builder(), progress.show)
     took_s = time.monotonic() - began_s
     console.print(
@@ -80,7 +80,7 @@ def build_and_show(recipe: "Recipe", console: Console, *, verbose: bool) -> "Ima
     return image
 
 
-class _Progress:
+class _BuildProgress:
     """Says which step runs, and with `verbose` all that it prints."""
 
     def __init__(self, console: Console, status: "Status", verbose: bool) -> None:
@@ -88,7 +88,7 @@ class _Progress:
         self._status = status
         self._verbose = verbose
 
-    def show(self, event: "Event") -> None:
+    def show(self, event: "BuildEvent") -> None:
         if event.step.startswith("[internal]"):
             return
         if event.kind == "begun":

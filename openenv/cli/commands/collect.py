@@ -16,7 +16,7 @@ import typer
 from openenv.cli.commands.serve import load_app
 from openenv.cli.results import show
 from openenv.cli.running import Debug, log_to_stderr, reporting, run
-from openenv.client.websocket import http_url, unix_path
+from openenv.client.link.dialing import http_url, unix_path
 from openenv.errors import ConfigurationError, ConnectError
 from openenv.rollout.collect import collect as collect_episodes
 from openenv.rollout.sampler import ActionSampler

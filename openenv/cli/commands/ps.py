@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from openenv.cli.running import Debug, reporting
-from openenv.providers.docker_cleanup import Started, started
+from openenv.providers.docker_cleanup import RunningContainer, started
 from openenv.providers.docker_daemon import docker_client
 
 HEADER = ("NAME", "IMAGE", "STATUS", "URL", "AGE", "OWNER")
@@ -27,7 +27,7 @@ def ps(as_json: AsJson = False, debug: Debug = False) -> None:
             typer.echo(_table([HEADER, *map(_row, containers)]))
 
 
-def described(one: Started) -> dict[str, Any]:
+def described(one: RunningContainer) -> dict[str, Any]:
     """Return what JSON says of a container."""
     return {
         "name": one.name,
@@ -43,7 +43,7 @@ def described(one: Started) -> dict[str, Any]:
     }
 
 
-def _row(one: Started) -> tuple[str, ...]:
+def _row(one: RunningContainer) -> tuple[str, ...]:
     status = f"{one.status} ({one.health})" if one.health else one.status
     owner = one.claim if one.owner is None else f"{one.claim} (pid {one.owner.pid})"
     return (one.name, one.image, status, one.url or "-", _age(one.started_at), owner)

@@ -14,7 +14,7 @@ from openenv.server.serve import serve as serve_app
 from openenv.server.target import is_environment, load_target
 
 if TYPE_CHECKING:
-    from openenv.server.registry import SessionRegistry
+    from openenv.server.sessions.registry import SessionRegistry
 
 Target = Annotated[
     str,

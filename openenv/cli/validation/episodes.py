@@ -10,21 +10,21 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from openenv.cli.validation.players import (
-    Episode,
     HttpPlayer,
     LegacyPlayer,
+    PlayedEpisode,
     Refused,
     WebSocketPlayer,
     play,
 )
 from openenv.cli.validation.report import CheckFailed, NotApplicable
-from openenv.client.websocket import dial
+from openenv.client.link.dialing import dial
 from openenv.errors import OpenEnvError, PayloadError, SessionCapacityError
 from openenv.rollout.sampler import ActionSampler
 
 if TYPE_CHECKING:
     from openenv.cli.validation.endpoints import Endpoints
-    from openenv.cli.validation.players import Player, Seen
+    from openenv.cli.validation.players import EpisodePlayer, Seen
 
 SEED, OTHER_SEED = 7, 8
 END_TURNS = 200
@@ -42,11 +42,11 @@ class Episodes:
         self._endpoints = endpoints
         self._timeout_s = timeout_s
         self._max_turns = max_turns
-        self._first: Episode | None = None
+        self._first: PlayedEpisode | None = None
         "Of SEED, over WebSocket."
         self._is_deterministic = False
         self._counts_steps = False
-        self._played: list[tuple[str, Episode]] = []
+        self._played: list[tuple[str, PlayedEpisode]] = []
 
     # ---- over each transport
 
@@ -113,7 +113,7 @@ class Episodes:
             return f"{len(episode.actions)} steps"
         return self._compare(episode)
 
-    def _compare(self, episode: Episode) -> str:
+    def _compare(self, episode: PlayedEpisode) -> str:
         difference = self._need_first().difference(episode)
         if self._is_deterministic and difference is not None:
             raise CheckFailed(f"it is another episode than over WebSocket: {difference}")
@@ -211,7 +211,7 @@ class Episodes:
             raise CheckFailed("a step after the end goes on as if there had been none")
         return "an error" if seen.fault is not None else "the end again"
 
-    async def _to_the_end(self, player: Player) -> Episode:
+    async def _to_the_end(self, player: EpisodePlayer) -> PlayedEpisode:
         """Play until an episode ends; its first seed if that one has."""
         turns = self._max_turns if self._need_first().is_over else max(END_TURNS, self._max_turns)
         return await play(player, self._schema("action"), SEED, turns)
@@ -259,7 +259,7 @@ class Episodes:
                 state = await one.state()
         except SessionCapacityError as error:
             raise NotApplicable(f"no two sessions at once: {error}") from error
-        again = Episode(SEED, seen, first.actions)
+        again = PlayedEpisode(SEED, seen, first.actions)
         taken = len(first.actions) - len(again.faults)
         if self._counts_steps and state["step_count"] != taken:
             raise CheckFailed(
@@ -304,7 +304,7 @@ class Episodes:
         wait_s = self._timeout_s if wait_s is None else wait_s
         return WebSocketPlayer(self._url, self._timeout_s, wait_s)
 
-    async def _play(self, transport: str, player: Player, seed: int = SEED) -> Episode:
+    async def _play(self, transport: str, player: EpisodePlayer, seed: int = SEED) -> PlayedEpisode:
         episode = await play(player, self._schema("action"), seed, self._max_turns)
         self._played.append((transport, episode))
         return episode
@@ -323,7 +323,7 @@ class Episodes:
             raise NotApplicable("needs schema_endpoint")
         return schema
 
-    def _need_first(self) -> Episode:
+    def _need_first(self) -> PlayedEpisode:
         if self._first is None:
             raise NotApplicable("needs websocket_episode")
         return self._first

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-from openenv.client.websocket import LOOPBACK, http_url, unix_path
+from openenv.client.link.dialing import LOOPBACK, http_url, unix_path
 from openenv.errors import ConfigurationError, ConnectError
 
 

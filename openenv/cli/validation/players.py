@@ -20,7 +20,7 @@ from openenv import arrays
 from openenv.cli.validation.http import HttpCaller
 from openenv.cli.validation.report import CheckFailed
 from openenv.client.generic import GenericEnvClient
-from openenv.client.websocket import LOOPBACK, websocket_url
+from openenv.client.link.dialing import LOOPBACK, websocket_url
 from openenv.errors import ConnectError, EnvironmentFault, OpenEnvError, RequestTimeout
 from openenv.rollout.sampler import ActionSampler
 
@@ -52,7 +52,7 @@ class Seen:
 
 
 @dataclass
-class Episode:
+class PlayedEpisode:
     """What was done and seen, from reset on."""
 
     seed: int
@@ -69,7 +69,7 @@ class Episode:
         """What the environment raised."""
         return [seen.fault for seen in self.seen if seen.fault is not None]
 
-    def difference(self, other: Episode) -> str | None:
+    def difference(self, other: PlayedEpisode) -> str | None:
         """Return where another episode of the same actions differs first; None if nowhere."""
         for number, (mine, theirs) in enumerate(zip(self.seen, other.seen, strict=False)):
             for name in ("fault", "observation", "reward", "is_over"):
@@ -82,7 +82,7 @@ class Episode:
         return None
 
 
-class Player(Protocol):
+class EpisodePlayer(Protocol):
     """A session, to be used in `async with`, which ends it."""
 
     async def __aenter__(self) -> Self: ...
@@ -99,10 +99,12 @@ class Player(Protocol):
         """Return the state."""
 
 
-async def play(player: Player, schema: Mapping[str, Any], seed: int, max_turns: int) -> Episode:
+async def play(
+    player: EpisodePlayer, schema: Mapping[str, Any], seed: int, max_turns: int
+) -> PlayedEpisode:
     """Play an episode with actions drawn from their schema, the same for the same seed."""
     draw = ActionSampler(schema).for_episode("", seed)
-    episode = Episode(seed, [await player.reset(seed)])
+    episode = PlayedEpisode(seed, [await player.reset(seed)])
     while not episode.is_over and len(episode.actions) < max_turns:
         episode.actions.append(draw(episode.seen[-1].observation))
         episode.seen.append(await player.step(episode.actions[-1]))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from openenv.cli.commands.serve import load_app
+from openenv.client.blocking.sync import SyncEnvClient
 from openenv.client.env import EnvClient
-from openenv.client.sync import SyncEnvClient
 from openenv.errors import ConfigurationError
 from openenv.manifest import Manifest, read_manifest
 from openenv.server.serve import registry_of

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from openenv.client.vector.actions import Actions, MakeAction
-from openenv.client.vector.flight import Flight
-from openenv.client.vector.results import Results, brief
+from openenv.client.vector.flight import VectorRequests
+from openenv.client.vector.results import VectorResults, brief
 from openenv.errors import ConfigurationError, LocalProtocolError, NotReset
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class VectorClient:
         self._wait_s = wait_s
         self._label = label
         self._clients: list[EnvClient[Any, Any, Any]] = []
-        self._flight: Flight | None = None
-        self._results: Results | None = None
+        self._flight: VectorRequests | None = None
+        self._results: VectorResults | None = None
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -112,12 +112,12 @@ class VectorClient:
         except BaseException:
             await self.close()
             raise
-        self._flight = Flight(
+        self._flight = VectorRequests(
             self._clients,
             begins_at_once=self.autoreset_mode is AutoresetMode.SAME_STEP,
             wait_s=self._wait_s,
         )
-        self._results = Results(self._flight, self._clients, stack=self._stack)
+        self._results = VectorResults(self._flight, self._clients, stack=self._stack)
         return self
 
     async def close(self) -> None:
@@ -247,7 +247,7 @@ class VectorClient:
 
     def _send(
         self,
-        flight: Flight,
+        flight: VectorRequests,
         actions: Any,
         indices: Sequence[int],
         timeout_s: float | None,
@@ -292,12 +292,12 @@ class VectorClient:
         assert self._results is not None
         return self._results.arrays(arrivals, in_order=in_order)
 
-    def _require_flight(self) -> Flight:
+    def _require_flight(self) -> VectorRequests:
         if self._flight is None:
             raise NotReset("call reset first")
         return self._flight
 
-    def _check_idle(self, flight: Flight, indices: Iterable[int] | None = None) -> None:
+    def _check_idle(self, flight: VectorRequests, indices: Iterable[int] | None = None) -> None:
         busy = flight.in_flight if indices is None else flight.in_flight.intersection(indices)
         if busy:
             raise LocalProtocolError(

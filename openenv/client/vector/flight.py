@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from openenv.client.batch import send_steps
-from openenv.client.requests import Taker
+from openenv.client.link.requests import ReplySink
 from openenv.errors import LocalProtocolError, OpenEnvError, from_wire
 from openenv.protocol.columns import single_results
 from openenv.protocol.frames import Error
@@ -23,8 +23,8 @@ from openenv.protocol.frames import Error
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from openenv.client.connection import Connection
     from openenv.client.env import EnvClient
+    from openenv.client.link.link import Connection
     from openenv.protocol.frames import Result, Results
 
     AnyClient = EnvClient[Any, Any, Any]
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _NUMBER = attrgetter("_number")
 
 
-class Outcome(msgspec.Struct):
+class StepOutcome(msgspec.Struct):
     """What has come of one request to the session `index`."""
 
     index: int
@@ -49,17 +49,17 @@ class Outcome(msgspec.Struct):
     error: OpenEnvError | None = None
 
 
-class Rows(msgspec.Struct):
+class BatchReply(msgspec.Struct):
     """What has come of steps of many sessions, column by column; none of them has failed."""
 
     indices: list[int]
     frame: Any
 
 
-Arrival = Outcome | Rows
+Arrival = StepOutcome | BatchReply
 
 
-class Flight:
+class VectorRequests:
     """The sessions of one vector, from their first reset until `close`.
 
     A session whose step fails is over, as if it had been truncated. With `begins_at_once` an
@@ -82,7 +82,7 @@ class Flight:
         "Sessions whose episode is over."
         self.unbegun = set(range(len(clients)))
         "Sessions that have never been reset."
-        self._ending: dict[int, Outcome] = {}
+        self._ending: dict[int, StepOutcome] = {}
         "Outcomes that wait for the first observation of the next episode."
         self._ready: deque[Arrival] = deque()
         self._ready_count = 0
@@ -189,11 +189,11 @@ class Flight:
         arrivals: list[Arrival] = []
         while count:
             arrival = self._ready.popleft()
-            if type(arrival) is Rows and len(arrival.indices) > count:
+            if type(arrival) is BatchReply and len(arrival.indices) > count:
                 singles = self._singles(arrival.indices, arrival.frame)
                 self._ready.extendleft(map(_outcome, reversed(arrival.indices), reversed(singles)))
                 continue
-            indices = arrival.indices if type(arrival) is Rows else [arrival.index]  # type: ignore[union-attr]
+            indices = arrival.indices if type(arrival) is BatchReply else [arrival.index]  # type: ignore[union-attr]
             self.in_flight.difference_update(indices)
             count -= len(indices)
             arrivals.append(arrival)
@@ -226,7 +226,7 @@ class Flight:
                 return
             ends = zip(indices, frame.done, frame.truncated, strict=True)
             self.over.update(index for index, done, truncated in ends if done or truncated)
-        self._arrive(Rows(indices, frame), len(indices))
+        self._arrive(BatchReply(indices, frame), len(indices))
 
     def take(self, index: int, reply: Any, *, was_begin: bool) -> None:
         """Take the reply to a request of this session."""
@@ -244,7 +244,7 @@ class Flight:
         """Take an error in place of a reply."""
         self._sessions[index].take_outcome(error)
         self.over.add(index)
-        outcome = self._ending.pop(index, None) or Outcome(index, truncated=True)
+        outcome = self._ending.pop(index, None) or StepOutcome(index, truncated=True)
         # Why an episode ended says more than why the next one did not begin.
         outcome.error = outcome.error or error
         if self._begins_at_once and not was_begin:
@@ -252,7 +252,7 @@ class Flight:
         else:
             self._arrive(outcome, 1)
 
-    def _stepped(self, outcome: Outcome) -> None:
+    def _stepped(self, outcome: StepOutcome) -> None:
         if not (outcome.terminated or outcome.truncated):
             self._arrive(outcome, 1)
         elif self._begins_at_once:
@@ -265,11 +265,11 @@ class Flight:
     def _begun(self, index: int, reply: Result) -> None:
         self._sessions[index].take_outcome(reply)
         self.over.discard(index)
-        outcome = self._ending.pop(index, None) or Outcome(index)
+        outcome = self._ending.pop(index, None) or StepOutcome(index)
         outcome.shown = reply
         self._arrive(outcome, 1)
 
-    def _go_on(self, outcome: Outcome) -> None:
+    def _go_on(self, outcome: StepOutcome) -> None:
         outcome.is_final, outcome.shown = True, None
         self._ending[outcome.index] = outcome
         self.begin(outcome.index)
@@ -285,19 +285,19 @@ class Flight:
             waiter.set_result(None)
 
 
-def _outcome(index: int, reply: Any) -> Outcome:
+def _outcome(index: int, reply: Any) -> StepOutcome:
     if type(reply) is Error:
         error = from_wire(reply.code, reply.message, reply.details)
-        return Outcome(index, truncated=True, error=error)
-    return Outcome(index, reply, reply.reward or 0.0, reply.done, reply.truncated)
+        return StepOutcome(index, truncated=True, error=error)
+    return StepOutcome(index, reply, reply.reward or 0.0, reply.done, reply.truncated)
 
 
-class _Steps(Taker):
+class _Steps(ReplySink):
     """Takes the replies to steps of the sessions `indices`."""
 
     __slots__ = ("_flight", "_indices")
 
-    def __init__(self, flight: Flight, indices: list[int]) -> None:
+    def __init__(self, flight: VectorRequests, indices: list[int]) -> None:
         self._flight = flight
         self._indices = indices
 
@@ -314,12 +314,12 @@ class _Steps(Taker):
         self._flight.take_rows(indices, frame)
 
 
-class _Begin(Taker):
+class _Begin(ReplySink):
     """Takes the reply to a reset of the session `index`."""
 
     __slots__ = ("_flight", "_index")
 
-    def __init__(self, flight: Flight, index: int, request_id: int) -> None:
+    def __init__(self, flight: VectorRequests, index: int, request_id: int) -> None:
         self.ids = [request_id]
         self._flight = flight
         self._index = index

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from openenv.client.batch import read_columns
-from openenv.client.vector.flight import Outcome, Rows
+from openenv.client.vector.flight import BatchReply, StepOutcome
 from openenv.client.vector.form import KINDS, described, leaves_of, value_at
 from openenv.client.vector.table import Table, elements
 from openenv.errors import OpenEnvError, PayloadError
@@ -59,9 +59,9 @@ class Observations:
                 return {}
         failures: Failures = {}
         for arrival in arrivals:
-            if type(arrival) is Rows:
+            if type(arrival) is BatchReply:
                 failures |= self._take_values(arrival.indices, self._read_rows(arrival))
-        shown = [one for one in arrivals if type(one) is Outcome and one.shown is not None]
+        shown = [one for one in arrivals if type(one) is StepOutcome and one.shown is not None]
         if shown:
             places = [outcome.index for outcome in shown]
             replies = [outcome.shown for outcome in shown]
@@ -71,7 +71,7 @@ class Observations:
             failures |= self._take_values(places, values)
         return failures
 
-    def _read_rows(self, rows: Rows) -> list[Any]:
+    def _read_rows(self, rows: BatchReply) -> list[Any]:
         """Return what many replies observe, errors as values."""
         clients = [self._clients[index] for index in rows.indices]
         results = read_columns(clients, rows.frame, clients[0]._session.connection.wire)
@@ -214,7 +214,7 @@ class Observations:
 
 def _payloads(arrival: Arrival) -> Any:
     """Return the payloads of what was observed, one after the other."""
-    if type(arrival) is Rows:
+    if type(arrival) is BatchReply:
         return elements(arrival.frame.observations)
     return b"" if arrival.shown is None else arrival.shown.observation  # type: ignore[union-attr]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from openenv.client.vector.flight import Outcome, Rows
+from openenv.client.vector.flight import BatchReply, StepOutcome
 from openenv.client.vector.infos import (
     ENV_ID,
     ERROR,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from openenv.client.env import EnvClient
-    from openenv.client.vector.flight import Arrival, Flight
+    from openenv.client.vector.flight import Arrival, VectorRequests
     from openenv.errors import OpenEnvError
 
     Array = np.ndarray[Any, Any]
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("openenv.client")
 
 
-class Results:
+class VectorResults:
     """Keeps the last observations of a flight's sessions, and makes arrays of what comes."""
 
     def __init__(
-        self, flight: Flight, clients: Sequence[EnvClient[Any, Any, Any]], *, stack: bool
+        self, flight: VectorRequests, clients: Sequence[EnvClient[Any, Any, Any]], *, stack: bool
     ) -> None:
         self._flight = flight
         self._count = len(clients)
@@ -89,7 +89,7 @@ class Results:
         errors = {
             one.index: one.error
             for one in arrivals
-            if type(one) is Outcome and one.error is not None
+            if type(one) is StepOutcome and one.error is not None
         }
         return {**unreadable, **errors}
 
@@ -97,7 +97,7 @@ class Results:
         self, infos: Infos, size: int, places: Mapping[int, int], arrivals: Sequence[Arrival]
     ) -> None:
         for outcome in arrivals:
-            if type(outcome) is not Outcome or not outcome.is_final:
+            if type(outcome) is not StepOutcome or not outcome.is_final:
                 continue
             place = places[outcome.index]
             info: dict[str, Any] = {}
@@ -113,7 +113,7 @@ class Results:
         self, infos: Infos, size: int, places: Mapping[int, int], arrivals: Sequence[Arrival]
     ) -> None:
         for arrival in arrivals:
-            if type(arrival) is Outcome:
+            if type(arrival) is StepOutcome:
                 if arrival.shown is not None and arrival.shown.metadata:
                     add_info(infos, size, places[arrival.index], arrival.shown.metadata)
             elif arrival.frame.metadata is not None:  # type: ignore[union-attr]
@@ -150,12 +150,12 @@ def _joined(arrivals: Sequence[Arrival]) -> tuple[list[int], list[Any], list[boo
     done: list[bool] = []
     truncated: list[bool] = []
     for arrival in arrivals:
-        if type(arrival) is Rows:
+        if type(arrival) is BatchReply:
             indices += arrival.indices
             rewards += arrival.frame.rewards
             done += arrival.frame.done
             truncated += arrival.frame.truncated
-        elif type(arrival) is Outcome:
+        elif type(arrival) is StepOutcome:
             indices.append(arrival.index)
             rewards.append(arrival.reward)
             done.append(arrival.terminated)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from openenv.client import portal
+from openenv.client.blocking import portal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

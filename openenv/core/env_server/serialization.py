@@ -1,6 +1,6 @@
-"""COMPATIBILITY ONLY: see openenv.server.serialization."""
+"""COMPATIBILITY ONLY: see openenv.server.http.serialization."""
 
-from openenv.server.serialization import (
+from openenv.server.http.serialization import (
     deserialize_action,
     deserialize_action_with_preprocessing,
     serialize_observation,

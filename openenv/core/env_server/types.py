@@ -13,7 +13,7 @@ from openenv.models import EnvironmentInfo as EnvironmentMetadata
 
 # Of a server: a client that needs only the models must not load one.
 _SERVER_NAMES = ("ConcurrencyConfig", "ServerCapacityStatus", "ServerMode", "SessionInfo")
-__getattr__ = lazy(__name__, dict.fromkeys(_SERVER_NAMES, "openenv.server.http_server"))
+__getattr__ = lazy(__name__, dict.fromkeys(_SERVER_NAMES, "openenv.server.http.http_server"))
 __all__ = [
     "Action",
     "CodeExecResult",

@@ -63,8 +63,7 @@ export class Play {
       this.status.value = "open";
       if (this.isLost) this.problem.value = { message: LOST, remedy: "begin anew" };
     } catch (error) {
-      this.status.value = "unreachable";
-      this.problem.value = { message: `The server does not answer: ${messageOf(error)}.`, remedy: "connect" };
+      this.miss(`The server does not answer: ${messageOf(error)}.`);
     }
   }
 
@@ -157,13 +156,20 @@ export class Play {
   }
 
   private follow(state: "open" | "reconnecting" | "closed"): void {
-    if (state === "closed") this.lose();
+    if (state === "closed" && this.trace.value.last) this.lose();
+    else if (state === "closed") this.miss("The connection to the server was lost.");
     else if (this.status.value !== "lost") this.status.value = state;
+  }
+
+  /** The server is away, and no episode with it. */
+  private miss(message: string): void {
+    this.status.value = "unreachable";
+    this.problem.value = { message, remedy: "connect" };
   }
 
   private lose(): void {
     this.drop();
-    this.isLost = this.trace.value.entries.length > 0;
+    this.isLost = true;
     this.status.value = "lost";
     this.problem.value = { message: LOST, remedy: "begin anew" };
   }

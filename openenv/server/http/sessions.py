@@ -1,0 +1,386 @@
+"""The HTTP fallback: the same sessions as over /ws, one request at a time.
+
+Owns which session a request means: by header, by cookie, or, nameless, the server's default.
+Bodies and errors are bodies.py's affair; every request goes through `Session.submit`, like a frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from functools import wraps
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Route
+
+from openenv.errors import NotReset, OpenEnvError, SessionExpired, from_wire
+from openenv.protocol.frames import Close, Error, GetState, Open, Opened, Reset, Step
+from openenv.server.http.bodies import (
+    OpenBody,
+    ResetBody,
+    StepBody,
+    read_body,
+    reply_encoding,
+    respond,
+    respond_error,
+    respond_frame,
+)
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection, Request
+    from starlette.routing import BaseRoute
+
+    from openenv.arrays import Encoding
+    from openenv.server.http.bodies import Body
+    from openenv.server.sessions.registry import SessionRegistry
+    from openenv.server.sessions.session import Session
+
+SESSION_HEADER = "X-OpenEnv-Session"
+SESSION_COOKIE = "openenv_session"
+
+ABANDONED_S = 60.0
+"How long a nameless session lives on, unused, after another one has taken its place as default."
+
+SHOWN_S = math.inf
+"How long a session lives on, unused, while a visitor's socket shows it."
+
+_CLIENT_GONE = 499
+
+
+def http_routes(sessions: HttpSessions) -> list[BaseRoute]:
+    """Return the routes of the fallback."""
+    return [
+        Route("/reset", sessions.reset, methods=["POST"]),
+        Route("/step", sessions.step, methods=["POST"]),
+        Route("/state", sessions.state, methods=["GET"]),
+        Route("/close", sessions.close, methods=["POST"]),
+        Route("/sessions", sessions.open_session, methods=["POST"]),
+        Route("/sessions", sessions.list_sessions, methods=["GET"]),
+        Route("/sessions/{session_id}", sessions.end_session, methods=["DELETE"]),
+    ]
+
+
+class Exchange:
+    """One HTTP request on its way through: what it holds, and how it is to be answered."""
+
+    __slots__ = ("body", "encoding", "request")
+
+    def __init__(self, request: Request, body: Body, encoding: Encoding) -> None:
+        self.request = request
+        self.body = body
+        self.encoding = encoding
+
+    def respond(self, frame: Any) -> Response:
+        """Return a session's reply as a response."""
+        return respond_frame(frame, self.encoding, self.body)
+
+
+class Played(NamedTuple):
+    """A reset or step over HTTP: in which session, what was asked, and what came of it."""
+
+    session: Session
+    frame: Any
+    reply: Any
+    response: Response
+
+
+class HttpOrigin:
+    """The origin of a request that came over HTTP: a future takes its reply.
+
+    Whoever waits for it may be gone by then, or several may wait: see `request_id`.
+    """
+
+    __slots__ = ("answer", "encoding")
+
+    is_lenient = False
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def reply(self, frame: Any) -> None:
+        """Take the reply."""
+        if not self.answer.done():
+            self.answer.set_result(frame)
+
+    def until_room(self) -> None:
+        """There is room: partial observations are never asked for over HTTP."""
+
+
+def answering(endpoint: Any) -> Any:
+    """Return an endpoint for Starlette, which reads the body first and answers with every error."""
+
+    @wraps(endpoint)
+    async def answer(self: Any, request: Request) -> Response:
+        encoding, body = reply_encoding(request), None
+        try:
+            await self.registry.start()
+            body = await read_body(request, self.registry.config.max_message_bytes)
+            return await endpoint(self, Exchange(request, body, encoding))  # type: ignore[no-any-return]
+        except OpenEnvError as error:
+            return respond_error(error, encoding, body)
+        except ClientDisconnect:
+            return Response(status_code=_CLIENT_GONE)
+
+    return answer
+
+
+class HttpSessions:
+    """The endpoints. One per server, because it remembers the default session."""
+
+    def __init__(self, registry: SessionRegistry) -> None:
+        self.registry = registry
+        self._next_id = count(1).__next__
+        self._default: str | None = None
+        "The name of the session that nameless requests mean."
+        self._is_claimed = False
+        "Whether the default session has been asked for by its name."
+
+    # ---- endpoints
+
+    @answering
+    async def reset(self, exchange: Exchange) -> Response:
+        """Begin an episode; without a session's name, in a new session."""
+        return (await self.begin(exchange)).response
+
+    @answering
+    async def step(self, exchange: Exchange) -> Response:
+        """Apply an action. Repeating it with the same `request_id` fetches the same reply."""
+        return (await self.act(exchange)).response
+
+    @answering
+    async def state(self, exchange: Exchange) -> Response:
+        """Return the episode's state."""
+        return await self.read_state(exchange)
+
+    @answering
+    async def close(self, exchange: Exchange) -> Response:
+        """End the session; harmless where there is none."""
+        try:
+            session = self.find(exchange.request)
+        except NotReset:
+            return respond({"closed": False}, exchange.encoding)
+        response = await self._close(session, exchange)
+        response.delete_cookie(SESSION_COOKIE, path=_cookie_path(exchange.request))
+        return response
+
+    @answering
+    async def open_session(self, exchange: Exchange) -> Response:
+        """Open a session without an episode; or say whether the one that is named lives."""
+        content: OpenBody = exchange.body.decode(OpenBody)
+        if content.session_id is not None:
+            session = self.registry.find(content.session_id)
+            session.is_named = True
+            return respond({"session_id": session.token}, exchange.encoding)
+        session = await self._open(content.label, content.wait_s, exchange)
+        session.is_named = True
+        return respond({"session_id": session.token}, exchange.encoding, status=201)
+
+    @answering
+    async def end_session(self, exchange: Exchange) -> Response:
+        """End the session that the path names."""
+        session = self.registry.find(exchange.request.path_params["session_id"])
+        return await self._close(session, exchange)
+
+    @answering
+    async def list_sessions(self, exchange: Exchange) -> Response:
+        """Say what lives here. No names: whoever knows a session's name may act in it."""
+        registry = self.registry
+        content = {
+            "active_sessions": registry.active,
+            "max_sessions": registry.max_sessions,
+            "sessions": [
+                _describe(session, registry.now_s) for session in registry.sessions.values()
+            ],
+        }
+        return respond(content, exchange.encoding)
+
+    # ---- what these do, also for others who want to know what came of it
+
+    async def begin(self, exchange: Exchange) -> Played:
+        """Reset the session that a request means, or a new one."""
+        content: ResetBody = exchange.body.decode(ResetBody)
+        frame = Reset(
+            self._next_id(), 0, content.seed, content.episode_id, exchange.body.options() or None
+        )
+        session = self._find_named(exchange.request, or_none=True)
+        is_new = session is None
+        if session is None:
+            session = await self._open_nameless(exchange)
+        reply = await self.ask(session, frame, exchange)
+        if is_new and type(reply) is Error:
+            # Nobody has learned its name.
+            session.end("its first reset failed")
+        response = exchange.respond(reply)
+        if is_new and type(reply) is not Error and not self.registry.calls.is_shared:
+            self._make_default(session)
+            self._set_cookie(exchange.request, response, session.token)
+        return Played(session, frame, reply, response)
+
+    async def act(self, exchange: Exchange) -> Played:
+        """Step in the session that a request means."""
+        content: StepBody = exchange.body.decode(StepBody)
+        session = self.find(exchange.request)
+        frame = Step(self._next_id(), 0, content.action, content.timeout_s)
+        answer = _repeated(session, content.request_id)
+        if answer is None:
+            answer = self._submit(session, frame, exchange.body.encoding)
+            if content.request_id is not None:
+                session.last_reply = content.request_id, answer
+        reply = await _wait(answer, exchange.request)
+        return Played(session, frame, reply, exchange.respond(reply))
+
+    async def read_state(self, exchange: Exchange) -> Response:
+        """Read the state of the session that a request means."""
+        session = self.find(exchange.request)
+        return exchange.respond(await self.ask(session, GetState(self._next_id(), 0), exchange))
+
+    # ---- which session
+
+    def find(self, request: HTTPConnection) -> Session:
+        """Return the session that a request means. Raises SessionNotFoundError, NotReset."""
+        session = self._find_named(request) or self.registry.sessions.get(self._default or "")
+        if session is None:
+            raise NotReset("there is no session yet: POST /reset first")
+        return session
+
+    def _find_named(self, request: HTTPConnection, *, or_none: bool = False) -> Session | None:
+        """Return the session that header or cookie name, or the one that all share.
+
+        A cookie is sent without being asked for: with `or_none`, one that outlived its session is
+        no error.
+        """
+        token = request.headers.get(SESSION_HEADER)
+        if token:
+            return self._claim(self.registry.find(token))
+        cookie = request.cookies.get(SESSION_COOKIE)
+        session = self.registry.sessions.get(cookie) if cookie else None
+        if session is not None:
+            return self._claim(session)
+        if cookie and not or_none and not self.registry.calls.is_shared:
+            raise SessionExpired(message="the session of this cookie has ended: POST /reset")
+        return self.registry.shared
+
+    def _claim(self, session: Session) -> Session:
+        session.is_named = True
+        if session.idle_limit_s != SHOWN_S:
+            session.idle_limit_s = None
+        if session.token == self._default:
+            self._is_claimed = True
+        return session
+
+    def _make_default(self, session: Session) -> None:
+        before = self.registry.sessions.get(self._default or "")
+        self._default = session.token
+        if before is not None and before.idle_limit_s is None and not self._is_claimed:
+            # Its client may still come with its cookie, as long as nobody needs the slot.
+            before.idle_limit_s = ABANDONED_S
+        self._is_claimed = False
+
+    async def _open_nameless(self, exchange: Exchange) -> Session:
+        """Open a session for a client that has none; if need be, in place of an abandoned one."""
+        registry = self.registry
+        wait_s = 0.0
+        if registry.active >= registry.max_sessions:
+            abandoned = next(filter(self._is_abandoned, registry.sessions.values()), None)
+            if abandoned is not None:
+                abandoned.end("another client has reset the server's default session")
+                wait_s = registry.config.close_timeout_s
+        return await self._open(None, wait_s, exchange)
+
+    def _is_abandoned(self, session: Session) -> bool:
+        if session.is_busy or session.idle_limit_s == SHOWN_S:
+            return False
+        is_unclaimed = session.token == self._default and not self._is_claimed
+        return is_unclaimed or session.idle_limit_s is not None
+
+    # ---- requests
+
+    async def _open(self, label: str | None, wait_s: float, exchange: Exchange) -> Session:
+        session = self.registry.open(label)
+        origin = HttpOrigin(exchange.body.encoding)
+        session.open(Open(self._next_id(), 0, wait_s, label), origin)
+        try:
+            reply = await _wait(origin.answer, exchange.request)
+        except BaseException:
+            session.end("its client went away before it was open")
+            raise
+        if type(reply) is not Opened:
+            raise _error_of(reply)
+        return session
+
+    async def _close(self, session: Session, exchange: Exchange) -> Response:
+        reply = await self.ask(session, Close(self._next_id(), 0), exchange)
+        if type(reply) is Error:
+            return exchange.respond(reply)
+        return respond({"closed": True}, exchange.encoding)
+
+    async def ask(self, session: Session, frame: Any, exchange: Exchange) -> Any:
+        """Return the reply to a request. Raises ClientDisconnect."""
+        answer = self._submit(session, frame, exchange.body.encoding)
+        return await _wait(answer, exchange.request)
+
+    def _submit(self, session: Session, frame: Any, encoding: Encoding) -> asyncio.Future[Any]:
+        origin = HttpOrigin(encoding)
+        session.submit(frame, origin)
+        return origin.answer
+
+    def _set_cookie(self, request: Request, response: Response, token: str) -> None:
+        response.set_cookie(
+            SESSION_COOKIE, token, path=_cookie_path(request), httponly=True, samesite="lax"
+        )
+
+
+async def _wait(answer: asyncio.Future[Any], request: Request) -> Any:
+    """Return the reply. Raises ClientDisconnect when nobody waits for it any more.
+
+    What was submitted runs on: a step that has begun cannot be taken back, and its client may come
+    again with its request_id.
+    """
+    if answer.done():
+        return answer.result()
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+    if answer.done():
+        return answer.result()
+    raise ClientDisconnect
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _repeated(session: Session, request_id: str | None) -> asyncio.Future[Any] | None:
+    """Return the reply, or the step in flight, of a request that is sent again."""
+    if request_id is None or session.last_reply is None or session.last_reply[0] != request_id:
+        return None
+    answer: asyncio.Future[Any] = session.last_reply[1]
+    # What was refused but may succeed later has not run.
+    refused = answer.done() and type(answer.result()) is Error and answer.result().retryable
+    return None if refused else answer
+
+
+def _error_of(frame: Error) -> OpenEnvError:
+    return from_wire(frame.code, frame.message, frame.details)
+
+
+def _describe(session: Session, now_s: float) -> dict[str, Any]:
+    return {
+        "label": session.label,
+        "episode_id": session.episode_id,
+        "step_count": session.step_count,
+        "busy": session.is_busy,
+        "idle_s": round(max(0.0, now_s - session.touched_at_s), 1),
+    }
+
+
+def _cookie_path(request: Request) -> str:
+    """Return where a mounted app begins: its cookie is no other app's affair."""
+    return request.scope.get("root_path") or "/"

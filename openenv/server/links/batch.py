@@ -1,0 +1,96 @@
+"""Batch: the steps of many sessions from one frame, without a frame and a reply for each.
+
+Sessions that cannot step at once, because they run elsewhere, are busy or need a reset, are left to
+the way of single steps. Knows nothing of the link that the frame came from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import OpenEnvError
+from openenv.protocol.frames import Results, Steps
+from openenv.server.runners.inline import error_frame
+from openenv.server.sessions.session import LATER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from openenv.arrays import Encoding
+    from openenv.server.runners.calls import EnvironmentCalls
+    from openenv.server.sessions.session import Session
+
+
+def step_at_once(
+    calls: EnvironmentCalls,
+    sessions: Mapping[int, Session],
+    frame: Steps,
+    encoding: Encoding,
+    reply: Callable[[Any], None],
+) -> list[int]:
+    """Step the sessions that can be stepped now, and reply; return the positions of the others."""
+    actions = calls.decode_actions(frame, encoding)
+    if actions is None or not len(frame.ids) == len(frame.sessions) == len(actions):
+        return list(range(len(frame.ids)))
+    outcomes: list[Any] = []
+    for session, action in zip(map(sessions.get, frame.sessions), actions, strict=True):
+        try:
+            outcomes.append(LATER if session is None else session.step_now(action))
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the session's boundary, as in runner.py
+            outcomes.append(_Failed(calls.fault(error)))
+    classes = set(map(type, outcomes))
+    if len(classes) == 1 and not classes & _NO_OBSERVATIONS:
+        _reply(calls, frame.ids, outcomes, reply)
+        return []
+    return _sort(calls, frame.ids, outcomes, reply)
+
+
+def _sort(
+    calls: EnvironmentCalls, ids: list[int], outcomes: list[Any], reply: Callable[[Any], None]
+) -> list[int]:
+    """Reply to the steps that were taken, some of which failed; return where the others are."""
+    others = []
+    by_class: dict[type, tuple[list[int], list[Any]]] = {}
+    for position, (request_id, outcome) in enumerate(zip(ids, outcomes, strict=True)):
+        if outcome is LATER:
+            others.append(position)
+        elif isinstance(outcome, _Failed):
+            reply(error_frame(request_id, outcome.error))
+        else:
+            group = by_class.setdefault(type(outcome), ([], []))
+            group[0].append(request_id)
+            group[1].append(outcome)
+    for group in by_class.values():
+        _reply(calls, *group, reply)
+    return others
+
+
+def _reply(
+    calls: EnvironmentCalls, ids: list[int], observations: list[Any], reply: Callable[[Any], None]
+) -> None:
+    """Reply with observations of one class; singly if one of them is not as it should be."""
+    columns = calls.columns(observations)
+    if columns is not None:
+        reply(Results(ids, *columns))
+        return
+    for request_id, observation in zip(ids, observations, strict=True):
+        try:
+            reply(calls.result(request_id, observation))
+        except OpenEnvError as error:
+            reply(error_frame(request_id, error))
+        except Exception as error:  # noqa: BLE001 - the session's boundary, as in runner.py
+            reply(error_frame(request_id, calls.fault(error)))
+
+
+class _Failed:
+    """In place of the observation of a step that has raised."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: OpenEnvError) -> None:
+        self.error = error
+
+
+_NO_OBSERVATIONS = {type(LATER), _Failed}

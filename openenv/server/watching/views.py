@@ -1,0 +1,280 @@
+"""Showing: what spectators may see of one session, and its encoding for them.
+
+The session only leaves references here; nothing is decoded or encoded before somebody looks, and
+then once for all who look. Who looks, and when, is spectators.py's affair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat
+
+import msgspec
+
+from openenv.codec import decode_any, plain
+from openenv.protocol.frames import Partial, Result, Step, Summary
+
+if TYPE_CHECKING:
+    from openenv.arrays import Encoding
+    from openenv.protocol.wire import Wire
+    from openenv.server.sessions.session import Session
+    from openenv.server.watching.spectators import Spectators, Watching
+
+logger = logging.getLogger("openenv.server")
+
+RATE_S = 1.0
+"Over how long steps are counted for their rate."
+
+LONGEST_NAME = 256
+"Of labels and of names of episodes spectators are shown so many characters."
+
+
+def public_name(token: str) -> str:
+    """Return what a session is called before spectators: its token would let them act in it."""
+    return hashlib.sha256(token.encode()).hexdigest()[:12]
+
+
+class Form(NamedTuple):
+    """How a spectator wants to be told."""
+
+    wire: Wire
+    with_payloads: bool
+
+
+class SessionView:
+    """One per session of a server that may be watched. `take` what passes, `summary` shows it."""
+
+    __slots__ = (
+        "_counted_steps",
+        "_earlier_steps",
+        "_encoding",
+        "_frame",
+        "_has_missed",
+        "_is_awaited",
+        "_is_stale",
+        "_left_at",
+        "_outcome",
+        "_spectators",
+        "_summaries",
+        "episode",
+        "is_changed",
+        "name",
+        "session",
+        "steps_per_s",
+        "total_reward",
+        "watches",
+    )
+
+    def __init__(self, session: Session, spectators: Spectators) -> None:
+        self.session = session
+        self.name = public_name(session.token)
+        self.episode = 0
+        "How many have begun."
+        self.total_reward = 0.0
+        self.steps_per_s = 0.0
+        self.is_changed = False
+        "Whether it is among the spectators' changed ones."
+        self.watches: list[Watching] = []
+        self._spectators = spectators
+        self._frame: Any = None
+        "The newest Reset or Step; of steps in columns the action itself."
+        self._outcome: Any = None
+        "The newest Result or Partial; of steps in columns the observation itself."
+        self._encoding: Encoding = "msgpack"
+        "Of the newest action, and of the outcome's payload where those are bytes."
+        self._summaries: dict[Form, Any] = {}
+        self._is_stale = False
+        "Whether the summaries are older than what has changed."
+        self._is_awaited = False
+        "Whether the next outcome is to be encoded as soon as it comes."
+        self._earlier_steps = 0
+        self._counted_steps = 0
+        self._left_at = (0, 0)
+        "Episode and step at which the last spectator has gone."
+        self._has_missed = False
+        "Whether steps of the episode were taken on the short way, and nobody saw them."
+
+    # ---- on the way of each step: references, one sum and one question
+
+    def take(self, frame: Any, reply: Result, encoding: Encoding) -> None:
+        """Note the result of a reset or step."""
+        self._frame, self._outcome, self._encoding = frame, reply, encoding
+        if reply.reward:
+            self._add(reply.reward)
+        if not self.is_changed:
+            self._change()
+
+    def take_observation(self, action: Any, observation: Any) -> None:
+        """Note a step of many in one frame, whose observation is taken apart with the others'."""
+        self._frame, self._outcome = action, observation
+        reward = (
+            observation.get("reward")
+            if isinstance(observation, dict)
+            else getattr(observation, "reward", None)
+        )
+        if isinstance(reward, SupportsFloat):
+            self._add(reward)
+        if not self.is_changed:
+            self._change()
+
+    def take_partial(self, partial: Partial, encoding: Encoding) -> None:
+        """Note an intermediate observation; its action is shown when the step is done."""
+        self._frame, self._outcome, self._encoding = None, partial, encoding
+        if not self.is_changed:
+            self._change()
+
+    def begin_episode(self, steps: int) -> None:
+        """Count anew; so many steps has the former episode had."""
+        self.episode += 1
+        self.total_reward = 0.0
+        self._has_missed = False
+        self._earlier_steps += steps
+
+    def _add(self, reward: SupportsFloat) -> None:
+        try:
+            self.total_reward += float(reward)
+        # Too large, or no number at all: the step fails or succeeds as if nobody watched.
+        except Exception:  # noqa: BLE001
+            self.total_reward = math.nan
+
+    def _change(self) -> None:
+        if not self.watches:
+            return
+        self.is_changed = True
+        self._spectators.changed.append(self)
+        if self._is_awaited:
+            self._is_awaited = False
+            self._summaries = {form: self._encode(*form) for form in self._spectators.forms}
+
+    # ---- for who looks
+
+    def follow(self, watching: Watching) -> None:
+        """Be seen by one spectator more."""
+        session = self.session
+        if not self.watches:
+            session.watched_view = self
+            self.steps_per_s, self._counted_steps = 0.0, self._earlier_steps + session.step_count
+            episode, step = self._left_at
+            if session.step_count > (step if episode == self.episode else 0):
+                self._miss()
+        self.watches.append(watching)
+
+    def leave(self, watching: Watching) -> None:
+        """Be seen by one less."""
+        self.watches.remove(watching)
+        if not self.watches:
+            self.session.watched_view = None
+            self.is_changed, self._is_stale = False, True
+            self._left_at = (self.episode, self.session.step_count)
+
+    def _miss(self) -> None:
+        """Forget what an inline environment's steps have outdated: nobody was told of them."""
+        if self.session.registry.calls.execution == "inline":
+            self._frame = self._outcome = None
+            self._has_missed = True
+
+    def outdate(self) -> None:
+        """Its change is known to those who watch: let them have it, and tell of the next."""
+        self.is_changed, self._is_stale = False, True
+
+    def count(self, elapsed_s: float) -> None:
+        """Take the rate of the last moments; that it has fallen to nothing is news, too."""
+        steps = self._earlier_steps + self.session.step_count
+        before, self.steps_per_s = self.steps_per_s, (steps - self._counted_steps) / elapsed_s
+        self._counted_steps = steps
+        if before and not self.steps_per_s and not self.is_changed:
+            self._change()
+
+    def summary(self, form: Form) -> Any:
+        """Return the session's summary in this form, as bytes, encoded once for all who want it."""
+        if self._may_be_changing:
+            # What is there was encoded at rest; what comes next is going to be.
+            self._is_awaited = True
+            summary = self._summaries.get(form)
+            return summary if summary is not None else self._encode(form.wire, with_payloads=False)
+        if self._is_stale or self.is_changed:
+            self._summaries.clear()
+            self._is_stale = False
+        summary = self._summaries.get(form)
+        if summary is None:
+            summary = self._summaries[form] = self._encode(*form)
+        return summary
+
+    @property
+    def _may_be_changing(self) -> bool:
+        """Whether a thread has an observation in its hands that it has returned before."""
+        session = self.session
+        return (
+            session.is_busy
+            and session.registry.calls.execution == "thread"
+            and not isinstance(self._outcome, Partial)
+        )
+
+    def _encode(self, wire: Wire, with_payloads: bool) -> Any:
+        session, outcome = self.session, self._result()
+        registry = session.registry
+        summary = Summary(
+            session=self.name,
+            environment=registry.calls.name,
+            label=session.label and session.label[:LONGEST_NAME],
+            episode_id=session.episode_id and session.episode_id[:LONGEST_NAME],
+            episode=self.episode,
+            step=session.step_count,
+            total_reward=None if self._has_missed else self.total_reward or 0,
+            age_s=round(registry.now_s - session.created_at_s, 2),
+            steps_per_s=round(self.steps_per_s, 1) or 0,
+        )
+        if outcome is not None:
+            summary.reward = outcome.reward
+            summary.done, summary.truncated = outcome.done, outcome.truncated
+            if with_payloads:
+                summary.action = self._payload(self._action, wire)
+                summary.observation = self._payload(outcome.observation, wire)
+                summary.metadata = self._payload(outcome.metadata, wire)
+        try:
+            return _raw(wire, summary)
+        except OverflowError:
+            # No encoding has such a number.
+            summary.reward = None
+            return _raw(wire, summary)
+
+    @property
+    def _is_of_columns(self) -> bool:
+        return not isinstance(self._outcome, Result | Partial)
+
+    @property
+    def _action(self) -> Any:
+        if self._is_of_columns:
+            return plain(self._frame)
+        return self._frame.action if isinstance(self._frame, Step) else None
+
+    def _result(self) -> Any:
+        if self._outcome is None or not self._is_of_columns:
+            return self._outcome
+        try:
+            return self.session.registry.calls.result(0, self._outcome)
+        # A user's object may raise anything. Its own client is told.
+        except Exception:  # noqa: BLE001
+            return None
+
+    def _payload(self, value: Any, wire: Wire) -> Any:
+        """Return a payload in the spectator's encoding; None for what cannot be encoded."""
+        if value is None:
+            return None
+        try:
+            if not isinstance(value, msgspec.Raw):
+                return _raw(wire, value)
+            if self._encoding == wire.encoding:
+                return value
+            return _raw(wire, decode_any(value, self._encoding))
+        # A payload is a user's object: its encoding may raise anything. Its own client is told.
+        except Exception as error:  # noqa: BLE001
+            logger.debug("spectators are not shown a payload of %s: %s", self.name, error)
+            return None
+
+
+def _raw(wire: Wire, value: Any) -> msgspec.Raw:
+    data = wire.encode(value)
+    return msgspec.Raw(data.encode() if isinstance(data, str) else data)

@@ -1,0 +1,135 @@
+"""Blueprint: what is served, by names that another process can import.
+
+Nothing is pickled. What cannot be found by its name is refused, with what to do about it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from openenv.errors import ConfigurationError
+
+
+class Blueprint(msgspec.Struct):
+    """Names, as `module:name`; None for what was not given."""
+
+    env: str
+    arguments: list[Any]
+    options: dict[str, Any]
+    "What functools.partial adds to the call of `env`."
+    payload_classes: list[str | None]
+    debug: bool
+    folders: dict[str, str]
+    "Packages that lie outside of sys.path, such as an environment's folder, and where they are."
+    makes_class: bool = False
+    "Whether `env` is a function that makes the class which is served: see `blueprint_of`."
+
+    def load(self) -> tuple[Any, list[Any]]:
+        """Return env and payload classes. Raises ConfigurationError."""
+        for name, folder in self.folders.items():
+            # Only where folders are served: it needs the extra `server`.
+            from openenv.server.target import import_package  # noqa: PLC0415
+
+            if name not in sys.modules:
+                import_package(name, Path(folder), self.env)
+        env = _find(self.env)
+        if self.makes_class:
+            env = env(*self.arguments, **self.options)
+        elif self.arguments or self.options:
+            env = functools.partial(env, *self.arguments, **self.options)
+        return env, [name and _find(name) for name in self.payload_classes]
+
+
+def blueprint_of(env: Any, payload_classes: list[Any], *, debug: bool) -> Blueprint:
+    """Return the blueprint of what `create_app` was given. Raises ConfigurationError.
+
+    A class that a function has made says so in `MADE_BY`: its name, arguments and options.
+    """
+    # Its own: a subclass is found by its name.
+    arguments, options, made_by = [], {}, getattr(env, "__dict__", {}).get("MADE_BY")
+    if made_by is not None:
+        name, arguments, options = made_by
+        env = _find(name)
+        _check_plain(arguments, options)
+    elif isinstance(env, functools.partial):
+        env, arguments, options = env.func, list(env.args), env.keywords
+        _check_plain(arguments, options)
+    names = [_name(env), *(None if cls is None else _name(cls) for cls in payload_classes)]
+    folders = {}
+    for name in names:
+        if name is not None:
+            folders.update(_folder(name.partition(":")[0].partition(".")[0]))
+    classes = names[1:]
+    return Blueprint(
+        names[0] or "", arguments, options, classes, debug, folders, made_by is not None
+    )
+
+
+def _name(thing: Any) -> str:
+    """Return `module:name` of a class or function. Raises ConfigurationError."""
+    module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+    shown = name or f"an instance of {type(thing).__name__}"
+    if module == "__main__":
+        raise _refusal(shown, "it is defined in the program itself: move it into a module")
+    if not isinstance(name, str) or not isinstance(module, str):
+        raise _refusal(shown, "give a class, or a function that makes one")
+    if "<" in name:
+        raise _refusal(shown, "it is made inside a function: define it at the top of its module")
+    path = f"{module}:{name}"
+    try:
+        found = _find(path)
+    except ConfigurationError:
+        found = None
+    if found is not thing:
+        raise _refusal(shown, f"{path} is something else: define it under its own name")
+    return path
+
+
+def _refusal(shown: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{shown} cannot run in worker processes, which import what they serve by its name. "
+        f"{why[0].upper()}{why[1:]}, or choose execution = 'thread'"
+    )
+
+
+def _find(path: str) -> Any:
+    module, _, name = path.partition(":")
+    found: Any = None
+    try:
+        found = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"{path} cannot be imported: {error}") from error
+    return found
+
+
+def _check_plain(arguments: list[Any], options: dict[str, Any]) -> None:
+    """Raise ConfigurationError for arguments that another process would get as something else."""
+    try:
+        data = msgspec.msgpack.decode(msgspec.msgpack.encode((arguments, options)))
+    except (TypeError, ValueError, OverflowError):
+        data = None
+    if data != [arguments, options]:
+        raise ConfigurationError(
+            "it is made with arguments that are not plain data, so worker processes "
+            "cannot have them: write a function at the top of a module that makes the environment"
+        )
+
+
+def _folder(top: str) -> dict[str, str]:
+    """Return where a package is that an import would not find; nothing if one would."""
+    paths = list(getattr(sys.modules.get(top), "__path__", ()))
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec = find(top, None) if find is not None else None
+        if spec is not None:
+            there = list(spec.submodule_search_locations or ())
+            return {} if not paths or paths[0] in there else {top: paths[0]}
+    return {top: paths[0]} if paths else {}

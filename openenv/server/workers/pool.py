@@ -1,0 +1,187 @@
+"""Worker processes, as the server sees them: started, given sessions, listened to, replaced.
+
+A worker serves until its socket ends. One that dies takes its environments along, and nothing else:
+their sessions are told, and another worker takes its place. worker_process.py talks to one of them;
+what it does is worker.py's part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from openenv.errors import ConfigurationError, SessionCreationError
+from openenv.server.workers.process import WorkerProcess
+
+if TYPE_CHECKING:
+    from openenv.server.sessions.registry import SessionRegistry
+    from openenv.server.workers.blueprint import Blueprint
+    from openenv.server.workers.runner import WorkerRunner
+
+logger = logging.getLogger("openenv.server")
+
+STABLE_S = 1.0
+"A worker that dies sooner after it was ready is replaced after a pause, which doubles each time."
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 10.0
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class WorkerPool:
+    """The workers of one registry: as many as `count`, or as there are cores for this process."""
+
+    def __init__(
+        self, registry: SessionRegistry, blueprint: Blueprint, count: int | None = None
+    ) -> None:
+        self.registry = registry
+        self.blueprint = blueprint
+        self.count = count or _usable_cores()
+        self.restarts = 0
+        self._workers: list[WorkerProcess | None] = [None] * self.count
+        self._pauses_s = [0.0] * self.count
+        self._waiting: list[tuple[WorkerRunner, Any, Any]] = []
+        "Requests that were made when no worker could take them."
+        self._complaint = ""
+        self._closing = asyncio.Event()
+        self._kept = 0
+        self._changed = asyncio.Event()
+        "Set whenever a worker has become ready, has died, or will not be replaced."
+
+    # ---- life
+
+    async def start(self) -> None:
+        """Start the workers, and wait until they are ready. Raises ConfigurationError."""
+        if not self._kept:
+            # Events belong to an event loop: this may be another than the last time's.
+            self._closing, self._changed = asyncio.Event(), asyncio.Event()
+        # Of two requests that start a server at once, the second only waits.
+        for place in range(self.count if not self._kept else 0):
+            self._pauses_s[place] = 0.0
+            self._workers[place] = self._make()
+            self._kept += 1
+            self.registry.spawn(self._keep, place)
+        while any(worker is not None and not worker.is_ready for worker in self._workers):
+            await self._change()
+        if not self.running:
+            await self.aclose()
+            raise ConfigurationError(f"no worker process could be started: {self._complaint}")
+
+    async def aclose(self) -> None:
+        """End the workers. Their sessions have ended."""
+        self._closing.set()
+        for worker in self._workers:
+            if worker is not None:
+                worker.stop()
+        while self._kept:
+            await self._change()
+
+    # ---- sessions
+
+    def assign(self, runner: WorkerRunner, frame: Any, origin: Any) -> WorkerProcess | None:
+        """Return the worker with the fewest sessions.
+
+        None if one is about to be replaced: then the request is started again. Raises
+        SessionCreationError.
+        """
+        usable = [worker for worker in self._workers if worker is not None and worker.is_usable]
+        if not self.registry.calls.is_concurrent:
+            usable = [worker for worker in usable if not worker.load]
+        if not usable:
+            if any(worker is not None and not worker.is_usable for worker in self._workers):
+                self._waiting.append((runner, frame, origin))
+                return None
+            raise SessionCreationError(
+                "no worker process is free: they died too often, and start again after a pause"
+            )
+        worker = min(usable, key=lambda worker: (worker.is_blocked, worker.load))
+        worker.take(runner)
+        return worker
+
+    # ---- health
+
+    @property
+    def health(self) -> str:
+        """Healthy; degraded while not all workers answer, unhealthy while none does."""
+        answering = self.running - self.blocked
+        if answering == self.count or not self._kept:
+            return "healthy"
+        return "degraded" if answering else "unhealthy"
+
+    @property
+    def running(self) -> int:
+        """How many workers are ready."""
+        return sum(worker is not None and worker.is_ready for worker in self._workers)
+
+    @property
+    def blocked(self) -> int:
+        """How many workers hang in a call that was given up."""
+        return sum(worker is not None and worker.is_blocked for worker in self._workers)
+
+    # ---- keeping
+
+    def notice(self, complaint: str = "") -> None:
+        """Look at the workers again: one has become ready, or says why it cannot."""
+        self._complaint = complaint or self._complaint
+        self._changed.set()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _make(self) -> WorkerProcess | None:
+        try:
+            return WorkerProcess(self)
+        except OSError as error:  # no more processes, memory or file descriptors
+            logger.exception("a worker process could not be started")
+            self._complaint = str(error)
+            return None
+
+    async def _keep(self, place: int) -> None:
+        """Run a worker, and others after it, until the pool is closed."""
+        try:
+            while True:
+                worker = self._workers[place]
+                if worker is not None:
+                    await worker.run()
+                self._replace(place, worker)
+                self.notice()
+                if self._workers[place] is not None:
+                    continue
+                with anyio.move_on_after(self._pauses_s[place]):
+                    await self._closing.wait()
+                if self._closing.is_set():
+                    return
+                self._workers[place] = self._make()
+        finally:
+            self._kept -= 1
+            self.notice()
+
+    def _replace(self, place: int, worker: WorkerProcess | None) -> None:
+        """Put another worker in the place of one that has ended, unless that was too soon."""
+        self._workers[place] = None
+        if not self._closing.is_set():
+            self.restarts += 1
+            pause_s = self._pauses_s[place]
+            if worker is not None and worker.lived_s > STABLE_S:
+                pause_s = self._pauses_s[place] = 0.0
+            else:
+                self._pauses_s[place] = min(max(pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+            # The first of a series of deaths may have been chance.
+            if not pause_s and worker is not None and worker.lived_s:
+                self._workers[place] = self._make()
+        if worker is not None:
+            if not self._closing.is_set():
+                logger.error("%s; another takes its place", worker.obituary)
+            worker.bury()
+        waiting, self._waiting = self._waiting, []
+        for runner, frame, origin in waiting:
+            if not runner.is_abandoned:
+                runner.start(frame, origin)

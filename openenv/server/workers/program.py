@@ -1,0 +1,315 @@
+"""A worker process: hosts the environments of its sessions and calls them, one call at a time.
+
+Everything runs on the main thread. Requests come in batches from workers.py; replies that are ready
+together go back together. Ends when the socket does, so that no worker outlives its server.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from openenv import arrays
+from openenv.errors import EnvironmentFault, OpenEnvError, RequestCancelled
+from openenv.protocol.frames import Close, Error, Open, Partial, Reset, Result, StateReply, Step
+from openenv.protocol.peer import unencodable
+from openenv.protocol.wire import JSON
+from openenv.server.host import make_calls
+from openenv.server.runners.inline import Runner, error_frame
+from openenv.server.workers.frames import (
+    FORMATS,
+    Described,
+    MessageReader,
+    Ready,
+    ResetNamed,
+    Setup,
+    decode_requests,
+    encode,
+    parts_of,
+)
+
+if TYPE_CHECKING:
+    from openenv.server.runners.calls import EnvironmentCalls
+
+logger = logging.getLogger("openenv.server")
+
+RECEIVE_BYTES = 64 * 1024
+HOLD_S = 0.0002
+"""How long a reply may wait for the replies to come after it.
+
+Long enough to share a write among steps that cost microseconds, and too short to matter to those
+that cost more, which are sent one by one."""
+
+_PR_SET_PDEATHSIG = 1
+_legacy_json = msgspec.json.Encoder(enc_hook=arrays.enc_hook_json)
+_bytes = msgspec.msgpack.Decoder(bytes)
+
+
+class WorkerOrigin:
+    """In place of the origin of a request: how its client speaks. Takes partial observations."""
+
+    def __init__(self, worker: Worker, number: int) -> None:
+        self.encoding, self.payloads = FORMATS[number]
+        self.is_lenient = self.payloads == "legacy"
+        self._worker = worker
+
+    def reply(self, frame: Partial) -> None:
+        """Send an intermediate observation at once: the next may be long in coming.
+
+        What cannot be encoded is raised where the environment has yielded it; and RequestCancelled
+        in a call that was left behind.
+        """
+        if self._worker.is_given_up(frame.id):
+            raise RequestCancelled("the call was given up")
+        self._shape(frame)
+        self._worker.send(frame)
+
+    def until_room(self) -> None:
+        """There is room as soon as `reply` returns: a full socket has blocked it."""
+
+    def shape(self, frame: Any) -> Any:
+        """Return a frame with its payload as this client gets it, or the error in its place."""
+        try:
+            self._shape(frame)
+        # A payload is a user's object: its encoding may raise anything.
+        except Exception as error:  # noqa: BLE001
+            return self.refuse(frame, error)
+        return frame
+
+    def _shape(self, frame: Any) -> None:
+        kind = type(frame)
+        name = "state" if kind is StateReply else "observation"
+        if kind is not StateReply and frame.metadata is not None:
+            _check(frame.metadata)
+        if self.payloads == "json":
+            setattr(frame, name, JSON.encode(getattr(frame, name)))
+        elif self.payloads == "legacy":
+            setattr(frame, name, _legacy_json.encode(getattr(frame, name)))
+
+    def refuse(self, frame: Any, error: Exception) -> Error:
+        """Return what its client gets for a reply that cannot be encoded."""
+        refusal: OpenEnvError = unencodable(frame, error)
+        if self.payloads in ("legacy", "values"):
+            refusal = EnvironmentFault(
+                f"the reply cannot be encoded: {error}", type(error).__name__
+            )
+        return error_frame(frame.id, refusal)
+
+
+class WorkerSession:
+    """In place of the session: one environment, and what it may ask about its episode."""
+
+    __slots__ = ("calls", "episode_id", "runner", "step_count")
+
+    token = ""
+    view = None
+    "Spectators see what the server's session has."
+
+    def __init__(self, calls: EnvironmentCalls) -> None:
+        self.calls = calls
+        self.episode_id: str | None = None
+        self.step_count = 0
+        self.runner = Runner(calls, self)  # type: ignore[arg-type]  # see the docstring
+
+    def adopt(self, environment: Any) -> None:
+        """Let an environment that has no state of its own see the episode's counters."""
+        if self.calls.counts_episodes:
+            environment._episode = self
+
+    def answer(self, frame: Any, asker: WorkerOrigin) -> Any:
+        """Run a request to its reply. Raises nothing."""
+        name = None
+        if type(frame) is ResetNamed:
+            name = frame.episode_id or frame.name
+            frame = Reset(frame.id, frame.session, frame.seed, frame.episode_id, frame.options)
+        reply = self.runner.perform(frame, asker)
+        if type(reply) is Result:
+            if name is None:
+                self.step_count += 1
+            else:
+                self.step_count, self.episode_id = 0, name
+        return reply
+
+
+class Worker:
+    """Serves one socket until it ends."""
+
+    def __init__(self, pipe: socket.socket, calls: EnvironmentCalls, cutter: MessageReader) -> None:
+        self._socket = pipe
+        self._calls = calls
+        self._askers = {number: WorkerOrigin(self, number) for number in FORMATS}
+        self._hosted: dict[int, WorkerSession] = {}
+        self._cutter = cutter
+        self._requests: deque[Any] = deque()
+        "What has come and is still to be answered."
+        self._ready: list[tuple[Any, WorkerOrigin]] = []
+        self._held_since_s = 0.0
+        self._mean_s = 0.0
+        "How long a call takes, on a moving average."
+        self._has_described = False
+
+    def run(self) -> None:
+        """Answer until the server is gone, then close what is left."""
+        while data := self._socket.recv(RECEIVE_BYTES):
+            self._take(data)
+            self._answer_all()
+        for number in list(self._hosted):
+            self._answer(Close(number, 1))
+
+    def is_given_up(self, number: int) -> bool:
+        """Whether the environment, whose call is running, is to be closed after it.
+
+        A session asks for one thing at a time: only a call that was left behind has a close behind
+        it.
+        """
+        try:
+            while data := self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT):
+                self._take(data)
+        except BlockingIOError:
+            # That is all there is now.
+            pass
+        return any(type(frame) is Close and frame.id == number for frame in self._requests)
+
+    def put(self, frame: Any, asker: WorkerOrigin) -> None:
+        """Put a reply into the next message."""
+        if not self._ready:
+            self._held_since_s = time.perf_counter()
+        self._ready.append((frame, asker))
+
+    def send(self, frame: Partial) -> None:
+        """Send what is ready, and this. Raises what encoding it does."""
+        message = encode([frame])
+        self.flush()
+        _write(self._socket, message)
+
+    def flush(self) -> None:
+        """Send what is ready."""
+        ready, self._ready = self._ready, []
+        if not ready:
+            return
+        try:
+            messages = [encode([frame for frame, _ in ready])]
+        # A payload is a user's object: its encoding may raise anything.
+        except Exception:  # noqa: BLE001 - told to whom it concerns
+            messages = [_encode_alone(frame, asker) for frame, asker in ready]
+        for message in messages:
+            _write(self._socket, message)
+
+    def _take(self, data: bytes) -> None:
+        for message in self._cutter.feed(data):
+            self._requests.extend(decode_requests(message))
+
+    def _answer_all(self) -> None:
+        clock, requests = time.perf_counter, self._requests
+        while requests:
+            frame = requests.popleft()
+            if type(frame) is not Step:
+                # These may take much longer than steps do.
+                self.flush()
+            began_s = clock()
+            self._answer(frame)
+            now_s = clock()
+            self._mean_s += (now_s - began_s - self._mean_s) / 8
+            if now_s + self._mean_s - self._held_since_s > HOLD_S:
+                self.flush()
+        self.flush()
+
+    def _answer(self, frame: Any) -> None:
+        number, kind = frame.id, type(frame)
+        asker = self._askers[frame.session]
+        hosted = self._hosted.get(number)
+        if hosted is None:
+            hosted = self._hosted[number] = WorkerSession(self._calls)
+        if kind is Step and asker.encoding == "json":
+            frame.action = _bytes.decode(frame.action)
+        reply = hosted.answer(frame, asker)
+        if kind is Close or (kind is Open and type(reply) is Error):
+            del self._hosted[number]
+        if not self._has_described and self._calls.info is not None:
+            self._has_described = True
+            self.put(Described(self._calls.info), asker)
+        self.put(asker.shape(reply) if type(reply) in (Result, StateReply) else reply, asker)
+
+
+def _check(metadata: Any) -> None:
+    """Raise TypeError for metadata that nobody could read."""
+    if not isinstance(metadata, dict) or not all(type(name) is str for name in metadata):
+        raise TypeError(f"metadata must be a dict with strings as keys, not {metadata!r:.80}")
+
+
+def _encode_alone(frame: Any, asker: WorkerOrigin) -> bytes:
+    try:
+        return encode([frame])
+    except Exception as error:  # noqa: BLE001 - as above
+        return encode([asker.refuse(frame, error)])
+
+
+def main() -> None:
+    """Serve the socket that the command line names, until it ends."""
+    parent, descriptor = int(sys.argv[1]), int(sys.argv[2])
+    _die_with(parent)
+    # Who is told to stop is the server: it lets running calls finish, and then ends the socket. A
+    # function, not SIG_IGN, which processes that an environment starts would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave_to_the_server)
+    with socket.socket(fileno=descriptor) as pipe:
+        cutter = MessageReader()
+        setup = _receive_setup(pipe, cutter)
+        if setup is None:
+            return
+        try:
+            worker = Worker(pipe, _make_calls(setup), cutter)
+        except OpenEnvError as error:
+            _write(pipe, encode([error_frame(0, error)]))
+            sys.exit(1)
+        # What is there by now stays: no collection needs to look at it.
+        gc.collect()
+        gc.freeze()
+        _write(pipe, encode([Ready()]))
+        worker.run()
+
+
+def _receive_setup(pipe: socket.socket, cutter: MessageReader) -> Setup | None:
+    while data := pipe.recv(RECEIVE_BYTES):
+        for message in cutter.feed(data):
+            return msgspec.msgpack.decode(message, type=Setup)
+    return None
+
+
+def _make_calls(setup: Setup) -> EnvironmentCalls:
+    sys.path[:] = setup.path
+    logging.basicConfig(format=f"%(asctime)s %(levelname)s %(name)s [{os.getpid()}]: %(message)s")
+    logging.getLogger("openenv").setLevel(setup.log_level)
+    env, payload_classes = setup.blueprint.load()
+    return make_calls(env, *payload_classes, debug=setup.blueprint.debug, execution="inline")
+
+
+def _write(pipe: socket.socket, message: bytes) -> None:
+    for part in parts_of(message):
+        pipe.sendall(part)
+
+
+def _die_with(parent: int) -> None:
+    """End when the server does, also in a call that never returns to see it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(0)
+
+
+def _leave_to_the_server(_: int, __: Any) -> None:
+    """Do nothing."""
+
+
+if __name__ == "__main__":
+    main()

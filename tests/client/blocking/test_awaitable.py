@@ -1,0 +1,307 @@
+"""Clients of what a provider starts: awaited or used as they are; nothing is left of a failure."""
+
+import asyncio
+import gc
+import threading
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from envs.echo_env import EchoAction, EchoEnv
+from envs.echo_env.server.environment import EchoEnvironment
+from openenv.app import create_app
+from openenv.client.blocking import portal
+from openenv.client.env import EnvClient
+from openenv.client.generic import GenericEnvClient
+from openenv.client.http.client import HTTPEnvClient
+from openenv.client.launch import launch, sort_options
+from openenv.errors import ConnectError, LocalProtocolError, StartupTimeout
+from openenv.providers.base import ContainerProvider, Endpoint, Provider
+from tests.serving import serving_elsewhere
+
+READY = "Echo environment ready!"
+
+
+class ThreadProvider:
+    """A provider as others write them: three blocking calls, and no base class of ours."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[Any, ...]] = []
+        self.stopped = 0
+        self.has_stopped = threading.Event()
+        self.is_ready = True
+        self._stack = ExitStack()
+
+    def start_container(self, image: str, port: int | None = None, **options: Any) -> str:
+        self.started.append((image, port, options))
+        app = create_app(EchoEnvironment)
+        return self._stack.enter_context(serving_elsewhere(app))
+
+    def wait_for_ready(self, base_url: str, timeout_s: float = 30.0) -> None:
+        if not self.is_ready:
+            raise StartupTimeout(f"not ready within {timeout_s} s")
+
+    def stop_container(self) -> None:
+        self.stopped += 1
+        self._stack.close()
+        self.has_stopped.set()
+
+
+class EndpointProvider(Provider):
+    """A provider of something that runs already, and wants to know who asks."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.closed = 0
+
+    async def open(self, *what: Any, timeout_s: float = 30.0, **options: Any) -> Endpoint:
+        return self.endpoint
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def provider() -> ThreadProvider:
+    return ThreadProvider()
+
+
+async def test_three_blocking_calls_are_enough_for_a_provider_of_containers() -> None:
+    class Mine(ThreadProvider, ContainerProvider):
+        """One that says whose kind it is, and has `open` and `aclose` therefore."""
+
+    mine = Mine()
+    endpoint = await mine.open("echo", 7, memory="1g")
+    assert mine.started == [("echo", 7, {"memory": "1g"})]
+    async with EchoEnv.from_docker_image("echo", mine) as env:
+        assert (await env.reset()).observation.echoed_message == READY
+        assert env.base_url != endpoint.url
+    assert await mine.how_it_ended() is None
+    assert mine.stopped == 1
+
+
+# ---- one call, two ways to use what it returns
+
+
+def test_blocking_code_uses_it_as_it_is(provider: ThreadProvider) -> None:
+    env = EchoEnv.from_docker_image("echo", provider, port=7, memory="1g")
+    # At once, as a failure should appear in this line.
+    assert provider.started == [("echo", 7, {"memory": "1g"})]
+    assert env.reset().observation.echoed_message == READY
+    assert env.step(EchoAction(message="hi")).observation.echoed_message == "hi"
+    env.close()
+    assert provider.stopped == 1
+
+
+def test_blocking_code_may_leave_closing_to_with(provider: ThreadProvider) -> None:
+    with EchoEnv.from_docker_image("echo", provider) as env:
+        assert env.reset().observation.echoed_message == READY
+    assert provider.stopped == 1
+
+
+def test_what_nobody_holds_any_more_is_stopped(provider: ThreadProvider) -> None:
+    env = EchoEnv.from_docker_image("echo", provider)
+    env.reset()
+    env = None
+    gc.collect()
+    assert provider.has_stopped.wait(10)
+    assert provider.stopped == 1
+
+
+def test_the_client_underneath_may_outlive_it(provider: ThreadProvider) -> None:
+    env = EchoEnv.from_docker_image("echo", provider)
+    env.reset()
+    client, env = env.async_client, None
+    gc.collect()
+    assert portal.run(client.reset).observation.echoed_message == READY
+    portal.run(client.close)
+    assert provider.stopped == 1
+
+
+async def test_async_code_awaits_it(provider: ThreadProvider) -> None:
+    env = await EchoEnv.from_docker_image("echo", provider)
+    assert type(env) is EchoEnv
+    assert (await env.reset()).observation.echoed_message == READY
+    await env.close()
+    assert provider.stopped == 1
+
+
+async def test_async_with_awaits_and_closes_it(provider: ThreadProvider) -> None:
+    async with EchoEnv.from_docker_image("echo", provider) as env:
+        assert (await env.reset()).observation.echoed_message == READY
+    assert provider.stopped == 1
+
+
+async def test_nothing_is_started_before_it_is_used(provider: ThreadProvider) -> None:
+    env = EchoEnv.from_docker_image("echo", provider)
+    env.close()
+    assert (provider.started, provider.stopped) == ([], 0)
+
+
+async def test_a_notebook_uses_it_as_it_is_inside_its_event_loop(provider: ThreadProvider) -> None:
+    env = EchoEnv.from_docker_image("echo", provider)
+    assert env.reset().observation.echoed_message == READY
+    env.close()
+    assert provider.stopped == 1
+
+
+@pytest.mark.parametrize("form", ["run", "task", "gather", "wait_for"])
+def test_it_is_a_coroutine_for_asyncio(provider: ThreadProvider, form: str) -> None:
+    async def play(env: EchoEnv) -> str:
+        async with env:
+            return (await env.reset()).observation.echoed_message
+
+    async def main(made: Any = None) -> str:
+        either = made or EchoEnv.from_docker_image("echo", provider)
+        if form == "task":
+            return await play(await asyncio.create_task(either))
+        if form == "gather":
+            return await play((await asyncio.gather(either))[0])
+        return await play(await asyncio.wait_for(either, 10))
+
+    # Made where no loop runs it starts at once, and is connected in another loop than that.
+    made = EchoEnv.from_docker_image("echo", provider) if form == "run" else None
+    assert len(provider.started) == (form == "run")
+    assert asyncio.run(main(made)) == READY
+    assert (len(provider.started), provider.stopped) == (1, 1)
+
+
+async def test_it_is_one_or_the_other(provider: ThreadProvider) -> None:
+    either = EchoEnv.from_docker_image("echo", provider)
+    env = await either
+    with pytest.raises(LocalProtocolError):
+        either.reset()
+    await env.close()
+    blocking = EchoEnv.from_docker_image("echo", provider)
+    blocking.reset()
+    with pytest.raises(LocalProtocolError):
+        await blocking
+    blocking.close()
+    assert provider.stopped == 2
+
+
+async def test_a_task_that_is_cancelled_before_it_begins_starts_nothing(
+    provider: ThreadProvider,
+) -> None:
+    task = asyncio.create_task(EchoEnv.from_docker_image("echo", provider))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert provider.started == []
+
+
+def test_what_was_started_before_that_is_stopped_by_close(provider: ThreadProvider) -> None:
+    either = EchoEnv.from_docker_image("echo", provider)
+
+    async def main() -> None:
+        task = asyncio.create_task(either)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert (len(provider.started), provider.stopped) == (1, 0)
+    either.close()
+    assert provider.stopped == 1
+
+
+# ---- what fails is undone
+
+
+def test_what_is_not_ready_is_stopped(provider: ThreadProvider) -> None:
+    provider.is_ready = False
+    with pytest.raises(StartupTimeout, match="within 3 s"):
+        EchoEnv.from_docker_image("echo", provider, timeout_s=3)
+    assert (len(provider.started), provider.stopped) == (1, 1)
+
+
+async def test_what_cannot_be_connected_to_is_stopped() -> None:
+    provider = EndpointProvider(Endpoint("http://127.0.0.1:1"))
+    with pytest.raises(ConnectError):
+        await GenericEnvClient.from_docker_image("echo", provider)
+    assert provider.closed == 1
+
+
+async def test_a_client_that_cannot_be_made_stops_what_was_started() -> None:
+    provider = EndpointProvider(Endpoint("http://127.0.0.1:1"))
+    with pytest.raises(ValueError, match="mode"):
+        await GenericEnvClient.from_docker_image("echo", provider, mode="karaoke")
+    assert provider.closed == 1
+
+
+async def test_a_provider_that_refuses_goes_on_with_what_it_runs() -> None:
+    class Busy(ThreadProvider):
+        def start_container(self, image: str, port: int | None = None, **options: Any) -> str:
+            raise LocalProtocolError("it runs one already")
+
+    provider = Busy()
+    with pytest.raises(LocalProtocolError):
+        await GenericEnvClient.from_docker_image("echo", provider)
+    assert provider.stopped == 0
+
+
+async def test_cancelled_while_it_is_started_it_is_stopped(provider: ThreadProvider) -> None:
+    began, release = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    start = provider.start_container
+
+    def start_when_released(image: str, port: int | None = None, **options: Any) -> str:
+        loop.call_soon_threadsafe(began.set)
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result(10)
+        return start(image, port, **options)
+
+    provider.start_container = start_when_released  # type: ignore[method-assign]
+    task = asyncio.create_task(EchoEnv.from_docker_image("echo", provider))
+    async with asyncio.timeout(10):
+        await began.wait()
+        task.cancel()
+        loop.call_soon(release.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (len(provider.started), provider.stopped) == (1, 1)
+
+
+# ---- whose option is it?
+
+
+def test_the_client_is_told_what_every_request_needs() -> None:
+    headers = {"authorization": "Bearer one"}
+    made: list[dict[str, Any]] = []
+
+    class Client(EnvClient[Any, Any, Any]):
+        def __init__(self, base_url: str, **options: Any) -> None:
+            made.append(options)
+            super().__init__(base_url, **options)
+
+    provider = EndpointProvider(Endpoint("http://127.0.0.1:1", headers))
+    given = {"headers": {"x-mine": "2"}}
+    asyncio.run(launch(Client, provider, of_client=given))
+    assert made[0]["headers"] == {"authorization": "Bearer one", "x-mine": "2"}
+
+
+@pytest.mark.parametrize(
+    ("client_cls", "given", "of_client", "of_provider", "timeout_s"),
+    [
+        (EchoEnv, {"memory": "1g"}, {}, {"memory": "1g"}, 30.0),
+        (EchoEnv, {"timeout_s": 5, "wait_s": 2}, {"wait_s": 2}, {}, 5),
+        (EchoEnv, {"wait_timeout": 7}, {}, {}, 7),
+        (EchoEnv, {"request_timeout_s": 9}, {"message_timeout_s": 9}, {}, 30.0),
+        (HTTPEnvClient, {"request_timeout_s": 9}, {"request_timeout_s": 9}, {}, 30.0),
+        # The URL is the provider's to say.
+        (EchoEnv, {"base_url": "http://x"}, {}, {"base_url": "http://x"}, 30.0),
+    ],
+)
+def test_an_option_goes_to_whom_it_means(
+    client_cls: type, given: Any, of_client: Any, of_provider: Any, timeout_s: float
+) -> None:
+    assert sort_options(client_cls, given) == (of_client, of_provider, timeout_s)
+
+
+def test_a_client_class_that_passes_options_on_gets_them() -> None:
+    class Mine(EchoEnv):
+        def __init__(self, base_url: str, colour: str = "red", **options: Any) -> None:
+            super().__init__(base_url, **options)
+
+    of_client, of_provider, _ = sort_options(Mine, {"wait_s": 2, "colour": "blue", "cpus": 1})
+    assert (of_client, of_provider) == ({"wait_s": 2, "colour": "blue"}, {"cpus": 1})
