@@ -42,7 +42,7 @@ async def _tape() -> Tape:
 async def _raw(_: str, sessions: int) -> AsyncIterator[list[Lane]]:
     """As many environments as there are sessions elsewhere: they share the core's caches."""
     tape = await _tape()
-    make = _SUBJECT.registry.calls.factory
+    make = _SUBJECT.registry.spec.factory
     players = [Player(make(), tape) for _ in range(sessions)]
     steps = max(1, round(_LOOK_S * len(tape.actions) / tape.took_s))
     turns = itertools.cycle(players)

@@ -21,7 +21,7 @@ def main() -> None:
     assert registry is not None, f"{folder} serves an app that is not openenv's"
     said = {
         "versions": versions(),
-        "execution": registry.calls.execution,
+        "execution": registry.spec.convention.execution,
         "max_sessions": registry.max_sessions,
     }
     serve(app, port=0, tune_gc=True, ready=lambda url: announce({"url": url, **said}))

@@ -70,7 +70,7 @@ class Subject:
 
     def sampler(self, seed: int) -> ActionSampler:
         """Return a policy that draws actions."""
-        return ActionSampler(self.registry.calls.action.json_schema(), seed)
+        return ActionSampler(self.registry.spec.replies.action.json_schema(), seed)
 
 
 def subjects() -> list[Subject]:
@@ -90,15 +90,15 @@ class Tape:
 
 async def record(subject: Subject) -> Tape:
     """Play an episode of the environment's first task with drawn actions."""
-    calls = subject.registry.calls
+    replies = subject.registry.spec.replies
     tape = Tape(next(iter(subject.tasks.values())))
     draw = subject.sampler(SEED)
-    environment = calls.factory()
+    environment = subject.registry.spec.factory()
     try:
         began_s = time.perf_counter()
         observation = await _value(environment.reset(seed=SEED, **tape.options))
         while len(tape.actions) < MAX_STEPS and tape.took_s < MAX_S:
-            action = calls.action.convert(draw(observation))
+            action = replies.action.convert(draw(observation))
             observation = await _value(environment.step(action))
             tape.actions.append(action)
             tape.rewards.append(observation.reward)

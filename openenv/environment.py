@@ -19,14 +19,41 @@ if TYPE_CHECKING:
 Execution = Literal["inline", "thread", "process"]
 
 
+class Episode:
+    """Which episode runs, and how many of its steps have returned.
+
+    Made anew for each episode and counted by whatever calls the environment: the only counter.
+    """
+
+    __slots__ = ("episode_id", "step_count")
+
+    def __init__(self, episode_id: str | None = None) -> None:
+        self.episode_id = episode_id
+        self.step_count = 0
+
+
+class _EpisodeField:
+    """Reads a field of the running episode.
+
+    No data descriptor: an environment that sets an attribute of this name gets its own back.
+    """
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, environment: Environment[Any, Any, Any] | None, _: type) -> Any:
+        return self if environment is None else getattr(environment._episode, self._name)
+
+
 class Environment(Generic[ActT, ObsT, StateT]):
     """One episode at a time: `reset`, then `step` until the observation says `done` or `truncated`.
 
     Each session has an instance of its own. Its methods are never called at the same time, and all
     of them, the constructor and `close` too, run on one and the same thread. Each of `reset`,
-    `step` and `close` may be `async def`: then it runs on the server's event loop and must not
-    block it. `step` may also be a generator (or an async one): its values before the last are
-    partial observations, sent to clients that stream.
+    `step`, `state` and `close` may be `async def`: then that one runs on the server's event loop
+    and must not block it, and the constructor runs where `reset` does. `step` may also be a
+    generator (or an async one): its values before the last are partial observations, sent to
+    clients that stream.
 
     `super().__init__()` is not needed. Nothing here is abstract but `reset` and `step`.
     """
@@ -49,8 +76,18 @@ class Environment(Generic[ActT, ObsT, StateT]):
     rubric: Any = None
     "Scores a step in `_apply_rubric`: a Rubric, or a function of both; None scores nothing."
 
-    _episode: Any = None
-    "Set by the session: who counts episodes and steps. See `state`."
+    _episode: Episode = Episode()
+    "The running episode, given by whatever calls the environment; this one is nobody's."
+
+    if TYPE_CHECKING:
+        # As attributes, so that a subclass may set its own.
+        episode_id: str | None
+        step_count: int
+    else:
+        episode_id = _EpisodeField()
+        "The id of the running episode, in `reset` already; None before the first."
+        step_count = _EpisodeField()
+        "How many steps of the running episode have returned."
 
     def __init__(self, transform: Any = None, rubric: Any = None) -> None:
         """Set what is given; None leaves what the class says."""
@@ -78,12 +115,9 @@ class Environment(Generic[ActT, ObsT, StateT]):
     def state(self) -> StateT:
         """The episode's state; a subclass may make it a property, a method or a coroutine function.
 
-        By default what the session knows: the episode's id, and the number of steps since reset.
+        By default the episode's id, and the number of steps since reset.
         """
-        episode = self._episode
-        if episode is None:
-            return State()  # type: ignore[return-value]  # the default of StateT
-        return State(episode_id=episode.episode_id, step_count=episode.step_count)  # type: ignore[return-value]
+        return State(episode_id=self.episode_id, step_count=self.step_count)  # type: ignore[return-value]  # the default of StateT
 
     def close(self) -> None:
         """Free what the instance holds. Called once, whatever happened before."""

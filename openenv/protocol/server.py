@@ -44,6 +44,11 @@ def read_hello(wire: Wire, data: Data) -> ClientHello:
     return hello
 
 
+def error_frame(request_id: int, error: OpenEnvError) -> Error:
+    """Return the one translation of an exception to the wire."""
+    return Error(request_id, *to_wire(error))
+
+
 class OfferedSegment(MessageWriter, Protocol):
     """Memory that a client may share."""
 

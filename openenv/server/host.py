@@ -7,13 +7,26 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openenv.errors import ConfigurationError
 from openenv.server.config import ServerConfig
-from openenv.server.runners.calls import EnvironmentCalls, Factory
+from openenv.server.runners.inline import Runner
+from openenv.server.runners.spec import EnvironmentSpec, Factory
+from openenv.server.runners.task import TaskRunner
+from openenv.server.runners.thread import EnvironmentThreads, ThreadRunner
+from openenv.server.sessions.deadlines import DeadlineSweep
 from openenv.server.sessions.registry import SessionRegistry
-from openenv.server.workers.blueprint import blueprint_of
+from openenv.server.sessions.services import SessionServices
+from openenv.server.sessions.slots import SessionSlots, session_limit
+from openenv.server.sessions.task_group import HostedTaskGroup
+from openenv.server.watching.spectators import Spectators
+from openenv.server.workers.blueprint import Blueprint, blueprint_of
+from openenv.server.workers.pool import WorkerPool
+from openenv.server.workers.runner import WorkerRunner
+
+if TYPE_CHECKING:
+    from openenv.server.ports import Completion
 
 
 def make_registry(
@@ -35,45 +48,85 @@ def make_registry(
     config = _config(config, max_concurrent_envs, concurrency_config)
     payload_classes = [action_cls, observation_cls, state_cls]
     execution = execution or config.execution or ("process" if config.workers else None)
-    calls = make_calls(env, *payload_classes, debug=config.debug, execution=execution)
-    if env_name:
-        calls.name = env_name
-    if calls.execution != "process":
+    spec = make_spec(env, *payload_classes, name=env_name, debug=config.debug, execution=execution)
+    if spec.convention.execution != "process":
         if config.workers:
             raise ConfigurationError(
-                f"workers is {config.workers}, but the execution of {calls.name} is "
-                f"{calls.execution!r}: leave it out, or set execution to 'process'"
+                f"workers is {config.workers}, but the execution of {spec.name} is "
+                f"{spec.convention.execution!r}: leave it out, or set execution to 'process'"
             )
-        return SessionRegistry(calls, config)
-    if calls.is_shared:
+        return _join(spec, config)
+    if spec.is_shared:
         raise ConfigurationError(
-            f"one instance of {calls.name} is shared, so it cannot run in worker processes: give "
+            f"one instance of {spec.name} is shared, so it cannot run in worker processes: give "
             "its class, or set execution to 'thread'"
         )
     blueprint = blueprint_of(env, payload_classes, debug=config.debug)
     if not inspect.isclass(env):
         # A factory has made an instance, to show its class; sessions get others.
-        calls.close(calls.factory())
-    return SessionRegistry(calls, config, blueprint)
+        spec.bind(spec.factory()).close()
+    return _join(spec, config, blueprint)
 
 
-def make_calls(
+def _join(
+    spec: EnvironmentSpec, config: ServerConfig, blueprint: Blueprint | None = None
+) -> SessionRegistry:
+    """Put together what hosts the sessions of a server: the one place that knows all of it."""
+    tasks = HostedTaskGroup()
+    threads = EnvironmentThreads(shares_one=spec.convention.shares_thread)
+    # The registry is swept with the deadlines, and is made of them.
+    deadlines = DeadlineSweep(lambda now_s: registry.sweep(now_s))
+    workers = None
+    if blueprint is not None:
+        workers = WorkerPool(spec, config, blueprint, tasks.spawn, deadlines)
+    limit = session_limit(
+        spec.name, spec.convention, config, None if workers is None else workers.count
+    )
+    slots = SessionSlots(limit, deadlines)
+
+    def make_runner(session: Completion) -> Runner:
+        match spec.convention.execution:
+            case "inline":
+                return Runner(spec, session)
+            case "await":
+                return TaskRunner(spec, session, tasks.spawn, deadlines, threads.make)
+            case "thread":
+                return ThreadRunner(spec, session, threads.make)
+        assert workers is not None
+        return WorkerRunner(spec, session, workers)
+
+    services = SessionServices(
+        config=config,
+        slots=slots,
+        deadlines=deadlines,
+        make_runner=make_runner,
+        runs_inline=spec.convention.execution == "inline",
+        spectators=Spectators(spec, deadlines) if config.watch else None,
+        by_token={},
+    )
+    registry = SessionRegistry(spec, services, slots, deadlines, tasks, threads, workers)
+    return registry
+
+
+def make_spec(
     env: Any,
     action_cls: Any = None,
     observation_cls: Any = None,
     state_cls: Any = None,
     *,
+    name: str | None = None,
     debug: bool = False,
     execution: str | None = None,
-) -> EnvironmentCalls:
+) -> EnvironmentSpec:
     """Return how to call the environments that these arguments of create_app mean."""
     factory, sample, is_shared = _factory(env)
-    return EnvironmentCalls(
+    return EnvironmentSpec(
         factory,
         sample,
         action_cls,
         observation_cls,
         state_cls,
+        name=name,
         debug=debug,
         execution=execution,
         is_shared=is_shared,

@@ -44,7 +44,7 @@ class EnvironmentContract:
     def test_reset_and_step_return_observations(self) -> None:
         """Of the class that the environment names."""
         with self._instance() as one:
-            cls = one.calls.observation.cls
+            cls = one.spec.replies.observation.cls
             due: Any = cls if isinstance(cls, type) and cls is not Any else object
             for method, observation in self._play(one):
                 what = type(observation).__name__
@@ -103,7 +103,7 @@ class EnvironmentContract:
         """What happens in one does not show in another, if there may be another."""
         with self._instance() as one:
             *_, before = [_step_count(one) for _ in self._play(one)]
-            if one.calls.is_concurrent:
+            if one.spec.convention.is_concurrent:
                 with self._instance() as other:
                     *_, _ = self._play(other)
                     other.reset()
@@ -129,24 +129,24 @@ class EnvironmentContract:
         """Actions, observations and states are objects of named fields."""
         with self._instance() as one:
             for name in ("action", "observation", "state"):
-                schema = getattr(one.calls, name).json_schema()
+                schema = getattr(one.spec.replies, name).json_schema()
                 assert schema.get("type") == "object", f"the {name} has named fields: {schema}"
 
     def test_payloads_survive_the_wire(self) -> None:
         """Whoever receives one has what was sent."""
         with self._instance() as one:
-            calls, observation = one.calls, one.reset(self.seed)
-            action = calls.action.convert(plain(self.make_action(observation)))
-            result, state = calls.result(1, observation), one.state
+            replies, observation = one.spec.replies, one.reset(self.seed)
+            action = replies.action.convert(plain(self.make_action(observation)))
+            result, state = replies.result(1, observation), one.state
 
             def receive(raw: Any, encoding: Encoding) -> Any:
-                received = calls.observation.restore(raw, encoding, result)
-                return calls.result(1, received).observation
+                received = replies.observation.restore(raw, encoding, result)
+                return replies.result(1, received).observation
 
             trips: tuple[tuple[str, Any, Callable[..., Any]], ...] = (
-                ("action", action, calls.action.decode),
+                ("action", action, replies.action.decode),
                 ("observation", result.observation, receive),
-                ("state", state, calls.state.decode),
+                ("state", state, replies.state.decode),
             )
             for wire in (MSGPACK, JSON):
                 for name, sent, decode in trips:

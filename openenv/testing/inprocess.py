@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from openenv.codec import plain
 from openenv.protocol.frames import Reset
 from openenv.protocol.wire import MSGPACK
-from openenv.server.runners.calls import EnvironmentCalls
+from openenv.server.runners.spec import EnvironmentSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,48 +28,56 @@ class Instance:
     def __init__(self, make: Callable[[], Any], *payload_classes: Any) -> None:
         self._runner = asyncio.Runner()
         self._is_closed = False
-        self.episode_id: str | None = None
-        self.step_count = 0
         try:
-            self.environment = self._run(make)
-            self.calls = EnvironmentCalls(make, self.environment, *payload_classes)
+            environment = self._run(make)
+            self.spec = EnvironmentSpec(make, environment, *payload_classes)
+            self._bound = self.spec.bind(environment)
         except BaseException:
             self._runner.close()
             raise
-        if self.calls.counts_episodes:
-            self.environment._episode = self
+
+    @property
+    def environment(self) -> Any:
+        """The environment itself."""
+        return self._bound.environment
+
+    @property
+    def step_count(self) -> int:
+        """How many steps of the episode have returned."""
+        return self._bound.episode.step_count
 
     def reset(self, seed: int | None = None, episode_id: str | None = None) -> Any:
         """Begin an episode."""
-        arguments = self.calls.reset_arguments(Reset(1, 1, seed, episode_id), lenient=False)
-        self.step_count = 0
-        return self._run(self.calls.reset, self.environment, arguments)
+        frame = Reset(1, 1, seed, episode_id)
+        arguments = self.spec.convention.reset_arguments(frame, lenient=False)
+        self._bound.begin_episode(episode_id)
+        return self._run(self._bound.reset, **arguments)
 
     def step(self, action: Any) -> Any:
         """Apply an action, which may be plain data; of a step that streams, the last value."""
-        action = self.calls.action.convert(plain(action))
-        observation = self._run(self.calls.step, self.environment, action, None)
-        self.step_count += 1
+        action = self.spec.replies.action.convert(plain(action))
+        observation = self._run(self._bound.step, action)
+        self._bound.episode.step_count += 1
         return observation
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Call another method of the environment."""
-        return self._run(getattr(self.environment, method), *arguments)
+        return self._run(getattr(self._bound.environment, method), *arguments)
 
     @property
     def state(self) -> Any:
         """The episode's state."""
-        return self._run(self.calls.read_state, self.environment)
+        return self._run(self._bound.read_state)
 
     def payload(self, observation: Any) -> Any:
         """Return the bytes of an observation, without what travels beside it."""
-        return MSGPACK.encode(self.calls.result(1, observation).observation)
+        return MSGPACK.encode(self.spec.replies.result(1, observation).observation)
 
     def close(self) -> None:
         """Close the environment, the first time."""
         if not self._is_closed:
             self._is_closed = True
-            self._run(self.calls.close, self.environment)
+            self._run(self._bound.close)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -80,13 +88,13 @@ class Instance:
         with self._runner:
             self.close()
 
-    def _run(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        return self._runner.run(_outcome(call, *arguments))
+    def _run(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        return self._runner.run(_outcome(call, *arguments, **options))
 
 
-async def _outcome(call: Callable[..., Any], *arguments: Any) -> Any:
+async def _outcome(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Return what a call comes to."""
-    value = call(*arguments)
+    value = call(*arguments, **options)
     if inspect.isasyncgen(value):
         return [one async for one in value][-1]
     if inspect.isawaitable(value):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from openenv.server.runners.calls import EnvironmentCalls
+    from openenv.server.runners.spec import EnvironmentSpec
     from openenv.server.sessions.registry import SessionRegistry
 
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
@@ -38,11 +38,11 @@ class Config:
     def __init__(self, registry: SessionRegistry, view: str | None) -> None:
         self.registry = registry
         self.view = view
-        self._choices = _choices(registry.calls)
+        self._choices = _choices(registry.spec)
 
     async def serve(self, request: Request) -> Response:
         """Say what there is to play with."""
-        registry, info = self.registry, self.registry.calls.info
+        registry, info = self.registry, self.registry.spec.info
         readme = (info and info.readme_content) or self._readme
         changing = {
             "quick_start": quick_start(_url_of(request), self._example),
@@ -58,34 +58,34 @@ class Config:
 
     @cached_property
     def _fixed(self) -> dict[str, Any]:
-        registry, calls = self.registry, self.registry.calls
+        registry, spec = self.registry, self.registry.spec
         manifest = self._manifest
         return {
-            "name": calls.name,
-            "title": title_of(manifest, calls.name),
+            "name": spec.name,
+            "title": title_of(manifest, spec.name),
             "version": (manifest and manifest.version) or None,
-            "action_schema": calls.action.json_schema(),
-            "observation_schema": calls.observation.json_schema(),
-            "state_schema": calls.state.json_schema(),
-            "is_chat": is_chat(calls.cls, calls.observation.json_schema()),
+            "action_schema": spec.replies.action.json_schema(),
+            "observation_schema": spec.replies.observation.json_schema(),
+            "state_schema": spec.replies.state.json_schema(),
+            "is_chat": is_chat(spec.cls, spec.replies.observation.json_schema()),
             "watch": registry.config.watch,
             "view": self.view,
-            "render": has(calls.cls, "render"),
+            "render": has(spec.cls, "render"),
             "replay": None,
             **self._choices,
         }
 
     @cached_property
     def _example(self) -> str:
-        return example_action(self.registry.calls.action.json_schema())
+        return example_action(self.registry.spec.replies.action.json_schema())
 
     @cached_property
     def _readme(self) -> str | None:
-        return readme_of(self.registry.calls.cls)
+        return readme_of(self.registry.spec.cls)
 
     @cached_property
     def _manifest(self) -> Manifest | None:
-        folder = folder_of(self.registry.calls.cls)
+        folder = folder_of(self.registry.spec.cls)
         try:
             return None if folder is None else read_manifest(folder)
         except ConfigurationError:
@@ -93,17 +93,19 @@ class Config:
             return None
 
 
-def _choices(calls: EnvironmentCalls) -> dict[str, Any]:
-    others = getattr(calls.cls, "web_options", None)
+def _choices(spec: EnvironmentSpec) -> dict[str, Any]:
+    others = getattr(spec.cls, "web_options", None)
     try:
-        options = reset_schema(calls.reset_method, keeps_id=calls.counts_episodes, others=others)
+        options = reset_schema(
+            spec.convention.reset_function, keeps_id=spec.convention.knows_episode, others=others
+        )
     except (ConfigurationError, TypeError) as error:  # what reset itself takes never fails
-        where = f"{calls.cls.__name__}.web_options"
+        where = f"{spec.cls.__name__}.web_options"
         raise ConfigurationError(f"{where} must be a class of options: {error}") from error
     return {
         "reset_schema": options,
-        "discrete_actions": buttons_of(calls.cls, calls.action),
-        "keys": keys_of(calls.cls, calls.action),
+        "discrete_actions": buttons_of(spec.cls, spec.replies.action),
+        "keys": keys_of(spec.cls, spec.replies.action),
     }
 
 

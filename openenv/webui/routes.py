@@ -25,7 +25,7 @@ VIEW = "view.js"
 def web_routes(sessions: HttpSessions, static: Path = STATIC) -> list[BaseRoute]:
     """Return the routes over the sessions of HTTP; `static` holds the page as it was built."""
     registry = sessions.registry
-    views = _views_of(registry.calls.cls)
+    views = _views_of(registry.spec.cls)
     config = Config(registry, view=f"/web/{VIEW}" if views else None)
     files = Files([static, *views])
     return [

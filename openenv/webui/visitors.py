@@ -78,7 +78,7 @@ class Visitors:
         played = await self.sessions.begin(exchange)
         if type(played.reply) is Result:
             log = self._log_of(played.session)
-            log.begin(played.session.episode_id, played.reply.observation)
+            log.begin(played.session.episode.episode_id, played.reply.observation)
             self._tell(exchange.request, played.session)
         return played.response
 
@@ -133,7 +133,7 @@ class Visitors:
     def _demand_session(self, request: HTTPConnection) -> None:
         """Raise NotReset for a browser that has no session: it is not to play in another's."""
         is_named = SESSION_COOKIE in request.cookies or SESSION_HEADER in request.headers
-        if _is_browser(request) and not is_named and not self.registry.calls.is_shared:
+        if _is_browser(request) and not is_named and not self.registry.spec.is_shared:
             raise NotReset("you have no session yet: POST /web/reset first")
 
     def _show_at_first(self, socket: Socket, websocket: WebSocket) -> None:
@@ -172,7 +172,7 @@ class Visitors:
         if any(socket.session is session for socket in self._sockets):
             session.idle_limit_s = SHOWN_S
         elif session.idle_limit_s == SHOWN_S:
-            is_shared = self.registry.calls.is_shared
+            is_shared = self.registry.spec.is_shared
             session.idle_limit_s = None if is_shared else self.registry.config.grace_s
             session.touched_at_s = self.registry.now_s
 
@@ -188,11 +188,11 @@ class Visitors:
 
     def _add(self, played: Played, exchange: Exchange) -> None:
         action = decode_any(played.frame.action, exchange.body.encoding)
-        self._log_of(played.session).add(played.session.step_count, action, played.reply)
+        self._log_of(played.session).add(played.session.episode.step_count, action, played.reply)
 
     async def _action_of(self, message: str, exchange: Exchange) -> msgspec.Raw:
         """Return what words mean as an action: the environment's say, if it has one."""
-        if not has(self.registry.calls.cls, "message_to_action"):
+        if not has(self.registry.spec.cls, "message_to_action"):
             return msgspec.Raw(encode({"message": message}))
         session = self.sessions.find(exchange.request)
         said = {"role": "user", "content": message}

@@ -399,7 +399,7 @@ async def test_a_stream_that_is_given_up_has_cleaned_up_before_the_next_call() -
         await client.send(["open", 1, 1], ["reset", 2, 1])
         await client.read(2)
         [session] = one.registry.sessions.values()
-        environment = session._runner.environment
+        environment = session._runner.bound.environment
         await client.send(["step", 3, 1, {"count": 100_000}, 0.2, True], ["reset", 4, 1])
         await environment.has_begun_again.wait()
         assert environment.notes == ["reset", "cleaned up", "reset"]

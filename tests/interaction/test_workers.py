@@ -117,8 +117,8 @@ async def test_the_state_counts_and_names_the_episode(transport: str) -> None:
             assert (await env.step({})).observation["state"] == count
         state = await env.state()
         [session] = one.registry.sessions.values()
-        assert state == {"episode_id": session.episode_id, "step_count": 3}
-        assert session.step_count == 3
+        assert state == {"episode_id": session.episode.episode_id, "step_count": 3}
+        assert session.episode.step_count == 3
         await env.reset(episode_id="mine")
         assert await env.state() == {"episode_id": "mine", "step_count": 0}
 
@@ -140,7 +140,7 @@ async def test_what_an_environment_says_of_itself_is_known_to_the_server() -> No
     async with workers(Described) as one:
         env = await one.client()
         await env.reset()
-        info = one.registry.calls.info
+        info = one.registry.spec.info
         assert info is not None
         assert (info.version, info.description) == ("7", "not in -c")
 

@@ -70,8 +70,8 @@ def test_an_environment_of_the_checkout_is_one_module_by_either_name() -> None:
 def test_a_folder_anywhere_works_with_relative_imports(tmp_path: Path, is_package: bool) -> None:
     folder = write_environment(tmp_path / "count-down", is_package=is_package)
     app = load_target(str(folder))
-    assert app.state.registry.calls.name == "Countdown"
-    assert app.state.registry.calls.cls.__module__ == "count_down.server.environment"
+    assert app.state.registry.spec.name == "Countdown"
+    assert app.state.registry.spec.cls.__module__ == "count_down.server.environment"
 
 
 def test_a_package_inside_packages_keeps_its_full_name(tmp_path: Path) -> None:
@@ -79,14 +79,14 @@ def test_a_package_inside_packages_keeps_its_full_name(tmp_path: Path) -> None:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     folder = write_environment(tmp_path / "outer/inner/countdown")
-    cls = load_target(str(folder)).state.registry.calls.cls
+    cls = load_target(str(folder)).state.registry.spec.cls
     assert cls.__module__ == "outer.inner.countdown.server.environment"
 
 
 def test_an_environment_that_imports_from_its_root_works_too(tmp_path: Path) -> None:
     environment = ENVIRONMENT.replace("from ..models", "from models")
     folder = write_environment(tmp_path / "flat", environment=environment)
-    assert load_target(str(folder)).state.registry.calls.name == "Countdown"
+    assert load_target(str(folder)).state.registry.spec.name == "Countdown"
 
 
 def test_the_neighbours_of_a_folder_do_not_become_modules(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_neighbours_of_a_folder_do_not_become_modules(tmp_path: Path) -> Non
 
 def test_a_manifest_without_an_app_means_the_usual_one(tmp_path: Path) -> None:
     folder = write_environment(tmp_path / "countdown", manifest="name: countdown\n")
-    assert load_target(str(folder)).state.registry.calls.name == "Countdown"
+    assert load_target(str(folder)).state.registry.spec.name == "Countdown"
 
 
 def test_a_manifest_may_name_the_class(tmp_path: Path) -> None:

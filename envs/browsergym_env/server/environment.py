@@ -119,8 +119,7 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
     @property
     def state(self) -> BrowserGymState:
         """What the task is, and how far it is."""
-        if self._episode is not None:
-            self._state.episode_id = self._episode.episode_id
+        self._state.episode_id = self.episode_id
         return self._state
 
     def render(self) -> bytes:

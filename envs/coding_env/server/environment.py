@@ -108,8 +108,7 @@ class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
     @property
     def state(self) -> CodeState:
         """How far the episode is."""
-        if self._episode is not None:
-            self._state.episode_id = self._episode.episode_id
+        self._state.episode_id = self.episode_id
         return self._state
 
     def get_metadata(self) -> EnvironmentInfo:

@@ -113,8 +113,7 @@ class REPLEnvironment(Environment[REPLAction, REPLObservation, REPLState]):
     @property
     def state(self) -> REPLState:
         """The task, and how far it is."""
-        if self._episode is not None:
-            self._state.episode_id = self._episode.episode_id
+        self._state.episode_id = self.episode_id
         return self._state
 
     def get_metadata(self) -> EnvironmentInfo:

@@ -128,7 +128,7 @@ def collect(
 def _action_schema(source: Any) -> dict[str, Any]:
     """Return the schema of the actions of a registry's environment, or of a server's."""
     if not isinstance(source, str):
-        return source.calls.action.json_schema()  # type: ignore[no-any-return]
+        return source.spec.replies.action.json_schema()  # type: ignore[no-any-return]
     url = f"{http_url(source)}/schema"
     # A proxy for the outside must not be asked for servers on this machine.
     is_local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")

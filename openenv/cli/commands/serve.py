@@ -136,7 +136,7 @@ def load_app(
     registry = registry_of(app)
     for option, asked, found in (
         ("--max-sessions", max_sessions, registry and registry.max_sessions),
-        ("--execution", execution, registry and registry.calls.execution),
+        ("--execution", execution, registry and registry.spec.convention.execution),
         ("--watch", watch or None, registry and registry.config.watch),
         ("--web", web or None, registry and registry.config.web),
         ("--workers", workers, registry and registry.workers and registry.workers.count),
@@ -162,8 +162,8 @@ def _described(registry: "SessionRegistry | None", target: str) -> str:
     if registry is None:
         return target
     sessions = "1 session" if registry.max_sessions == 1 else f"{registry.max_sessions:,} sessions"
-    place = registry.calls.execution
+    place = registry.spec.convention.execution
     if registry.workers is not None:
         count = registry.workers.count
         place = f"{count} worker process{'es' * (count > 1)}"
-    return f"{registry.calls.name} ({sessions}, {place})"
+    return f"{registry.spec.name} ({sessions}, {place})"

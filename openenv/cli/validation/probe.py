@@ -31,14 +31,14 @@ def examine(target: str) -> dict[str, Any]:
         return {"error": str(error)}
     found: dict[str, Any] = {}
     if registry is not None:
-        calls = registry.calls
-        found["environment"] = calls.name
-        found["is_concurrent"] = calls.is_concurrent
-        found["execution"] = calls.execution
+        spec = registry.spec
+        found["environment"] = spec.name
+        found["is_concurrent"] = spec.convention.is_concurrent
+        found["execution"] = spec.convention.execution
         found["payloads"] = {
             name: {
-                "class": getattr(getattr(calls, name).cls, "__name__", None),
-                "schema": getattr(calls, name).json_schema(),
+                "class": getattr(getattr(spec.replies, name).cls, "__name__", None),
+                "schema": getattr(spec.replies, name).json_schema(),
             }
             for name in PAYLOADS
         }

@@ -60,7 +60,7 @@ class Description:
         status = registry.health
         content: dict[str, Any] = {
             "status": status,
-            "environment": registry.calls.name,
+            "environment": registry.spec.name,
             "active_sessions": registry.active,
             "max_sessions": registry.max_sessions,
             "hung_threads": registry.hung_threads,
@@ -80,7 +80,7 @@ class Description:
         """Say what the environment is."""
         encoding = reply_encoding(request)
         try:
-            info = self.registry.calls.info or await self._examine()
+            info = self.registry.spec.info or await self._examine()
         except OpenEnvError as error:
             return respond_error(error, encoding)
         return respond(self._with_readme(info), encoding)
@@ -101,16 +101,16 @@ class Description:
     @cached_property
     def schemas(self) -> dict[str, dict[str, Any]]:
         """The JSON schemas of the payloads."""
-        calls = self.registry.calls
+        replies = self.registry.spec.replies
         return {
-            "action": calls.action.json_schema(),
-            "observation": calls.observation.json_schema(),
-            "state": calls.state.json_schema(),
+            "action": replies.action.json_schema(),
+            "observation": replies.observation.json_schema(),
+            "state": replies.state.json_schema(),
         }
 
     @cached_property
     def _document(self) -> dict[str, Any]:
-        name = self.registry.calls.name
+        name = self.registry.spec.name
         return document(name, self.schemas, with_episodes=self.with_episodes)
 
     async def _examine(self) -> EnvironmentInfo:
@@ -123,8 +123,8 @@ class Description:
         if type(reply) is Error:
             raise from_wire(reply.code, reply.message, reply.details)
         session.end("it was only asked for its metadata")
-        assert registry.calls.info is not None
-        return registry.calls.info
+        assert registry.spec.info is not None
+        return registry.spec.info
 
     def _with_readme(self, info: EnvironmentInfo) -> EnvironmentInfo:
         if info.readme_content is not None or self._readme is None:
@@ -133,7 +133,7 @@ class Description:
 
     @cached_property
     def _readme(self) -> str | None:
-        return readme_of(self.registry.calls.cls)
+        return readme_of(self.registry.spec.cls)
 
 
 def folder_of(cls: type) -> Path | None:

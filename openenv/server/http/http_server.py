@@ -163,7 +163,7 @@ class HTTPEnvServer:
     @property
     def is_concurrency_safe(self) -> bool:
         """Whether the environment allows several sessions at once."""
-        return self.registry.calls.is_concurrent
+        return self.registry.spec.convention.is_concurrent
 
     @property
     def concurrency_config(self) -> Any:
@@ -187,8 +187,8 @@ class HTTPEnvServer:
             session_id,
             epoch_s + session.created_at_s,
             epoch_s + session.touched_at_s,
-            session.step_count,
-            self.registry.calls.cls.__name__,
+            session.episode.step_count,
+            self.registry.spec.cls.__name__,
         )
 
     # ---- hooks
@@ -283,7 +283,7 @@ def create_fastapi_app(
     server = HTTPEnvServer(
         env, action_cls, observation_cls, max_concurrent_envs, concurrency_config
     )
-    app = FastAPI(title=server.registry.calls.name)
+    app = FastAPI(title=server.registry.spec.name)
     server.register_routes(app)
     return app
 

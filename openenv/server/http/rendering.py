@@ -47,9 +47,9 @@ class Rendering:
     @answering
     async def render(self, exchange: Exchange) -> Response:
         """Draw."""
-        calls = self.registry.calls
-        if not has(calls.cls, "render"):
-            return _nothing(f"{calls.name} has no method render()", exchange)
+        spec = self.registry.spec
+        if not has(spec.cls, "render"):
+            return _nothing(f"{spec.name} has no method render()", exchange)
         session = self.sessions.find(exchange.request)
         reply = await self.sessions.ask(session, EnvironmentQuery(0, 0, "render"), exchange)
         if type(reply) is Error and reply.code == Unsupported.code:

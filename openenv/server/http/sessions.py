@@ -215,7 +215,7 @@ class HttpSessions:
             # Nobody has learned its name.
             session.end("its first reset failed")
         response = exchange.respond(reply)
-        if is_new and type(reply) is not Error and not self.registry.calls.is_shared:
+        if is_new and type(reply) is not Error and not self.registry.spec.is_shared:
             self._make_default(session)
             self._set_cookie(exchange.request, response, session.token)
         return Played(session, frame, reply, response)
@@ -260,7 +260,7 @@ class HttpSessions:
         session = self.registry.sessions.get(cookie) if cookie else None
         if session is not None:
             return self._claim(session)
-        if cookie and not or_none and not self.registry.calls.is_shared:
+        if cookie and not or_none and not self.registry.spec.is_shared:
             raise SessionExpired(message="the session of this cookie has ended: POST /reset")
         return self.registry.shared
 
@@ -374,8 +374,8 @@ def _error_of(frame: Error) -> OpenEnvError:
 def _describe(session: Session, now_s: float) -> dict[str, Any]:
     return {
         "label": session.label,
-        "episode_id": session.episode_id,
-        "step_count": session.step_count,
+        "episode_id": session.episode.episode_id,
+        "step_count": session.episode.step_count,
         "busy": session.is_busy,
         "idle_s": round(max(0.0, now_s - session.touched_at_s), 1),
     }

@@ -10,51 +10,51 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.errors import OpenEnvError
 from openenv.protocol.frames import Results, Steps
-from openenv.server.runners.inline import error_frame
-from openenv.server.sessions.session import LATER
+from openenv.protocol.server import error_frame
+from openenv.server.sessions.session import NOT_STEPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from openenv.arrays import Encoding
-    from openenv.server.runners.calls import EnvironmentCalls
+    from openenv.server.runners.spec import EnvironmentSpec
     from openenv.server.sessions.session import Session
 
 
 def step_at_once(
-    calls: EnvironmentCalls,
+    spec: EnvironmentSpec,
     sessions: Mapping[int, Session],
     frame: Steps,
     encoding: Encoding,
     reply: Callable[[Any], None],
 ) -> list[int]:
     """Step the sessions that can be stepped now, and reply; return the positions of the others."""
-    actions = calls.decode_actions(frame, encoding)
+    actions = spec.replies.decode_actions(frame, encoding) if spec.convention.is_plain else None
     if actions is None or not len(frame.ids) == len(frame.sessions) == len(actions):
         return list(range(len(frame.ids)))
     outcomes: list[Any] = []
     for session, action in zip(map(sessions.get, frame.sessions), actions, strict=True):
         try:
-            outcomes.append(LATER if session is None else session.step_now(action))
+            outcomes.append(NOT_STEPPED if session is None else session.step_now(action))
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 - the session's boundary, as in runner.py
-            outcomes.append(_Failed(calls.fault(error)))
+            outcomes.append(_Failed(spec.replies.fault(error)))
     classes = set(map(type, outcomes))
     if len(classes) == 1 and not classes & _NO_OBSERVATIONS:
-        _reply(calls, frame.ids, outcomes, reply)
+        _reply(spec, frame.ids, outcomes, reply)
         return []
-    return _sort(calls, frame.ids, outcomes, reply)
+    return _sort(spec, frame.ids, outcomes, reply)
 
 
 def _sort(
-    calls: EnvironmentCalls, ids: list[int], outcomes: list[Any], reply: Callable[[Any], None]
+    spec: EnvironmentSpec, ids: list[int], outcomes: list[Any], reply: Callable[[Any], None]
 ) -> list[int]:
     """Reply to the steps that were taken, some of which failed; return where the others are."""
     others = []
     by_class: dict[type, tuple[list[int], list[Any]]] = {}
     for position, (request_id, outcome) in enumerate(zip(ids, outcomes, strict=True)):
-        if outcome is LATER:
+        if outcome is NOT_STEPPED:
             others.append(position)
         elif isinstance(outcome, _Failed):
             reply(error_frame(request_id, outcome.error))
@@ -63,25 +63,25 @@ def _sort(
             group[0].append(request_id)
             group[1].append(outcome)
     for group in by_class.values():
-        _reply(calls, *group, reply)
+        _reply(spec, *group, reply)
     return others
 
 
 def _reply(
-    calls: EnvironmentCalls, ids: list[int], observations: list[Any], reply: Callable[[Any], None]
+    spec: EnvironmentSpec, ids: list[int], observations: list[Any], reply: Callable[[Any], None]
 ) -> None:
     """Reply with observations of one class; singly if one of them is not as it should be."""
-    columns = calls.columns(observations)
+    columns = spec.replies.columns(observations)
     if columns is not None:
         reply(Results(ids, *columns))
         return
     for request_id, observation in zip(ids, observations, strict=True):
         try:
-            reply(calls.result(request_id, observation))
+            reply(spec.replies.result(request_id, observation))
         except OpenEnvError as error:
             reply(error_frame(request_id, error))
         except Exception as error:  # noqa: BLE001 - the session's boundary, as in runner.py
-            reply(error_frame(request_id, calls.fault(error)))
+            reply(error_frame(request_id, spec.replies.fault(error)))
 
 
 class _Failed:
@@ -93,4 +93,4 @@ class _Failed:
         self.error = error
 
 
-_NO_OBSERVATIONS = {type(LATER), _Failed}
+_NO_OBSERVATIONS = {type(NOT_STEPPED), _Failed}

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
@@ -136,7 +136,7 @@ async def _greet(registry: SessionRegistry, channel: FrameChannel, wire: Wire) -
             hello = read_hello(wire, await channel.receive())
     except TimeoutError:
         raise RemoteProtocolError(f"no hello within {HELLO_TIMEOUT_S:.0f} s") from None
-    link = registry.links.get(hello.token or "")
+    link = cast("SessionLink | None", registry.links.get(hello.token or ""))
     if link is None or not link.protocol.can_resume(wire, hello):
         if link is not None:
             link.end("its client lost what it needs to resume")
@@ -163,7 +163,7 @@ def _begin(registry: SessionRegistry, wire: Wire) -> SessionLink:
         keepalive_s=config.keepalive_s,
         max_message_bytes=config.max_message_bytes,
         buffer_bytes=config.buffer_bytes,
-        environment=registry.calls.name,
+        environment=registry.spec.name,
         allows_watch=config.watch,
         make_segment=_segment_maker(registry, wire),
     )
@@ -180,7 +180,7 @@ def _segment_maker(
     JSON has no place for them, and those of worker processes have become bytes there.
     """
     size_bytes = registry.config.shared_memory_bytes
-    if wire.is_text or not size_bytes or registry.calls.execution == "process":
+    if wire.is_text or not size_bytes or registry.spec.convention.execution == "process":
         return None
     return partial(make_segment, size_bytes=size_bytes)
 

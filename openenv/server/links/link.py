@@ -27,10 +27,10 @@ from openenv.protocol.frames import (
     Unwatch,
     Watch,
 )
+from openenv.protocol.server import error_frame
 from openenv.server.links.batch import step_at_once
 from openenv.server.links.open_sessions import OpenSessions
 from openenv.server.links.outbox import Outbox
-from openenv.server.runners.inline import error_frame
 
 if TYPE_CHECKING:
     from openenv.arrays import Encoding
@@ -232,8 +232,8 @@ class SessionLink:
                 self.reply(error_frame(frame.id, error))
 
     def _dispatch_steps(self, frame: Steps) -> None:
-        calls = self.registry.calls
-        others = step_at_once(calls, self._held.by_number, frame, self.encoding, self.reply)
+        spec = self.registry.spec
+        others = step_at_once(spec, self._held.by_number, frame, self.encoding, self.reply)
         if others:
             steps = single_steps(frame, self.protocol.wire)
             for position in others:

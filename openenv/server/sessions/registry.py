@@ -1,56 +1,40 @@
-"""SessionRegistry: all sessions of a server: slots, tokens, deadlines, expiry, shutdown.
+"""SessionRegistry: all sessions and links of one server, from its start to its shutdown.
 
-Owns the task group in which anything that belongs to a session runs, so that a session outlives the
-socket that opened it. Starts with the lifespan or, in an app that is mounted without one, with the
-first request.
+Begins with the lifespan or, in an app that is mounted without one, with the first request. Slots,
+deadlines and tasks are the affair of the files beside it, which host.py joins.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import secrets
-from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
-from openenv.errors import (
-    ConcurrencyConfigurationError,
-    ConfigurationError,
-    OpenEnvError,
-    ServerClosing,
-    SessionCapacityError,
-    SessionNotFoundError,
-)
-from openenv.server.config import DEFAULT_SESSIONS, ServerConfig
-from openenv.server.runners.inline import Runner, TaskRunner
-from openenv.server.runners.thread import EnvironmentThread, LoopBridge, ThreadRunner
+from openenv.errors import ConfigurationError, ServerClosing, SessionNotFoundError
 from openenv.server.sessions.session import Session
-from openenv.server.watching.spectators import Spectators
-from openenv.server.workers.pool import WorkerPool
-from openenv.server.workers.runner import WorkerRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
-    from openenv.server.links.link import SessionLink
-    from openenv.server.runners.calls import EnvironmentCalls
-    from openenv.server.workers.blueprint import Blueprint
-
-logger = logging.getLogger("openenv.server")
-
-SWEEP_S = 0.05
-"How often deadlines are looked at."
+    from openenv.server.config import ServerConfig
+    from openenv.server.ports import RegisteredLink
+    from openenv.server.runners.spec import EnvironmentSpec
+    from openenv.server.runners.thread import EnvironmentThreads
+    from openenv.server.sessions.deadlines import DeadlineSweep
+    from openenv.server.sessions.services import SessionServices
+    from openenv.server.sessions.slots import SessionSlots
+    from openenv.server.sessions.task_group import HostedTaskGroup
+    from openenv.server.watching.spectators import Spectators
+    from openenv.server.workers.pool import WorkerPool
 
 IDLE_SWEEP_S = 5.0
 "How often all sessions are looked at for idle ones, unless their limit is a matter of seconds."
 
-RETRY_AFTER_S = 1.0
-
 POLL_S = 0.005
-FAREWELL_S = 1.0
+LAST_REPLIES_S = 1.0
 "How long clients that read slowly may take, after a drain, to read that their sessions have ended."
 
 
@@ -58,86 +42,82 @@ class SessionRegistry:
     """The sessions of one server. Use on one event loop; `start` and `aclose` bound its life."""
 
     def __init__(
-        self, calls: EnvironmentCalls, config: ServerConfig, blueprint: Blueprint | None = None
+        self,
+        spec: EnvironmentSpec,
+        services: SessionServices,
+        slots: SessionSlots,
+        deadlines: DeadlineSweep,
+        tasks: HostedTaskGroup,
+        threads: EnvironmentThreads,
+        workers: WorkerPool | None = None,
     ) -> None:
-        self.calls = calls
-        self.config = config
-        self.workers = None if blueprint is None else WorkerPool(self, blueprint, config.workers)
-        "The processes in which environments run, if that is where they run."
-        self.step_timeout_s = config.step_timeout_s
-        self.max_sessions = _max_sessions(calls, config, self.workers)
-        self.sessions: dict[str, Session] = {}
+        self.spec = spec
+        self.config: ServerConfig = services.config
+        self.sessions: dict[str, Session] = services.by_token
         "By token. Those that wait for a slot are here too."
-        self.links: dict[str, SessionLink] = {}
+        self.links: dict[str, RegisteredLink] = {}
         "By token: the native links, attached or waiting for their client."
-        self.deadlines: dict[Session, float] = {}
-        self.now_s = 0.0
-        "The event loop's clock at the last sweep: good enough for idle times, and free."
-        self.active = 0
-        self.spectators = Spectators() if config.watch else None
+        self.spectators: Spectators | None = services.spectators
+        self.workers = workers
+        "The processes in which environments run, if that is where they run."
         self.is_draining = False
-        self._waiting: deque[Session] = deque()
+        self.spawn = tasks.spawn
+        self._services = services
+        self._slots = slots
+        self._deadlines = deadlines
+        self._tasks = tasks
+        self._threads = threads
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._bridge: LoopBridge | None = None
-        self._group: asyncio.TaskGroup | None = None
-        self._spawned: set[asyncio.Task[Any]] = set()
-        self._host: asyncio.Task[None] | None = None
-        self._stop: asyncio.Event | None = None
-        self._started = asyncio.Event()
-        self._sweep_handle: asyncio.TimerHandle | None = None
-        self._shared_thread: EnvironmentThread | None = None
+        self._is_started = False
         self._idle_swept_at_s = 0.0
 
     # ---- life
 
     async def start(self) -> None:
         """Begin to host sessions on the running event loop. Idempotent."""
-        if self._group is not None:
-            return
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop is not loop:
             raise ConfigurationError(
                 "a server lives on one event loop, and this one has lived on another"
             )
-        if self._host is None:
-            self._loop, self._stop, self._started = loop, asyncio.Event(), asyncio.Event()
-            self._bridge = LoopBridge(loop)
-            self._host = loop.create_task(self._run_host(), name="openenv-registry")
-        await self._started.wait()
+        if self._is_started:
+            return
+        if self._loop is None:
+            self._loop = loop
+            self._threads.start(loop)
+            self._deadlines.start(loop)
+            self._tasks.start()
         if self.workers is not None:
             try:
                 await self.workers.start()
             except ConfigurationError:
                 await self.aclose()
                 raise
+        self._is_started = True
 
     async def aclose(self, reason: str = "the server has shut down") -> None:
         """End every session and link, and wait until their environments are closed."""
         self.is_draining = True
-        if self._host is None or self._stop is None:
+        if self._loop is None:
             return
         self._end_all(reason)
         with anyio.move_on_after(self.config.close_timeout_s + 1):
             while self.sessions:
-                self._arm_sweep()
-                await asyncio.sleep(0.005)
+                self._deadlines.arm()
+                await asyncio.sleep(POLL_S)
         for link in list(self.links.values()):
             link.end()
         if self.workers is not None:
             await self.workers.aclose()
-        await self.calls.close_shared()
-        self._stop.set()
-        await self._host
-        if self._shared_thread is not None:
-            self._shared_thread.stop()
-        if self._sweep_handle is not None:
-            self._sweep_handle.cancel()
-            self._sweep_handle = None
-        self._host = self._group = self._loop = None
-        self.is_draining = False
+        await self.spec.close_shared()
+        await self._tasks.stop()
+        self._threads.stop()
+        self._deadlines.stop()
+        self._loop = None
+        self._is_started = self.is_draining = False
 
     async def drain(self, reason: str = "the server is shutting down") -> None:
-        """Take no new sessions; end each when what runs in it is done, and tell its client.
+        """Open no more sessions; end each when its call is complete, and tell its client.
 
         Takes `drain_timeout_s` at most, and what closing takes.
         """
@@ -147,18 +127,13 @@ class SessionRegistry:
         limit_s = patience_s + self.config.close_timeout_s + 1
         await _wait_until(lambda: not self.sessions, limit_s)
         await _wait_until(
-            lambda: not any(link.has_unsent for link in self.links.values()), FAREWELL_S
+            lambda: not any(link.has_unsent for link in self.links.values()), LAST_REPLIES_S
         )
 
-    def spawn(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
-        """Run something in the registry's task group; also from callbacks of the event loop.
-
-        asyncio's group, because anyio's takes new tasks from within tasks only.
-        """
-        assert self._group is not None
-        task = self._group.create_task(_guarded(function, *arguments))
-        self._spawned.add(task)
-        task.add_done_callback(self._spawned.discard)
+    def _end_all(self, reason: str, patience_s: float | None = None) -> None:
+        # First those that wait for a slot: or else they would get those of the others.
+        for session in [*self._slots.waiting, *self.sessions.values()]:
+            session.end(reason, patience_s, is_draining=self.is_draining)
 
     # ---- sessions
 
@@ -166,8 +141,8 @@ class SessionRegistry:
         """Make a session; its `open` must follow. Raises ServerClosing."""
         if self.is_draining:
             raise ServerClosing("the server is shutting down and takes no new sessions")
-        self._arm_sweep()
-        session = Session(self, self.new_token(), label)
+        self._deadlines.arm()
+        session = Session(self._services, self.new_token(), label)
         self.sessions[session.token] = session
         return session
 
@@ -181,7 +156,7 @@ class SessionRegistry:
     @property
     def shared(self) -> Session | None:
         """The living session of an environment that is one shared instance."""
-        return next(iter(self.sessions.values()), None) if self.calls.is_shared else None
+        return next(iter(self.sessions.values()), None) if self.spec.is_shared else None
 
     def unheld_shared(self) -> Session | None:
         """Return the shared instance's session if only HTTP has used it: a link may have it."""
@@ -189,78 +164,33 @@ class SessionRegistry:
         is_free = session is not None and session.holder is None and session.has_slot
         return session if is_free else None
 
-    def remove(self, session: Session, reason: str) -> None:
-        """Forget a session that has ended, give its slot to the next, tell who holds it."""
-        self.sessions.pop(session.token, None)
-        self.deadlines.pop(session, None)
-        if session.has_slot:
-            session.has_slot = False
-            self.active -= 1
-        if session.view is not None and self.spectators is not None:
-            self.spectators.remove(session.view)
-        if session in self._waiting:
-            self._waiting.remove(session)
-        if session.holder is not None:
-            session.holder.session_ended(session, reason)
-        while self._waiting and self.active < self.max_sessions:
-            waiting = self._waiting.popleft()
-            self.deadlines.pop(waiting, None)
-            self._give_slot(waiting)
-            waiting.take_slot()
-
-    def take_slot(self, session: Session) -> bool:
-        """Give a session a slot, if there is one and nobody waits for it."""
-        if self.active >= self.max_sessions or self._waiting:
-            return False
-        self._give_slot(session)
-        return True
-
-    def _give_slot(self, session: Session) -> None:
-        self.active += 1
-        session.has_slot = True
-        if self.spectators is not None:
-            session.view = self.spectators.add(session)
-
-    def wait_for_slot(self, session: Session, wait_s: float) -> None:
-        """Put a session into the queue for slots."""
-        self._waiting.append(session)
-        self.set_deadline(session, wait_s)
-
-    def capacity_error(self) -> OpenEnvError:
-        """Return what a client is told for which there is no slot."""
-        return SessionCapacityError(self.active, self.max_sessions, RETRY_AFTER_S)
-
-    def make_runner(self, session: Session) -> Runner:
-        """Return a runner for a new environment, where its class wants to be run."""
-        execution = self.calls.execution
-        if execution == "inline":
-            return Runner(self.calls, session)
-        if execution == "await":
-            return TaskRunner(self.calls, session)
-        if execution == "process":
-            return WorkerRunner(self.calls, session)
-        return ThreadRunner(self.calls, session, self._make_thread)
-
-    def _make_thread(self) -> EnvironmentThread:
-        assert self._bridge is not None
-        if not self.calls.shares_thread:
-            return EnvironmentThread(self._bridge)
-        if self._shared_thread is None or self._shared_thread.is_hung:
-            self._shared_thread = EnvironmentThread(self._bridge, is_shared=True)
-        return self._shared_thread
-
     def new_token(self) -> str:
         """Return a name that cannot be guessed."""
         return secrets.token_hex(16)
 
+    @property
+    def active(self) -> int:
+        """How many sessions have a slot."""
+        return self._slots.taken
+
+    @property
+    def max_sessions(self) -> int:
+        """How many sessions can have one at once."""
+        return self._slots.limit
+
+    @property
+    def now_s(self) -> float:
+        """The event loop's clock at the last sweep of deadlines."""
+        return self._deadlines.now_s
+
     # ---- links
 
-    def add_link(self, link: SessionLink) -> None:
+    def add_link(self, link: RegisteredLink) -> None:
         """Remember a native link, so that its client can come back to it."""
         self.links[link.token] = link
-        self._arm_sweep()
+        self._deadlines.arm()
 
-    def remove_link(self, link: SessionLink) -> None:
+    def remove_link(self, link: RegisteredLink) -> None:
         """Forget a link that has ended."""
         self.links.pop(link.token, None)
 
@@ -269,7 +199,7 @@ class SessionRegistry:
     @property
     def hung_threads(self) -> int:
         """How many threads hang in a call that was given up."""
-        return 0 if self._bridge is None else self._bridge.hung_threads
+        return self._threads.hung
 
     @property
     def health(self) -> str:
@@ -277,7 +207,7 @@ class SessionRegistry:
 
         Unhealthy while no session can be opened for reasons that won't pass.
         """
-        if self.is_draining or (self._host is not None and self._host.done()):
+        if self.is_draining or self._tasks.has_failed:
             return "unhealthy"
         if self.workers is not None:
             return self.workers.health
@@ -285,49 +215,19 @@ class SessionRegistry:
             return "unhealthy" if self.hung_threads >= self.max_sessions else "degraded"
         return "healthy"
 
-    # ---- deadlines: one sweep for all of them, because a timer per call costs more than a step
+    # ---- the sweep
 
-    def set_deadline(self, session: Session, timeout_s: float) -> None:
-        """Call `expire_deadline` of the session after this long, unless it is cleared."""
-        assert self._loop is not None
-        self.deadlines[session] = self._loop.time() + timeout_s
-        self._arm_sweep()
+    def sweep(self, now_s: float) -> bool:
+        """End expired links and idle sessions; return whether there is more to look at.
 
-    def bring_deadline_forward(self, session: Session, timeout_s: float) -> None:
-        """Set a deadline, unless an earlier one is set."""
-        assert self._loop is not None
-        if self.deadlines.get(session, math.inf) > self._loop.time() + timeout_s:
-            self.set_deadline(session, timeout_s)
-
-    def clear_deadline(self, session: Session) -> None:
-        """Forget a session's deadline."""
-        self.deadlines.pop(session, None)
-
-    def _end_all(self, reason: str, patience_s: float | None = None) -> None:
-        # First those that wait for a slot: or else they would get those of the others.
-        for session in [*self._waiting, *self.sessions.values()]:
-            session.end(reason, patience_s)
-
-    def _arm_sweep(self) -> None:
-        if self._sweep_handle is None and self._loop is not None:
-            # While nothing was there to look at, the clock stood still.
-            self.now_s = self._loop.time()
-            self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
-
-    def _sweep(self) -> None:
-        assert self._loop is not None
-        self._sweep_handle = None
-        now_s = self.now_s = self._loop.time()
-        for session in [session for session, at_s in self.deadlines.items() if at_s <= now_s]:
-            self.deadlines.pop(session, None)
-            session.expire_deadline()
+        Called by the sweep of deadlines.
+        """
         for link in [link for link in self.links.values() if link.is_expired(now_s)]:
             link.end("its client did not come back in time")
         if now_s - self._idle_swept_at_s >= min(IDLE_SWEEP_S, self._shortest_idle_s() / 4):
             self._idle_swept_at_s = now_s
             self._end_idle(now_s)
-        if self.sessions or self.links or self.deadlines:
-            self._arm_sweep()
+        return bool(self.sessions or self.links)
 
     def _shortest_idle_s(self) -> float:
         limits = (self.config.session_timeout_s, self.config.idle_timeout_s)
@@ -346,24 +246,6 @@ class SessionRegistry:
             ):
                 session.end(f"idle for {idle_s:.0f} s")
 
-    async def _run_host(self) -> None:
-        assert self._stop is not None
-        assert self._loop is not None
-        self.now_s = self._loop.time()
-        async with asyncio.TaskGroup() as self._group:
-            self._started.set()
-            await self._stop.wait()
-            for task in self._spawned:
-                task.cancel()
-
-
-async def _guarded(function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
-    """Let no task end the group, and with it every session of the server."""
-    try:
-        await function(*arguments)
-    except Exception:
-        logger.exception("a task of the server failed; the others go on")
-
 
 async def _wait_until(is_so: Callable[[], bool], limit_s: float) -> None:
     """Look now and then, because nothing announces it: that would cost every step."""
@@ -371,17 +253,3 @@ async def _wait_until(is_so: Callable[[], bool], limit_s: float) -> None:
         await asyncio.sleep(POLL_S)
         while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(POLL_S)
-
-
-def _max_sessions(calls: EnvironmentCalls, config: ServerConfig, workers: WorkerPool | None) -> int:
-    asked = config.max_concurrent_envs
-    if workers is not None and not calls.is_concurrent:
-        # One at once in each process is what such a class asks for.
-        if asked is not None and asked > workers.count:
-            raise ConcurrencyConfigurationError(calls.name, asked)
-        return asked or workers.count
-    if asked is None:
-        return DEFAULT_SESSIONS[calls.execution] if calls.is_concurrent else 1
-    if asked > 1 and not calls.is_concurrent:
-        raise ConcurrencyConfigurationError(calls.name, asked)
-    return asked

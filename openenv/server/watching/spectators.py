@@ -19,7 +19,8 @@ from openenv.server.watching.views import RATE_S, Form, SessionView
 if TYPE_CHECKING:
     from openenv.protocol.frames import Unwatch, Watch
     from openenv.server.links.link import SessionLink
-    from openenv.server.sessions.session import Session
+    from openenv.server.ports import Deadlines, WatchedSession
+    from openenv.server.runners.spec import EnvironmentSpec
 
 TICK_S = 1 / MAX_FRAMES_PER_S
 
@@ -143,7 +144,9 @@ class Watching:
 class Spectators:
     """Of one registry whose server lets its sessions be watched; on its event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, spec: EnvironmentSpec, deadlines: Deadlines) -> None:
+        self.spec = spec
+        self.deadlines = deadlines
         self.changed: list[SessionView] = []
         "Sessions of which something is new since the last tick, each once."
         self.forms: frozenset[Form] = frozenset()
@@ -162,7 +165,7 @@ class Spectators:
 
     # ---- sessions come and go
 
-    def add(self, session: Session) -> SessionView:
+    def add(self, session: WatchedSession) -> SessionView:
         """Let a session be seen from now on."""
         view = SessionView(session, self)
         self._views.add(view)

@@ -1,4 +1,4 @@
-"""Showing: what spectators may see of one session, and its encoding for them.
+"""SessionView: what spectators may see of one session, and its encoding for them.
 
 The session only leaves references here; nothing is decoded or encoded before somebody looks, and
 then once for all who look. Who looks, and when, is spectators.py's affair.
@@ -19,7 +19,7 @@ from openenv.protocol.frames import Partial, Result, Step, Summary
 if TYPE_CHECKING:
     from openenv.arrays import Encoding
     from openenv.protocol.wire import Wire
-    from openenv.server.sessions.session import Session
+    from openenv.server.ports import WatchedSession
     from openenv.server.watching.spectators import Spectators, Watching
 
 logger = logging.getLogger("openenv.server")
@@ -67,7 +67,7 @@ class SessionView:
         "watches",
     )
 
-    def __init__(self, session: Session, spectators: Spectators) -> None:
+    def __init__(self, session: WatchedSession, spectators: Spectators) -> None:
         self.session = session
         self.name = public_name(session.token)
         self.episode = 0
@@ -155,9 +155,12 @@ class SessionView:
         session = self.session
         if not self.watches:
             session.watched_view = self
-            self.steps_per_s, self._counted_steps = 0.0, self._earlier_steps + session.step_count
+            self.steps_per_s, self._counted_steps = (
+                0.0,
+                self._earlier_steps + session.episode.step_count,
+            )
             episode, step = self._left_at
-            if session.step_count > (step if episode == self.episode else 0):
+            if session.episode.step_count > (step if episode == self.episode else 0):
                 self._miss()
         self.watches.append(watching)
 
@@ -167,11 +170,11 @@ class SessionView:
         if not self.watches:
             self.session.watched_view = None
             self.is_changed, self._is_stale = False, True
-            self._left_at = (self.episode, self.session.step_count)
+            self._left_at = (self.episode, self.session.episode.step_count)
 
     def _miss(self) -> None:
         """Forget what an inline environment's steps have outdated: nobody was told of them."""
-        if self.session.registry.calls.execution == "inline":
+        if self._spectators.spec.convention.execution == "inline":
             self._frame = self._outcome = None
             self._has_missed = True
 
@@ -181,7 +184,7 @@ class SessionView:
 
     def count(self, elapsed_s: float) -> None:
         """Take the rate of the last moments; that it has fallen to nothing is news, too."""
-        steps = self._earlier_steps + self.session.step_count
+        steps = self._earlier_steps + self.session.episode.step_count
         before, self.steps_per_s = self.steps_per_s, (steps - self._counted_steps) / elapsed_s
         self._counted_steps = steps
         if before and not self.steps_per_s and not self.is_changed:
@@ -208,22 +211,22 @@ class SessionView:
         session = self.session
         return (
             session.is_busy
-            and session.registry.calls.execution == "thread"
+            and self._spectators.spec.convention.execution == "thread"
             and not isinstance(self._outcome, Partial)
         )
 
     def _encode(self, wire: Wire, with_payloads: bool) -> Any:
         session, outcome = self.session, self._result()
-        registry = session.registry
+        episode = session.episode
         summary = Summary(
             session=self.name,
-            environment=registry.calls.name,
+            environment=self._spectators.spec.name,
             label=session.label and session.label[:LONGEST_NAME],
-            episode_id=session.episode_id and session.episode_id[:LONGEST_NAME],
+            episode_id=episode.episode_id and episode.episode_id[:LONGEST_NAME],
             episode=self.episode,
-            step=session.step_count,
+            step=episode.step_count,
             total_reward=None if self._has_missed else self.total_reward or 0,
-            age_s=round(registry.now_s - session.created_at_s, 2),
+            age_s=round(self._spectators.deadlines.now_s - session.created_at_s, 2),
             steps_per_s=round(self.steps_per_s, 1) or 0,
         )
         if outcome is not None:
@@ -254,7 +257,7 @@ class SessionView:
         if self._outcome is None or not self._is_of_columns:
             return self._outcome
         try:
-            return self.session.registry.calls.result(0, self._outcome)
+            return self._spectators.spec.replies.result(0, self._outcome)
         # A user's object may raise anything. Its own client is told.
         except Exception:  # noqa: BLE001
             return None

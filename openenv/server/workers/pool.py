@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -18,7 +18,9 @@ from openenv.errors import ConfigurationError, SessionCreationError
 from openenv.server.workers.process import WorkerProcess
 
 if TYPE_CHECKING:
-    from openenv.server.sessions.registry import SessionRegistry
+    from openenv.server.config import ServerConfig
+    from openenv.server.ports import Deadlines, Origin, Request, Spawn
+    from openenv.server.runners.spec import EnvironmentSpec
     from openenv.server.workers.blueprint import Blueprint
     from openenv.server.workers.runner import WorkerRunner
 
@@ -39,15 +41,23 @@ class WorkerPool:
     """The workers of one registry: as many as `count`, or as there are cores for this process."""
 
     def __init__(
-        self, registry: SessionRegistry, blueprint: Blueprint, count: int | None = None
+        self,
+        spec: EnvironmentSpec,
+        config: ServerConfig,
+        blueprint: Blueprint,
+        spawn: Spawn,
+        deadlines: Deadlines,
     ) -> None:
-        self.registry = registry
+        self.spec = spec
+        self.config = config
         self.blueprint = blueprint
-        self.count = count or _usable_cores()
+        self.deadlines = deadlines
+        self._spawn = spawn
+        self.count = config.workers or _usable_cores()
         self.restarts = 0
         self._workers: list[WorkerProcess | None] = [None] * self.count
         self._pauses_s = [0.0] * self.count
-        self._waiting: list[tuple[WorkerRunner, Any, Any]] = []
+        self._waiting: list[tuple[WorkerRunner, Request, Origin]] = []
         "Requests that were made when no worker could take them."
         self._complaint = ""
         self._closing = asyncio.Event()
@@ -67,7 +77,7 @@ class WorkerPool:
             self._pauses_s[place] = 0.0
             self._workers[place] = self._make()
             self._kept += 1
-            self.registry.spawn(self._keep, place)
+            self._spawn(self._keep, place)
         while any(worker is not None and not worker.is_ready for worker in self._workers):
             await self._change()
         if not self.running:
@@ -85,14 +95,14 @@ class WorkerPool:
 
     # ---- sessions
 
-    def assign(self, runner: WorkerRunner, frame: Any, origin: Any) -> WorkerProcess | None:
+    def assign(self, runner: WorkerRunner, frame: Request, origin: Origin) -> WorkerProcess | None:
         """Return the worker with the fewest sessions.
 
         None if one is about to be replaced: then the request is started again. Raises
         SessionCreationError.
         """
         usable = [worker for worker in self._workers if worker is not None and worker.is_usable]
-        if not self.registry.calls.is_concurrent:
+        if not self.spec.convention.is_concurrent:
             usable = [worker for worker in usable if not worker.load]
         if not usable:
             if any(worker is not None and not worker.is_usable for worker in self._workers):
@@ -127,7 +137,7 @@ class WorkerPool:
 
     # ---- keeping
 
-    def notice(self, complaint: str = "") -> None:
+    def wake(self, complaint: str = "") -> None:
         """Look at the workers again: one has become ready, or says why it cannot."""
         self._complaint = complaint or self._complaint
         self._changed.set()
@@ -152,7 +162,7 @@ class WorkerPool:
                 if worker is not None:
                     await worker.run()
                 self._replace(place, worker)
-                self.notice()
+                self.wake()
                 if self._workers[place] is not None:
                     continue
                 with anyio.move_on_after(self._pauses_s[place]):
@@ -162,7 +172,7 @@ class WorkerPool:
                 self._workers[place] = self._make()
         finally:
             self._kept -= 1
-            self.notice()
+            self.wake()
 
     def _replace(self, place: int, worker: WorkerProcess | None) -> None:
         """Put another worker in the place of one that has ended, unless that was too soon."""
@@ -179,8 +189,8 @@ class WorkerPool:
                 self._workers[place] = self._make()
         if worker is not None:
             if not self._closing.is_set():
-                logger.error("%s; another takes its place", worker.obituary)
-            worker.bury()
+                logger.error("%s; another takes its place", worker.exit_reason)
+            worker.on_exit()
         waiting, self._waiting = self._waiting, []
         for runner, frame, origin in waiting:
             if not runner.is_abandoned:

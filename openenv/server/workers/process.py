@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("openenv.server")
 
-FAREWELL_S = 1.0
+EXIT_S = 1.0
 "How long a process may take to end after its socket."
 
-LAST_WORDS_S = 0.1
+LAST_REPLIES_S = 0.1
 "How long its last replies may take to arrive after it has ended."
 
 _START = "from openenv.server.workers.program import main; main()"
@@ -59,16 +59,16 @@ class WorkerProcess(asyncio.Protocol):
         self._pending: deque[tuple[WorkerRunner, Any, Any]] = deque()
         "(runner, frame, origin) of what was asked, in the order in which it is answered."
         self._outbox: list[Any] = []
-        self._cutter = MessageReader()
+        self._reader = MessageReader()
         self._transport: Any = None
         self._lost = asyncio.Event()
         "The socket has ended."
         self._ready_at_s: float | None = None
         self._is_paused = False
         self._is_stopping = False
-        self._verdict = ""
+        self._kill_reason = ""
         "Why the process was killed by us."
-        self.obituary = ""
+        self.exit_reason = ""
         self.lived_s = 0.0
         "How long it was ready, once it has ended."
         self._socket, theirs = socket.socketpair()
@@ -120,7 +120,7 @@ class WorkerProcess(asyncio.Protocol):
                 self._socket.close()
             if self._ready_at_s is not None:
                 self.lived_s = self._loop.time() - self._ready_at_s
-            self.obituary = f"a worker process {self._verdict or _cause(code)}"
+            self.exit_reason = f"a worker process {self._kill_reason or _cause(code)}"
 
     async def _end(self, exited: asyncio.Event) -> None:
         """Wait until socket and process have ended; one of them can survive the other.
@@ -130,7 +130,7 @@ class WorkerProcess(asyncio.Protocol):
         ends = [asyncio.create_task(event.wait()) for event in (self._lost, exited)]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait(ends, timeout=FAREWELL_S if self._lost.is_set() else LAST_WORDS_S)
+            await asyncio.wait(ends, timeout=EXIT_S if self._lost.is_set() else LAST_REPLIES_S)
         finally:
             for end in ends:
                 end.cancel()
@@ -146,20 +146,20 @@ class WorkerProcess(asyncio.Protocol):
             self._kill()
             self._lost.set()
 
-    def bury(self) -> None:
+    def on_exit(self) -> None:
         """Tell its sessions that the process has ended."""
-        error = WorkerDied(f"{self.obituary}, and the episode is lost: reset the session")
+        error = WorkerDied(f"{self.exit_reason}, and the episode is lost: reset the session")
         runners, pending = self._runners, list(self._pending)
         self._runners = {}
         self._pending.clear()
         asked = {runner: (frame, origin) for runner, frame, origin in reversed(pending)}
         first = pending[0][0] if pending else None
         for runner in runners.values():
-            runner.bury(error, asked.get(runner), has_begun=runner is first)
+            runner.on_exit(error, asked.get(runner), has_begun=runner is first)
 
-    def kill(self, verdict: str) -> None:
+    def kill(self, reason: str) -> None:
         """End the process at once, and say why."""
-        self._verdict, self._is_stopping = verdict, True
+        self._kill_reason, self._is_stopping = reason, True
         self._kill()
 
     def _kill(self) -> None:
@@ -181,12 +181,10 @@ class WorkerProcess(asyncio.Protocol):
         self._runners.pop(runner.number, None)
 
     def ask(self, runner: WorkerRunner, frame: Any, origin: Any, request: Any) -> None:
-        """Send a request; the runner's `settle` gets the reply."""
-        registry = runner.session.registry
+        """Send a request; the runner's `on_reply` gets the reply."""
         if self._pending and type(frame) in (Step, Reset):
-            # The time in which neighbours have their turn is not the environment's.
-            at_s = registry.deadlines.pop(runner.session, None)
-            runner.left_s = None if at_s is None else at_s - self._loop.time()
+            # Stop the deadline while the request queues behind other sessions of the worker.
+            runner.left_s = self._pool.deadlines.pop(runner.session)
         self._pending.append((runner, frame, origin))
         self._put(request)
 
@@ -229,9 +227,9 @@ class WorkerProcess(asyncio.Protocol):
     def _watch(self) -> None:
         """Kill the process unless the call that it hangs in ends within the grace."""
         hanging = self._pending[0]
-        registry = self._pool.registry
-        # Where there may be no neighbours, the session itself waits for the place.
-        grace_s = registry.config.worker_grace_s if registry.calls.is_concurrent else 0.0
+        is_concurrent = self._pool.spec.convention.is_concurrent
+        # Without other sessions in the worker, its own session waits for it to be replaced.
+        grace_s = self._pool.config.worker_grace_s if is_concurrent else 0.0
 
         def check() -> None:
             if self._pending and self._pending[0] is hanging and not self._lost.is_set():
@@ -253,7 +251,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take replies."""
-        for message in self._cutter.feed(data):
+        for message in self._reader.feed(data):
             for frame in decode_replies(message):
                 self._receive(frame)
 
@@ -266,27 +264,27 @@ class WorkerProcess(asyncio.Protocol):
         if kind is Partial:
             runner, asked, origin = self._pending[0]
             if not runner.is_abandoned:
-                runner.show(origin, frame, asked.id)
+                runner.on_partial(origin, frame, asked.id)
         elif kind is Described:
-            self._pool.registry.calls.info = frame.info
+            self._pool.spec.info = frame.info
         elif kind is Ready:
             self._ready_at_s = self._loop.time()
             self._flush()
-            self._pool.notice()
+            self._pool.wake()
         elif kind is Error and not self.is_ready:
             logger.error("a worker process: %s", frame.message)
-            self._pool.notice(frame.message)
+            self._pool.wake(frame.message)
         elif kind is Malformed:
             self.kill(f"was killed: it sent what cannot be read: {frame.message}")
         else:
-            self._settle(frame)
+            self._complete(frame)
 
-    def _settle(self, reply: Any) -> None:
+    def _complete(self, reply: Any) -> None:
         runner, frame, origin = self._pending.popleft()
         if self._pending:
             self._begin(self._pending[0][0])
         if not runner.is_abandoned:
-            runner.settle(frame, origin, reply)
+            runner.on_reply(frame, origin, reply)
         elif type(frame) is Close:
             # The end of an environment that was left behind.
             self.forget(runner)
@@ -297,7 +295,7 @@ class WorkerProcess(asyncio.Protocol):
             self._watch()
         elif runner.left_s is not None:
             left_s, runner.left_s = runner.left_s, None
-            runner.session.registry.bring_deadline_forward(runner.session, left_s)
+            self._pool.deadlines.bring_forward(runner.session, left_s)
 
 
 @contextmanager

@@ -21,11 +21,22 @@ import msgspec
 
 from openenv import arrays
 from openenv.errors import EnvironmentFault, OpenEnvError, RequestCancelled
-from openenv.protocol.frames import Close, Error, Open, Partial, Reset, Result, StateReply, Step
+from openenv.protocol.frames import (
+    Close,
+    Error,
+    Open,
+    Opened,
+    Partial,
+    Reset,
+    Result,
+    StateReply,
+    Step,
+)
 from openenv.protocol.peer import unencodable
+from openenv.protocol.server import error_frame
 from openenv.protocol.wire import JSON
-from openenv.server.host import make_calls
-from openenv.server.runners.inline import Runner, error_frame
+from openenv.server.host import make_spec
+from openenv.server.runners.inline import Runner
 from openenv.server.workers.frames import (
     FORMATS,
     Described,
@@ -39,7 +50,8 @@ from openenv.server.workers.frames import (
 )
 
 if TYPE_CHECKING:
-    from openenv.server.runners.calls import EnvironmentCalls
+    from openenv.server.ports import Origin, Reply
+    from openenv.server.runners.spec import EnvironmentSpec
 
 logger = logging.getLogger("openenv.server")
 
@@ -63,7 +75,7 @@ class WorkerOrigin:
         self.is_lenient = self.payloads == "legacy"
         self._worker = worker
 
-    def reply(self, frame: Partial) -> None:
+    def reply(self, frame: Reply | Partial) -> None:
         """Send an intermediate observation at once: the next may be long in coming.
 
         What cannot be encoded is raised where the environment has yielded it; and RequestCancelled
@@ -106,50 +118,45 @@ class WorkerOrigin:
         return error_frame(frame.id, refusal)
 
 
-class WorkerSession:
-    """In place of the session: one environment, and what it may ask about its episode."""
+class WorkerSession(Runner):
+    """One environment of the worker; in place of the session that its runner reports to."""
 
-    __slots__ = ("calls", "episode_id", "runner", "step_count")
+    __slots__ = ("_name",)
 
     token = ""
-    view = None
-    "Spectators see what the server's session has."
 
-    def __init__(self, calls: EnvironmentCalls) -> None:
-        self.calls = calls
-        self.episode_id: str | None = None
-        self.step_count = 0
-        self.runner = Runner(calls, self)  # type: ignore[arg-type]  # see the docstring
+    def __init__(self, spec: EnvironmentSpec) -> None:
+        super().__init__(spec, self)  # type: ignore[arg-type]  # it completes nothing: see `answer`
+        self._name: str | None = None
+        "The episode's, which the server has given it."
 
-    def adopt(self, environment: Any) -> None:
-        """Let an environment that has no state of its own see the episode's counters."""
-        if self.calls.counts_episodes:
-            environment._episode = self
-
-    def answer(self, frame: Any, asker: WorkerOrigin) -> Any:
+    def answer(self, frame: Any, origin: WorkerOrigin) -> Any:
         """Run a request to its reply. Raises nothing."""
-        name = None
         if type(frame) is ResetNamed:
-            name = frame.episode_id or frame.name
+            self._name = frame.episode_id or frame.name
             frame = Reset(frame.id, frame.session, frame.seed, frame.episode_id, frame.options)
-        reply = self.runner.perform(frame, asker)
-        if type(reply) is Result:
-            if name is None:
-                self.step_count += 1
-            else:
-                self.step_count, self.episode_id = 0, name
-        return reply
+        return self.perform(frame, origin)
+
+    def emit(self, origin: Origin, frame: Partial) -> None:
+        """Send an intermediate observation; spectators see what the server's session has."""
+        origin.reply(frame)
+
+    def _episode_id(self, frame: Reset) -> str | None:
+        return self._name
+
+    def _opened(self, frame: Open) -> Opened:
+        return Opened(frame.id, "")
 
 
 class Worker:
     """Serves one socket until it ends."""
 
-    def __init__(self, pipe: socket.socket, calls: EnvironmentCalls, cutter: MessageReader) -> None:
+    def __init__(self, pipe: socket.socket, spec: EnvironmentSpec, reader: MessageReader) -> None:
         self._socket = pipe
-        self._calls = calls
+        self._spec = spec
         self._askers = {number: WorkerOrigin(self, number) for number in FORMATS}
         self._hosted: dict[int, WorkerSession] = {}
-        self._cutter = cutter
+        self._reader = reader
         self._requests: deque[Any] = deque()
         "What has come and is still to be answered."
         self._ready: list[tuple[Any, WorkerOrigin]] = []
@@ -186,7 +193,7 @@ class Worker:
             self._held_since_s = time.perf_counter()
         self._ready.append((frame, asker))
 
-    def send(self, frame: Partial) -> None:
+    def send(self, frame: Reply | Partial) -> None:
         """Send what is ready, and this. Raises what encoding it does."""
         message = encode([frame])
         self.flush()
@@ -206,7 +213,7 @@ class Worker:
             _write(self._socket, message)
 
     def _take(self, data: bytes) -> None:
-        for message in self._cutter.feed(data):
+        for message in self._reader.feed(data):
             self._requests.extend(decode_requests(message))
 
     def _answer_all(self) -> None:
@@ -229,15 +236,15 @@ class Worker:
         asker = self._askers[frame.session]
         hosted = self._hosted.get(number)
         if hosted is None:
-            hosted = self._hosted[number] = WorkerSession(self._calls)
+            hosted = self._hosted[number] = WorkerSession(self._spec)
         if kind is Step and asker.encoding == "json":
             frame.action = _bytes.decode(frame.action)
         reply = hosted.answer(frame, asker)
         if kind is Close or (kind is Open and type(reply) is Error):
             del self._hosted[number]
-        if not self._has_described and self._calls.info is not None:
+        if not self._has_described and self._spec.info is not None:
             self._has_described = True
-            self.put(Described(self._calls.info), asker)
+            self.put(Described(self._spec.info), asker)
         self.put(asker.shape(reply) if type(reply) in (Result, StateReply) else reply, asker)
 
 
@@ -263,12 +270,12 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave_to_the_server)
     with socket.socket(fileno=descriptor) as pipe:
-        cutter = MessageReader()
-        setup = _receive_setup(pipe, cutter)
+        reader = MessageReader()
+        setup = _receive_setup(pipe, reader)
         if setup is None:
             return
         try:
-            worker = Worker(pipe, _make_calls(setup), cutter)
+            worker = Worker(pipe, _make_spec(setup), reader)
         except OpenEnvError as error:
             _write(pipe, encode([error_frame(0, error)]))
             sys.exit(1)
@@ -279,19 +286,19 @@ def main() -> None:
         worker.run()
 
 
-def _receive_setup(pipe: socket.socket, cutter: MessageReader) -> Setup | None:
+def _receive_setup(pipe: socket.socket, reader: MessageReader) -> Setup | None:
     while data := pipe.recv(RECEIVE_BYTES):
-        for message in cutter.feed(data):
+        for message in reader.feed(data):
             return msgspec.msgpack.decode(message, type=Setup)
     return None
 
 
-def _make_calls(setup: Setup) -> EnvironmentCalls:
+def _make_spec(setup: Setup) -> EnvironmentSpec:
     sys.path[:] = setup.path
     logging.basicConfig(format=f"%(asctime)s %(levelname)s %(name)s [{os.getpid()}]: %(message)s")
     logging.getLogger("openenv").setLevel(setup.log_level)
     env, payload_classes = setup.blueprint.load()
-    return make_calls(env, *payload_classes, debug=setup.blueprint.debug, execution="inline")
+    return make_spec(env, *payload_classes, debug=setup.blueprint.debug, execution="inline")
 
 
 def _write(pipe: socket.socket, message: bytes) -> None:

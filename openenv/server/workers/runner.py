@@ -1,7 +1,7 @@
-"""RemoteRunner: calls an environment that lives in a worker process.
+"""WorkerRunner: calls an environment that lives in a worker process.
 
-Stands where the runners of runner.py stand: the session starts one request at a time and is told
-when it has settled. Which worker, and how it is reached, is the affair of workers.py.
+Stands where the runners of runners/ stand: the session starts one request at a time and is told
+when it is complete. Which worker, and how it is reached, is the affair of pool.py and process.py.
 """
 
 from __future__ import annotations
@@ -11,21 +11,35 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from openenv.codec import decode_any
+from openenv.environment import Episode
 from openenv.errors import (
     EnvironmentFactoryError,
     OpenEnvError,
     PayloadError,
     WorkerDied,
 )
-from openenv.protocol.frames import Close, Closed, Error, Opened, Reset, Result, StateReply, Step
+from openenv.protocol.frames import (
+    Close,
+    Closed,
+    Error,
+    Opened,
+    Partial,
+    Reset,
+    Result,
+    StateReply,
+    Step,
+)
+from openenv.protocol.server import error_frame
 from openenv.protocol.wire import MSGPACK
-from openenv.server.runners.inline import Origin, Runner, error_frame, show
+from openenv.server.runners.bound import new_episode_id
+from openenv.server.runners.inline import Runner
 from openenv.server.runners.queries import EnvironmentQuery
 from openenv.server.workers.frames import FORMATS, ResetNamed, format_of
 
 if TYPE_CHECKING:
-    from openenv.server.runners.calls import EnvironmentCalls
-    from openenv.server.sessions.session import Session
+    from openenv.server.ports import Completion, Origin, Reply, Request
+    from openenv.server.runners.spec import EnvironmentSpec
+    from openenv.server.workers.pool import WorkerPool
     from openenv.server.workers.process import WorkerProcess
 
 _decode = msgspec.msgpack.decode
@@ -35,48 +49,67 @@ _encode = MSGPACK.encode
 class WorkerRunner(Runner):
     """Has one environment in one worker; after the worker's death, from the next reset on, another.
 
-    `environment` only says that there is one.
+    `bound` stays None: the environment is bound in the worker.
     """
 
-    __slots__ = ("_episode_id", "_obituary", "_worker", "is_abandoned", "left_s", "number")
+    __slots__ = (
+        "_episode",
+        "_exit_error",
+        "_has_environment",
+        "_pool",
+        "_worker",
+        "is_abandoned",
+        "left_s",
+        "number",
+    )
 
     @property
     def can_abandon(self) -> bool:
         """Always: a worker that hangs is killed."""
         return True
 
-    def __init__(self, calls: EnvironmentCalls, session: Session) -> None:
-        super().__init__(calls, session)
+    @property
+    def has_environment(self) -> bool:
+        """Whether the worker has made an environment."""
+        return self._has_environment
+
+    @property
+    def episode(self) -> Episode:
+        """The episode that the last reset began, counted on this side."""
+        return self._episode
+
+    def __init__(self, spec: EnvironmentSpec, session: Completion, pool: WorkerPool) -> None:
+        super().__init__(spec, session)
         self.number = 0
         "The environment's number in its worker."
         self.is_abandoned = False
         self.left_s: float | None = None
         "How long the request may take from when its turn in the worker comes."
+        self._pool = pool
         self._worker: WorkerProcess | None = None
-        self._obituary: WorkerDied | None = None
-        "What the next request is told, whose environment has died unnoticed."
-        self._episode_id = ""
+        self._has_environment = False
+        self._exit_error: WorkerDied | None = None
+        "What the next request is told: the worker has died while nothing was asked."
+        self._episode = Episode()
 
-    def start(self, frame: Any, origin: Origin) -> None:
+    def start(self, frame: Request, origin: Origin) -> None:
         """Send a request to the worker, which is chosen for the first one."""
-        kind = type(frame)
-        obituary, self._obituary = self._obituary, None
+        exit_error, self._exit_error = self._exit_error, None
         if self._worker is None:
-            if kind is Close:
-                self.session.settle(self, frame, origin, Closed(frame.id, frame.session, "closed"))
+            if isinstance(frame, Close):
+                closed = Closed(frame.id, frame.session, "closed")
+                self.session.complete(self, frame, origin, closed)
                 return
-            if obituary is not None and kind is not Reset:
-                self._fail(frame, origin, obituary)
+            if exit_error is not None and not isinstance(frame, Reset):
+                self._fail(frame, origin, exit_error)
                 return
         try:
             if self._worker is None:
-                workers = self.session.registry.workers
-                assert workers is not None
-                self._worker = workers.assign(self, frame, origin)
+                self._worker = self._pool.assign(self, frame, origin)
             if self._worker is not None:
                 self._worker.ask(self, frame, origin, self._request(frame, origin))
         except OpenEnvError as error:
-            self.session.settle(self, frame, origin, error_frame(frame.id, error))
+            self.session.complete(self, frame, origin, error_frame(frame.id, error))
 
     def abandon(self) -> None:
         """Leave the call behind; the environment is closed should it ever end."""
@@ -90,72 +123,81 @@ class WorkerRunner(Runner):
             self._worker.forget(self)
             self._worker = None
 
-    # ---- called by the worker's end of the pipe
+    # ---- called by the server's end of the worker's socket
 
-    def settle(self, frame: Any, origin: Origin, reply: Any) -> None:
+    def on_reply(self, frame: Request, origin: Origin, reply: Reply) -> None:
         """Take the reply to a request."""
-        kind = type(reply)
         reply.id = frame.id
-        if kind is Result:
-            if type(frame) is Reset:
-                frame.episode_id = frame.episode_id or self._episode_id
-            self._unpack(reply, "observation", origin)
-        elif kind is StateReply:
-            self._unpack(reply, "state", origin)
-        elif kind is Opened:
-            reply.token = self.session.token
-        elif kind is Closed:
-            reply.session = frame.session
-        if kind is not Error or reply.code != EnvironmentFactoryError.code:
-            self.environment = self._worker
-        self.session.settle(self, frame, origin, reply)
+        match reply:
+            case Result():
+                if isinstance(frame, Step):
+                    self._episode.step_count += 1
+                self._unpack(reply, "observation", origin)
+            case StateReply():
+                self._unpack(reply, "state", origin)
+            case Opened():
+                reply.token = self.session.token
+            case Closed():
+                reply.session = frame.session
+        if not isinstance(reply, Error) or reply.code != EnvironmentFactoryError.code:
+            self._has_environment = True
+        self.session.complete(self, frame, origin, reply)
 
-    def show(self, origin: Origin, partial: Any, request_id: int) -> None:
+    def on_partial(self, origin: Origin, partial: Partial, request_id: int) -> None:
         """Take an intermediate observation."""
         partial.id = request_id
         self._unpack(partial, "observation", origin)
-        show(self.session, origin, partial)
+        self.session.emit(origin, partial)
         room = origin.until_room()
         if room is not None and self._worker is not None:
             self._worker.pause_until(room)
 
-    def bury(
-        self, error: WorkerDied, request: tuple[Any, Origin] | None, *, has_begun: bool
+    def on_exit(
+        self, error: WorkerDied, request: tuple[Request, Origin] | None, *, has_begun: bool
     ) -> None:
-        """The worker is dead. What it has not begun and needs no episode begins anew in another."""
-        self._worker = self.environment = None
+        """The worker is dead. A request that it has not begun begins in another worker.
+
+        Unless it needs the episode, which is lost.
+        """
+        self._worker, self._has_environment = None, False
         if self.is_abandoned:
             return
         if request is None:
-            self._obituary = error
-        elif type(request[0]) is Close:
+            self._exit_error = error
+        elif isinstance(request[0], Close):
             frame, origin = request
-            self.session.settle(self, frame, origin, Closed(frame.id, frame.session, "closed"))
-        elif type(request[0]) is Step or has_begun:
+            closed = Closed(frame.id, frame.session, "closed")
+            self.session.complete(self, frame, origin, closed)
+        elif isinstance(request[0], Step) or has_begun:
             self._fail(*request, error)
         else:
             self.start(*request)
 
     # ---- frames
 
-    def _request(self, frame: Any, origin: Origin) -> Any:
+    def _request(self, frame: Request, origin: Origin) -> Any:
         """Return the frame as a worker wants it. Raises PayloadError."""
-        number, manner, kind = self.number, format_of(origin), type(frame)
-        if kind is Step:
-            action = frame.action
-            if FORMATS[manner].encoding == "json":
-                action = bytes(action)
-            return Step(number, manner, action, frame.timeout_s, frame.stream)
-        if kind is EnvironmentQuery:
-            return EnvironmentQuery(number, manner, frame.method, frame.arguments)
-        if kind is not Reset:
-            return kind(number, manner)
-        self._episode_id = self.session.registry.new_token()
-        begin = ResetNamed(
-            number, manner, frame.seed, frame.episode_id, frame.options, self._episode_id
+        number, payload_format = self.number, format_of(origin)
+        match frame:
+            case Step():
+                action = frame.action
+                if FORMATS[payload_format].encoding == "json":
+                    action = bytes(action)
+                return Step(number, payload_format, action, frame.timeout_s, frame.stream)
+            case EnvironmentQuery():
+                return EnvironmentQuery(number, payload_format, frame.method, frame.arguments)
+            case Reset():
+                return self._reset_request(frame, payload_format)
+        return type(frame)(number, payload_format)
+
+    def _reset_request(self, frame: Reset, payload_format: int) -> Any:
+        self._episode = Episode(frame.episode_id or new_episode_id())
+        name = self._episode.episode_id or ""
+        named = ResetNamed(
+            self.number, payload_format, frame.seed, frame.episode_id, frame.options, name
         )
         try:
-            return msgspec.Raw(_encode(begin))
+            return msgspec.Raw(_encode(named))
         except (TypeError, ValueError, OverflowError) as error:
             raise PayloadError(f"reset: {error}") from error
 
@@ -167,6 +209,6 @@ class WorkerRunner(Runner):
         elif form != "msgpack":
             setattr(frame, name, msgspec.Raw(_decode(getattr(frame, name))))
 
-    def _fail(self, frame: Any, origin: Origin, error: WorkerDied) -> None:
+    def _fail(self, frame: Request, origin: Origin, error: WorkerDied) -> None:
         self.session.needs_reset = True
-        self.session.settle(self, frame, origin, error_frame(frame.id, error))
+        self.session.complete(self, frame, origin, error_frame(frame.id, error))

@@ -186,7 +186,7 @@ def test_its_settings_can_be_read() -> None:
 
 def test_a_class_in_the_fourth_place_is_the_states() -> None:
     server = HTTPEnvServer(Counter, Add, Total, State)
-    assert server.registry.calls.state.cls is State
+    assert server.registry.spec.replies.state.cls is State
 
 
 def test_both_kinds_of_limits_at_once_are_refused() -> None:

@@ -12,9 +12,8 @@ from openenv.environment import Environment
 from openenv.models import State
 from openenv.protocol.frames import CLOSE_FENCED, SUBPROTOCOL_JSON
 from openenv.server.config import ServerConfig
+from openenv.server.host import make_registry
 from openenv.server.links.connection import serve_channel
-from openenv.server.runners.calls import EnvironmentCalls
-from openenv.server.sessions.registry import SessionRegistry
 from tests.environments import Add, Total
 
 
@@ -78,7 +77,7 @@ class SlowSocket:
 async def serving_sockets(**settings: Any) -> Any:
     """Yield a registry and a function that serves a socket."""
     Held.begun, Held.may_end = asyncio.Event(), asyncio.Event()
-    registry = SessionRegistry(EnvironmentCalls(Held, Held), ServerConfig(**settings))
+    registry = make_registry(Held, config=ServerConfig(**settings))
     sockets: list[SlowSocket] = []
     async with AsyncExitStack() as stack, asyncio.timeout(10):
         group = await stack.enter_async_context(asyncio.TaskGroup())
