@@ -61,10 +61,10 @@ def test_a_gain_may_be_chance() -> None:
 async def test_a_tape_is_the_same_episode_again() -> None:
     tape = await record(ECHO)
     assert len(tape.actions) == len(tape.rewards) == 100
-    await check(Player(ECHO.registry.calls.factory(), tape), tape)
+    await check(Player(ECHO.registry.spec.factory(), tape), tape)
     tape.rewards[3] = -1.0
     with pytest.raises(RuntimeError, match="rewarded"):
-        await check(Player(ECHO.registry.calls.factory(), tape), tape)
+        await check(Player(ECHO.registry.spec.factory(), tape), tape)
 
 
 def test_an_unknown_name_is_said(

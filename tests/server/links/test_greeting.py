@@ -114,6 +114,8 @@ async def test_what_becomes_ready_during_a_greeting_comes_after_it() -> None:
         new = serve(SlowSocket())
         new.put(["hello", 1, token, 0])
         await new.is_asked.wait()
+        while old.close_code is None:
+            await asyncio.sleep(0)
         assert old.close_code == CLOSE_FENCED
         [session] = registry.sessions.values()
         Held.may_end.set()
