@@ -133,7 +133,7 @@ class Deadlines(Protocol):
 class Slots(Protocol):
     """How many sessions may have an environment at once, and which session is next."""
 
-    def take(self, session: Any) -> bool:
+    def reserve(self, session: Any) -> bool:
         """Give a session a slot, if one is free and no other session waits for it."""
 
     def wait(self, session: Any, wait_s: float) -> None:

@@ -205,7 +205,7 @@ class SessionActions:
             if type(frame) is Reset:
                 self._enter_episode()
             if self.view is not None:
-                self.view.take(frame, reply, origin.encoding)
+                self.view.note(frame, reply, origin.encoding)
         elif type(frame) is Reset:
             self.needs_reset = True
         elif type(reply) is Opened:

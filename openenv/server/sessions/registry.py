@@ -132,7 +132,7 @@ class SessionRegistry:
 
     def _end_all(self, reason: str, patience_s: float | None = None) -> None:
         # First those that wait for a slot: or else they would get those of the others.
-        for session in [*self._slots.waiting, *self.sessions.values()]:
+        for session in sorted(self.sessions.values(), key=lambda session: session.has_slot):
             session.end(reason, patience_s, is_draining=self.is_draining)
 
     # ---- sessions

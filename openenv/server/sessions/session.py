@@ -43,7 +43,7 @@ class Session(SessionActions):
     def open(self, frame: Open, origin: Origin) -> None:
         """Construct the environment, as soon as there is a slot. The first call of a session."""
         self._running = (frame, origin)
-        if self._services.slots.take(self):
+        if self._services.slots.reserve(self):
             self._construct()
         elif frame.wait_s > 0:
             self._services.slots.wait(self, frame.wait_s)
@@ -64,7 +64,7 @@ class Session(SessionActions):
             # The short way of `_begin` and `complete`, for a step that ends before this returns.
             reply = self._runner.perform(frame, origin)
             if type(reply) is Result and self.watched_view is not None:
-                self.watched_view.take(frame, reply, origin.encoding)
+                self.watched_view.note(frame, reply, origin.encoding)
             self.touched_at_s = self._deadlines.now_s
             origin.reply(reply)
         else:
@@ -80,7 +80,7 @@ class Session(SessionActions):
         observation = self._runner.bound.step(action)  # type: ignore[union-attr]  # IDLE has one
         self.episode.step_count += 1
         if self.watched_view is not None:
-            self.watched_view.take_observation(action, observation)
+            self.watched_view.note_observation(action, observation)
         self.touched_at_s = self._deadlines.now_s
         return observation
 
@@ -99,7 +99,7 @@ class Session(SessionActions):
     def emit(self, origin: Origin, partial: Partial) -> None:
         """Pass on an intermediate observation of the running step; on the event loop."""
         if self.view is not None:
-            self.view.take_partial(partial, origin.encoding)
+            self.view.note_partial(partial, origin.encoding)
         origin.reply(partial)
 
     def cancel(self, request_id: int, origin: Origin) -> None:

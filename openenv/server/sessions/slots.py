@@ -6,17 +6,26 @@ Knows nothing of sessions but that they wait, and can be granted a slot.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from openenv.errors import ConcurrencyConfigurationError, OpenEnvError, SessionCapacityError
 from openenv.server.config import DEFAULT_SESSIONS, ServerConfig
+from openenv.server.ports import Expirable
 
 if TYPE_CHECKING:
     from openenv.server.ports import Deadlines
     from openenv.server.runners.convention import CallingConvention
-    from openenv.server.sessions.session import Session
 
 RETRY_AFTER_S = 1.0
+
+
+class SlotHolder(Expirable, Protocol):
+    """A session, as the slots know it."""
+
+    has_slot: bool
+
+    def grant_slot(self) -> None:
+        """A slot has come free, and is this session's."""
 
 
 class SessionSlots:
@@ -26,14 +35,9 @@ class SessionSlots:
         self.limit = limit
         self.taken = 0
         self._deadlines = deadlines
-        self._waiting: deque[Session] = deque()
+        self._waiting: deque[SlotHolder] = deque()
 
-    @property
-    def waiting(self) -> list[Session]:
-        """The sessions that wait for a slot, the next one first."""
-        return list(self._waiting)
-
-    def take(self, session: Session) -> bool:
+    def reserve(self, session: SlotHolder) -> bool:
         """Give a session a slot, if one is free and no other session waits for it."""
         if self.taken >= self.limit or self._waiting:
             return False
@@ -41,12 +45,12 @@ class SessionSlots:
         session.has_slot = True
         return True
 
-    def wait(self, session: Session, wait_s: float) -> None:
+    def wait(self, session: SlotHolder, wait_s: float) -> None:
         """Queue for a slot; the session's `grant_slot` is called, or its deadline passes."""
         self._waiting.append(session)
         self._deadlines.set(session, wait_s)
 
-    def release(self, session: Session) -> None:
+    def release(self, session: SlotHolder) -> None:
         """Take back the slot, or the place in the queue, of a session that has ended."""
         if session.has_slot:
             session.has_slot = False

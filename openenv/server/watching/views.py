@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, SupportsFloat
 
 import msgspec
 
@@ -19,8 +19,8 @@ from openenv.protocol.frames import Partial, Result, Step, Summary
 if TYPE_CHECKING:
     from openenv.arrays import Encoding
     from openenv.protocol.wire import Wire
-    from openenv.server.ports import WatchedSession
-    from openenv.server.watching.spectators import Spectators, Watching
+    from openenv.server.ports import Deadlines, WatchedSession
+    from openenv.server.runners.spec import EnvironmentSpec
 
 logger = logging.getLogger("openenv.server")
 
@@ -43,10 +43,22 @@ class Form(NamedTuple):
     with_payloads: bool
 
 
+class Audience(Protocol):
+    """All spectators of a server, as a view knows them."""
+
+    spec: EnvironmentSpec
+    deadlines: Deadlines
+    changed: list[SessionView]
+    "The views of which something is new since the last tick, each once."
+    forms: frozenset[Form]
+    "In which sessions are shown."
+
+
 class SessionView:
-    """One per session of a server that may be watched. `take` what passes, `summary` shows it."""
+    """One per session of a server that may be watched. `note` what passes, `summary` shows it."""
 
     __slots__ = (
+        "_audience",
         "_counted_steps",
         "_earlier_steps",
         "_encoding",
@@ -56,7 +68,6 @@ class SessionView:
         "_is_stale",
         "_left_at",
         "_outcome",
-        "_spectators",
         "_summaries",
         "episode",
         "is_changed",
@@ -67,7 +78,7 @@ class SessionView:
         "watches",
     )
 
-    def __init__(self, session: WatchedSession, spectators: Spectators) -> None:
+    def __init__(self, session: WatchedSession, audience: Audience) -> None:
         self.session = session
         self.name = public_name(session.token)
         self.episode = 0
@@ -76,8 +87,8 @@ class SessionView:
         self.steps_per_s = 0.0
         self.is_changed = False
         "Whether it is among the spectators' changed ones."
-        self.watches: list[Watching] = []
-        self._spectators = spectators
+        self.watches: list[Any] = []
+        self._audience = audience
         self._frame: Any = None
         "The newest Reset or Step; of steps in columns the action itself."
         self._outcome: Any = None
@@ -98,7 +109,7 @@ class SessionView:
 
     # ---- on the way of each step: references, one sum and one question
 
-    def take(self, frame: Any, reply: Result, encoding: Encoding) -> None:
+    def note(self, frame: Any, reply: Result, encoding: Encoding) -> None:
         """Note the result of a reset or step."""
         self._frame, self._outcome, self._encoding = frame, reply, encoding
         if reply.reward:
@@ -106,7 +117,7 @@ class SessionView:
         if not self.is_changed:
             self._change()
 
-    def take_observation(self, action: Any, observation: Any) -> None:
+    def note_observation(self, action: Any, observation: Any) -> None:
         """Note a step of many in one frame, whose observation is taken apart with the others'."""
         self._frame, self._outcome = action, observation
         reward = (
@@ -119,7 +130,7 @@ class SessionView:
         if not self.is_changed:
             self._change()
 
-    def take_partial(self, partial: Partial, encoding: Encoding) -> None:
+    def note_partial(self, partial: Partial, encoding: Encoding) -> None:
         """Note an intermediate observation; its action is shown when the step is done."""
         self._frame, self._outcome, self._encoding = None, partial, encoding
         if not self.is_changed:
@@ -143,14 +154,14 @@ class SessionView:
         if not self.watches:
             return
         self.is_changed = True
-        self._spectators.changed.append(self)
+        self._audience.changed.append(self)
         if self._is_awaited:
             self._is_awaited = False
-            self._summaries = {form: self._encode(*form) for form in self._spectators.forms}
+            self._summaries = {form: self._encode(*form) for form in self._audience.forms}
 
     # ---- for who looks
 
-    def follow(self, watching: Watching) -> None:
+    def follow(self, watching: Any) -> None:
         """Be seen by one spectator more."""
         session = self.session
         if not self.watches:
@@ -164,7 +175,7 @@ class SessionView:
                 self._miss()
         self.watches.append(watching)
 
-    def leave(self, watching: Watching) -> None:
+    def leave(self, watching: Any) -> None:
         """Be seen by one less."""
         self.watches.remove(watching)
         if not self.watches:
@@ -174,7 +185,7 @@ class SessionView:
 
     def _miss(self) -> None:
         """Forget what an inline environment's steps have outdated: nobody was told of them."""
-        if self._spectators.spec.convention.execution == "inline":
+        if self._audience.spec.convention.execution == "inline":
             self._frame = self._outcome = None
             self._has_missed = True
 
@@ -211,7 +222,7 @@ class SessionView:
         session = self.session
         return (
             session.is_busy
-            and self._spectators.spec.convention.execution == "thread"
+            and self._audience.spec.convention.execution == "thread"
             and not isinstance(self._outcome, Partial)
         )
 
@@ -220,13 +231,13 @@ class SessionView:
         episode = session.episode
         summary = Summary(
             session=self.name,
-            environment=self._spectators.spec.name,
+            environment=self._audience.spec.name,
             label=session.label and session.label[:LONGEST_NAME],
             episode_id=episode.episode_id and episode.episode_id[:LONGEST_NAME],
             episode=self.episode,
             step=episode.step_count,
             total_reward=None if self._has_missed else self.total_reward or 0,
-            age_s=round(self._spectators.deadlines.now_s - session.created_at_s, 2),
+            age_s=round(self._audience.deadlines.now_s - session.created_at_s, 2),
             steps_per_s=round(self.steps_per_s, 1) or 0,
         )
         if outcome is not None:
@@ -257,7 +268,7 @@ class SessionView:
         if self._outcome is None or not self._is_of_columns:
             return self._outcome
         try:
-            return self._spectators.spec.replies.result(0, self._outcome)
+            return self._audience.spec.replies.result(0, self._outcome)
         # A user's object may raise anything. Its own client is told.
         except Exception:  # noqa: BLE001
             return None

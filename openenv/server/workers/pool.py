@@ -112,7 +112,7 @@ class WorkerPool:
                 "no worker process is free: they died too often, and start again after a pause"
             )
         worker = min(usable, key=lambda worker: (worker.is_blocked, worker.load))
-        worker.take(runner)
+        worker.host(runner)
         return worker
 
     # ---- health

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections import deque
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -34,7 +34,10 @@ from openenv.server.workers.frames import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from openenv.server.workers.pool import WorkerPool
+    from openenv.server.config import ServerConfig
+    from openenv.server.ports import Deadlines
+    from openenv.server.runners.spec import EnvironmentSpec
+    from openenv.server.workers.blueprint import Blueprint
     from openenv.server.workers.runner import WorkerRunner
 
 logger = logging.getLogger("openenv.server")
@@ -48,10 +51,22 @@ LAST_REPLIES_S = 0.1
 _START = "from openenv.server.workers.program import main; main()"
 
 
+class WorkerOwner(Protocol):
+    """The pool, as its workers know it."""
+
+    spec: EnvironmentSpec
+    config: ServerConfig
+    blueprint: Blueprint
+    deadlines: Deadlines
+
+    def wake(self, complaint: str = "") -> None:
+        """Look at the workers again: one has become ready, or says why it cannot."""
+
+
 class WorkerProcess(asyncio.Protocol):
     """One process and the server's end of its socket. Made by the pool, which runs it."""
 
-    def __init__(self, pool: WorkerPool) -> None:
+    def __init__(self, pool: WorkerOwner) -> None:
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self._runners: dict[int, WorkerRunner] = {}
@@ -170,7 +185,7 @@ class WorkerProcess(asyncio.Protocol):
 
     # ---- sessions
 
-    def take(self, runner: WorkerRunner) -> None:
+    def host(self, runner: WorkerRunner) -> None:
         """Host an environment for this runner."""
         self._last_number += 1
         runner.number = self._last_number

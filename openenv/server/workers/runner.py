@@ -6,7 +6,7 @@ when it is complete. Which worker, and how it is reached, is the affair of pool.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -37,13 +37,40 @@ from openenv.server.runners.queries import EnvironmentQuery
 from openenv.server.workers.frames import FORMATS, ResetNamed, format_of
 
 if TYPE_CHECKING:
+    import asyncio
+
     from openenv.server.ports import Completion, Origin, Reply, Request
     from openenv.server.runners.spec import EnvironmentSpec
-    from openenv.server.workers.pool import WorkerPool
-    from openenv.server.workers.process import WorkerProcess
 
 _decode = msgspec.msgpack.decode
 _encode = MSGPACK.encode
+
+
+class Worker(Protocol):
+    """A worker process, as those know it that have an environment there."""
+
+    def ask(self, runner: WorkerRunner, frame: Request, origin: Origin, request: Any) -> None:
+        """Send a request; the runner's `on_reply` gets the reply."""
+
+    def abandon(self, runner: WorkerRunner) -> None:
+        """Close the environment after the call that hangs; end the process if that never ends."""
+
+    def forget(self, runner: WorkerRunner) -> None:
+        """The environment is closed."""
+
+    def pause_until(self, room: asyncio.Future[None]) -> None:
+        """Read no replies before the client of the running call has room for more."""
+
+
+class Workers(Protocol):
+    """All workers of a server."""
+
+    def assign(self, runner: WorkerRunner, frame: Request, origin: Origin) -> Worker | None:
+        """Return a worker for one more environment.
+
+        None if one is about to be replaced: then the request is started again. Raises
+        SessionCreationError.
+        """
 
 
 class WorkerRunner(Runner):
@@ -56,8 +83,8 @@ class WorkerRunner(Runner):
         "_episode",
         "_exit_error",
         "_has_environment",
-        "_pool",
         "_worker",
+        "_workers",
         "is_abandoned",
         "left_s",
         "number",
@@ -78,15 +105,15 @@ class WorkerRunner(Runner):
         """The episode that the last reset began, counted on this side."""
         return self._episode
 
-    def __init__(self, spec: EnvironmentSpec, session: Completion, pool: WorkerPool) -> None:
+    def __init__(self, spec: EnvironmentSpec, session: Completion, workers: Workers) -> None:
         super().__init__(spec, session)
         self.number = 0
         "The environment's number in its worker."
         self.is_abandoned = False
         self.left_s: float | None = None
         "How long the request may take from when its turn in the worker comes."
-        self._pool = pool
-        self._worker: WorkerProcess | None = None
+        self._workers = workers
+        self._worker: Worker | None = None
         self._has_environment = False
         self._exit_error: WorkerDied | None = None
         "What the next request is told: the worker has died while nothing was asked."
@@ -105,7 +132,7 @@ class WorkerRunner(Runner):
                 return
         try:
             if self._worker is None:
-                self._worker = self._pool.assign(self, frame, origin)
+                self._worker = self._workers.assign(self, frame, origin)
             if self._worker is not None:
                 self._worker.ask(self, frame, origin, self._request(frame, origin))
         except OpenEnvError as error:
