@@ -1,5 +1,6 @@
 """Environments for worker processes. They import little: every worker imports this."""
 
+import gc
 import os
 import signal
 import sys
@@ -7,7 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import numpy
 
@@ -141,3 +143,21 @@ class Talk(Environment[Said, Heard, State]):
 
     def message_to_action(self, message: dict[str, str]) -> Said:
         return Said([message["role"], *message["content"].split()])
+
+
+class Living(Environment[dict[str, Any], dict[str, Any], State]):
+    """Counts the instances of its process that are alive, while nothing collects garbage."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    execution = "process"
+    living: ClassVar[WeakSet[Any]] = WeakSet()
+
+    def __init__(self) -> None:
+        gc.disable()
+        Living.living.add(self)
+
+    def reset(self, seed: int | None = None) -> dict[str, Any]:
+        return {"living": len(Living.living)}
+
+    def step(self, action: dict[str, Any]) -> dict[str, Any]:
+        return {}

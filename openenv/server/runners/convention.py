@@ -110,12 +110,10 @@ class CallingConvention:
         A property is read where steps run, and so is what every environment inherits: neither is
         worth a thread.
         """
-        if method.is_async or self.runs_inline:
+        if method.is_async or self.runs_inline or not overrides(self.cls, method.name):
             return False
-        member = inspect.getattr_static(self.cls, method.name, None)
-        if isinstance(member, property):
-            return not self.step.is_async
-        return overrides(self.cls, method.name)
+        is_property = isinstance(inspect.getattr_static(self.cls, method.name), property)
+        return not (is_property and self.step.is_async)
 
     @cached_property
     def constructs_on_thread(self) -> bool:

@@ -1,41 +1,29 @@
-"""Runner: calls one environment, here on the event loop; the base of those that call it elsewhere.
+"""Runner: executes the requests of one session on the event loop, at once.
 
-Owns the environment from construction to close. Knows nothing of queues and order: the session
-starts one request at a time, and is told when it is complete.
+The base of the runners that do it elsewhere. Knows nothing of queues and order: the session starts
+one request at a time, and is told when it is complete.
 """
 
 from __future__ import annotations
 
-import inspect
-from contextlib import closing
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from openenv.errors import OpenEnvError, RequestCancelled
-from openenv.protocol.frames import Close, Closed, GetState, Open, Opened, Partial, Reset, Step
-from openenv.protocol.server import error_frame
-from openenv.server.runners.queries import EnvironmentQuery
+from openenv.protocol.frames import Open, Opened, Partial
+from openenv.server.runners.executor import RequestExecutor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
-    from openenv.environment import Episode
-    from openenv.server.ports import Call, Completion, Origin, Reply, Request
-    from openenv.server.runners.bound import BoundEnvironment
+    from openenv.server.ports import Completion, Origin, Request
     from openenv.server.runners.spec import EnvironmentSpec
 
 
-class Runner:
-    """Calls one environment on the event loop, at once."""
+class Runner(RequestExecutor):
+    """Made with its session; `start` runs a request, `release` ends the runner."""
 
-    __slots__ = ("_is_plain", "_replies", "bound", "session", "spec")
+    __slots__ = ("session",)
 
     def __init__(self, spec: EnvironmentSpec, session: Completion) -> None:
-        self.spec = spec
+        super().__init__(spec)
         self.session = session
-        self.bound: BoundEnvironment | None = None
-        self._replies = spec.replies
-        self._is_plain = spec.convention.is_plain
 
     @property
     def can_abandon(self) -> bool:
@@ -46,12 +34,6 @@ class Runner:
     def has_environment(self) -> bool:
         """Whether there is an environment."""
         return self.bound is not None
-
-    @property
-    def episode(self) -> Episode:
-        """The episode that the last reset began."""
-        assert self.bound is not None
-        return self.bound.episode
 
     def start(self, frame: Request, origin: Origin) -> None:
         """Run a request; the session's `complete` gets the reply, here before this returns."""
@@ -71,97 +53,9 @@ class Runner:
         """Free what the runner holds, once its environment is closed."""
         self.bound = None
 
-    def perform(self, frame: Request, origin: Origin) -> Reply:
-        """Run a request to its reply, without ever waiting for the event loop. Raises nothing."""
-        try:
-            if type(frame) is Step and self._is_plain:
-                bound = self.bound
-                reply = self._replies.step(bound, frame, origin.encoding)  # type: ignore[arg-type]
-                bound.episode.step_count += 1  # type: ignore[union-attr]  # there is one: Open was
-                return reply
-            return self._perform(frame, origin)
-        except OpenEnvError as error:
-            return error_frame(frame.id, error)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        # The session's boundary: whatever an environment raises, its client is told. That may be a
-        # bare BaseException: the panics of extension modules are.
-        except BaseException as error:  # noqa: BLE001 - logged by `error`
-            return self._replies.error(frame.id, error)
-
     def emit(self, origin: Origin, frame: Partial) -> None:
         """Send an intermediate observation."""
         self.session.emit(origin, frame)
 
-    def _perform(self, frame: Request, origin: Origin) -> Reply:
-        if self.bound is None and not isinstance(frame, Close):
-            # For Open; and for the reset after a call that hung, whose environment was left behind
-            # with its thread.
-            self.bound = self.spec.construct()
-        if isinstance(frame, Open):
-            return self._opened(frame)
-        outcome = self._outcome(frame, origin, self._prepare(frame, origin))
-        return self._reply(frame, outcome)
-
     def _opened(self, frame: Open) -> Opened:
         return Opened(frame.id, self.session.token)
-
-    def _prepare(self, frame: Call, origin: Origin) -> Callable[[], Any]:
-        """Return the call that a request asks for. Raises PayloadError before anything has run."""
-        bound, convention = self.bound, self.spec.convention
-        if bound is None:
-            return _nothing
-        match frame:
-            case Step():
-                return self._replies.step_call(bound, frame, origin.encoding)
-            case Reset():
-                arguments = convention.reset_arguments(frame, lenient=origin.is_lenient)
-                self.spec.warn_of_dropped(convention.dropped(frame))
-                bound.begin_episode(self._episode_id(frame))
-                return partial(bound.reset, **arguments)
-            case EnvironmentQuery():
-                return partial(getattr(bound.environment, frame.method), *frame.arguments)
-            case GetState():
-                return bound.read_state
-            case Close():
-                return bound.close
-
-    def _episode_id(self, frame: Reset) -> str | None:
-        """Return the id of the episode to begin; None for one of its own."""
-        return frame.episode_id
-
-    def _outcome(self, frame: Call, origin: Origin, call: Callable[[], Any]) -> Any:
-        """Return what a call comes to. Raises what a client is told of an exception."""
-        try:
-            outcome = call()
-            if inspect.isgenerator(outcome):
-                outcome = self._exhaust(frame, origin, outcome)
-        except RequestCancelled:  # by `emit`: not the environment's
-            raise
-        except (Exception, SystemExit) as error:
-            raise self._replies.fault(error) from error
-        return outcome
-
-    def _exhaust(self, frame: Call, origin: Origin, values: Generator[Any, Any, Any]) -> Any:
-        last: Any = None
-        with closing(values):
-            for value in values:
-                if last is not None and isinstance(frame, Step) and frame.stream:
-                    self.emit(origin, self._replies.partial(frame, last))
-                last = value
-        return last
-
-    def _reply(self, frame: Call, outcome: Any) -> Reply:
-        match frame:
-            case Close():
-                return Closed(frame.id, frame.session, "closed")
-            case GetState():
-                return self._replies.state_reply(frame, outcome)
-        result = self._replies.result(frame.id, outcome)
-        if isinstance(frame, Step):
-            self.episode.step_count += 1
-        return result
-
-
-def _nothing() -> None:
-    """Close an environment that was never constructed."""

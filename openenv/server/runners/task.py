@@ -114,7 +114,7 @@ class TaskRunner(Runner):
         if self._emitter is not None:
             self._emitter.abandon()
         if self._on_thread and self._thread is not None:
-            self._thread.abandon(_nothing)
+            self._thread.hang()
         elif self._scope is not None:
             self._scope.cancel()
 
@@ -170,11 +170,19 @@ class TaskRunner(Runner):
         if not self._is_abandoned:
             self.session.complete(self, frame, origin, reply)
             return
+        await self._clean_up(frame, origin)
+
+    async def _clean_up(self, frame: Request, origin: Origin) -> None:
+        """Close the environment of a call that was left behind, and has ended after all."""
         self._is_released = True
+        if self._thread is not None:
+            self._thread.come_back()
         if self.bound is not None and not isinstance(frame, Close):
             with anyio.CancelScope(shield=True):
                 await self._perform_async(Close(0, 0), origin)
         self.bound = None
+        if self._thread is not None:
+            self._thread.release()
 
     async def _perform_interruptibly(self, frame: Request, origin: Origin) -> Reply:
         self._is_calling, self._emitter = True, None
@@ -296,7 +304,3 @@ def _set_exception(outcome: asyncio.Future[Any], error: BaseException) -> None:
             # No future holds one.
             error = RuntimeError("the environment raised StopIteration")
         outcome.set_exception(error)
-
-
-def _nothing() -> None:
-    """Let the thread notice that the call before has come back."""

@@ -156,11 +156,21 @@ class EnvironmentThread:
 
         It does not end if other runners share it.
         """
+        self.hang()
+        self.submit(function, *arguments)
+        self.release()
+
+    def hang(self) -> None:
+        """Count the thread as hung: its call was left behind."""
         if not self.is_hung:
             self.is_hung = True
             self.bridge.hung_threads += 1
-        self.submit(function, *arguments)
-        self.release()
+
+    def come_back(self) -> None:
+        """The call that hung has ended after all; on the event loop."""
+        if self.is_hung:
+            self.is_hung = False
+            self.bridge.hung_threads -= 1
 
     def release(self) -> None:
         """End the thread after what is queued, unless others use it."""
@@ -174,17 +184,11 @@ class EnvironmentThread:
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
             if self.is_hung:
-                self.bridge.post(self._come_back)
+                self.bridge.post(self.come_back)
             function, arguments = item
             function(*arguments)
             # A shared thread may wait long for the next call: it keeps nobody's environment.
             del item, function, arguments
-
-    def _come_back(self) -> None:
-        """The call that hung has ended after all; on the event loop."""
-        if self.is_hung:
-            self.is_hung = False
-            self.bridge.hung_threads -= 1
 
 
 class EnvironmentThreads:

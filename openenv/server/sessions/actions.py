@@ -350,6 +350,8 @@ class SessionActions:
         self.state = SessionState.ENDED
         self._refuse_queue(SessionExpired(reason))
         self._runner.release()
+        # The runner has the session: neither is to keep the other.
+        self._runner = None  # type: ignore[assignment]  # an ended session runs nothing
         self._services.by_token.pop(self.token, None)
         self._deadlines.clear(self)
         if self.view is not None and self._services.spectators is not None:

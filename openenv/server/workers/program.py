@@ -36,7 +36,7 @@ from openenv.protocol.peer import unencodable
 from openenv.protocol.server import error_frame
 from openenv.protocol.wire import JSON
 from openenv.server.host import make_spec
-from openenv.server.runners.inline import Runner
+from openenv.server.runners.executor import RequestExecutor
 from openenv.server.workers.frames import (
     FORMATS,
     Described,
@@ -118,15 +118,13 @@ class WorkerOrigin:
         return error_frame(frame.id, refusal)
 
 
-class WorkerSession(Runner):
-    """One environment of the worker; in place of the session that its runner reports to."""
+class WorkerSession(RequestExecutor):
+    """One environment of the worker."""
 
     __slots__ = ("_name",)
 
-    token = ""
-
     def __init__(self, spec: EnvironmentSpec) -> None:
-        super().__init__(spec, self)  # type: ignore[arg-type]  # it completes nothing: see `answer`
+        super().__init__(spec)
         self._name: str | None = None
         "The episode's, which the server has given it."
 
