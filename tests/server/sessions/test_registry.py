@@ -13,6 +13,7 @@ from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
 from openenv.server.sessions.registry import IDLE_SWEEP_S, SessionRegistry
 from openenv.server.sessions.session import Session
+from openenv.server.sessions.states import SessionState
 from tests.server.fakes import FakeHolder, FakeLoop, FakeOrigin
 
 
@@ -108,13 +109,34 @@ async def reset_on_thread(registry: SessionRegistry, wait_s: float = 0.0) -> tup
 # ---- life
 
 
+class Workers:
+    """The worker processes of a server, which start or do not."""
+
+    health = "healthy"
+
+    def __init__(self, *, can_start: bool = True) -> None:
+        self.log: list[str] = []
+        self._can_start = can_start
+
+    async def start(self) -> None:
+        self.log.append("start")
+        if not self._can_start:
+            raise ConfigurationError("none could be started")
+
+    async def aclose(self) -> None:
+        self.log.append("close")
+
+
 async def test_starting_twice_changes_nothing() -> None:
-    registry = make_registry(Inline)
+    registry, workers = make_registry(Inline), Workers()
+    registry.workers = workers  # type: ignore[assignment]
     await registry.start()
     tasks = asyncio.all_tasks()
     await registry.start()
     assert asyncio.all_tasks() == tasks
+    assert workers.log == ["start"]
     await registry.aclose()
+    assert workers.log == ["start", "close"]
 
 
 def test_a_server_lives_on_one_event_loop_at_a_time() -> None:
@@ -328,6 +350,20 @@ def test_a_session_that_waits_for_a_slot_is_not_idle() -> None:
     assert not waiting.is_ended
 
 
+async def test_a_session_whose_call_runs_is_not_idle() -> None:
+    environment = gated("step")
+    registry = make_registry(environment, config=ServerConfig(idle_timeout_s=1.0))
+    await registry.start()
+    session, origin = await reset_on_thread(registry)
+    session.submit(Step(3, 1, b"\x80"), origin)
+    session.touched_at_s = 0.0
+    registry.sweep(registry.now_s + 1000.0)
+    assert session.state is SessionState.RUNNING
+    environment.gate.set()
+    assert type(await origin.next()) is Result
+    await registry.aclose()
+
+
 @pytest.mark.parametrize(("timeout_s", "period_s"), [(900.0, IDLE_SWEEP_S), (2.0, 0.5)])
 def test_idle_sessions_are_looked_for_as_often_as_their_limit_asks(
     timeout_s: float, period_s: float
@@ -374,33 +410,20 @@ async def test_hung_threads_make_a_server_degraded_and_then_unhealthy() -> None:
 
 @pytest.mark.parametrize("health", ["healthy", "degraded", "unhealthy"])
 def test_a_server_with_workers_is_as_healthy_as_these(health: str) -> None:
-    class Workers:
-        pass
-
-    registry = make_registry(Inline)
-    workers: Any = Workers()
+    registry, workers = make_registry(Inline), Workers()
+    registry.workers = workers  # type: ignore[assignment]
     workers.health = health
-    registry.workers = workers
     assert registry.health == health
     registry.is_draining = True
     assert registry.health == "unhealthy"
 
 
 async def test_a_start_that_finds_no_worker_ends_the_server_again() -> None:
-    class Workers:
-        is_closed = False
-
-        async def start(self) -> None:
-            raise ConfigurationError("none")
-
-        async def aclose(self) -> None:
-            self.is_closed = True
-
-    registry, workers = make_registry(Inline), Workers()
+    registry, workers = make_registry(Inline), Workers(can_start=False)
     registry.workers = workers  # type: ignore[assignment]
     with pytest.raises(ConfigurationError):
         await registry.start()
-    assert workers.is_closed
+    assert workers.log == ["start", "close"]
     registry.workers = None
     await registry.start()
     await registry.aclose()
