@@ -170,19 +170,16 @@ def test_a_class_that_must_be_alone_has_a_session_in_each_worker() -> None:
 
 
 @pytest.mark.parametrize(
-    ("env", "options"),
+    ("env", "options", "word"),
     [
-        # Workers for what does not run in them.
-        (Inline, {"config": ServerConfig(workers=2), "execution": "thread"}),
-        (Async, {"config": ServerConfig(workers=2)}),
-        # One instance cannot be in several processes.
-        (Deadly(), {}),
-        # No process can import it by its name.
-        (lambda: Deadly(), {}),
+        (Inline, {"config": ServerConfig(workers=2), "execution": "thread"}, "workers"),
+        (Async, {"config": ServerConfig(workers=2)}, "Async"),
+        (Deadly(), {}, "shared"),
+        (lambda: Deadly(), {}, "lambda"),
     ],
 )
-def test_contradictions_are_refused(env: Any, options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError):
+def test_contradictions_are_refused(env: Any, options: dict[str, Any], word: str) -> None:
+    with pytest.raises(ConfigurationError, match=word):
         make_registry(env, **options)
 
 
