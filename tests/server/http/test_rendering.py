@@ -1,47 +1,19 @@
-"""GET /render: what becomes of everything that an environment's render() may return."""
+"""GET /render: whose picture it is, and what is told if there is none.
+
+What becomes of everything that render() may return, runners/test_pictures.py tests.
+"""
 
 import asyncio
-import struct
-import zlib
 from typing import Any, ClassVar
 
 import httpx
-import numpy as np
 import pytest
 
-from openenv.errors import Unsupported
 from openenv.server.http.sessions import SESSION_HEADER
-from openenv.server.runners.pictures import picture_of
 from tests.environments import Counter
 from tests.server.asking import served
+from tests.server.png import pixels_of
 from tests.worker_environments import Drawing
-
-RED_AND_BLUE = np.array([[[255, 0, 0], [0, 0, 255]]], dtype=np.uint8)
-PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def pixels_of(png: bytes) -> tuple[int, int, int, bytes]:
-    """Width, height, colour type and unfiltered pixels, by PNG's own specification."""
-    assert png.startswith(PNG)
-    rest, data, head = png[len(PNG) :], b"", b""
-    while rest:
-        length, kind = struct.unpack(">I4s", rest[:8])
-        content, checksum = rest[8 : 8 + length], rest[8 + length : 12 + length]
-        assert zlib.crc32(kind + content) == struct.unpack(">I", checksum)[0]
-        head = content if kind == b"IHDR" else head
-        data += content if kind == b"IDAT" else b""
-        rest = rest[12 + length :]
-    width, height, depth, colour = struct.unpack(">IIBB", head[:10])
-    assert depth == 8
-    rows = zlib.decompress(data)
-    stride = len(rows) // height
-    assert all(rows[row * stride] == 0 for row in range(height))
-    return (
-        width,
-        height,
-        colour,
-        b"".join(rows[row * stride + 1 : (row + 1) * stride] for row in range(height)),
-    )
 
 
 class AsyncDrawing(Drawing):
@@ -131,61 +103,3 @@ async def test_a_picture_opened_as_a_page_runs_no_scripts(monkeypatch: pytest.Mo
     reply = await drawn_by("<svg xmlns='http://www.w3.org/2000/svg'/>", monkeypatch)
     assert reply.headers["content-type"] == "image/svg+xml"
     assert "sandbox" in reply.headers["content-security-policy"]
-
-
-class Figure:
-    """What Pillow's pictures and Matplotlib's figures have in common."""
-
-    def savefig(self, file: Any, format: str) -> None:
-        file.write(PNG + format.encode())
-
-
-@pytest.mark.parametrize(
-    ("drawn", "media_type", "data"),
-    [
-        ("@..\n..@", "text/plain; charset=utf-8", b"@..\n..@"),
-        ('<?xml version="1.0"?><svg/>', "image/svg+xml", b'<?xml version="1.0"?><svg/>'),
-        (PNG + b"...", "image/png", PNG + b"..."),
-        (b"\xff\xd8\xff\xe0", "image/jpeg", b"\xff\xd8\xff\xe0"),
-        (b"GIF89a", "image/gif", b"GIF89a"),
-        (bytearray(b"RIFF\0\0\0\0WEBP"), "image/webp", b"RIFF\0\0\0\0WEBP"),
-        (b"?", "application/octet-stream", b"?"),
-        ({"x": [1, None]}, "application/json", b'{"x":[1,null]}'),
-        (Figure(), "image/png", PNG + b"png"),
-    ],
-)
-def test_what_is_no_array_stays_what_it_is(drawn: Any, media_type: str, data: bytes) -> None:
-    assert picture_of(drawn) == (media_type, data)
-
-
-@pytest.mark.parametrize(
-    ("array", "colour", "pixels"),
-    [
-        (RED_AND_BLUE, 2, RED_AND_BLUE.tobytes()),
-        (RED_AND_BLUE[:, ::-1], 2, bytes([0, 0, 255, 255, 0, 0])),
-        (np.array([[[1, 2, 3, 4]]], dtype=np.uint8), 6, bytes([1, 2, 3, 4])),
-        (np.array([[[7, 8]]], dtype=np.uint8), 4, bytes([7, 8])),
-        (np.array([[[7]]], dtype=np.uint8), 0, bytes([7])),
-        (np.array([[True, False]]), 0, bytes([255, 0])),
-        (np.array([[0.0, 0.5, 7.0, -1.0]], dtype=np.float32), 0, bytes([0, 128, 255, 0])),
-        ([np.zeros((1, 1), np.uint8), np.ones((1, 1), np.uint8)], 0, bytes([1])),
-    ],
-)
-def test_arrays_become_png(array: Any, colour: int, pixels: bytes) -> None:
-    media_type, data = picture_of(array)
-    assert media_type == "image/png"
-    assert pixels_of(data)[2:] == (colour, pixels)
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.zeros((2, 2), np.int64),
-        np.zeros((2, 2, 5), np.uint8),
-        np.zeros(4, np.uint8),
-        np.zeros((0, 2), np.uint8),
-    ],
-)
-def test_an_array_that_is_no_picture_is_refused_by_its_shape(array: Any) -> None:
-    with pytest.raises(Unsupported, match="array"):
-        picture_of(array)
