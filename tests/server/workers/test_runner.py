@@ -200,7 +200,7 @@ def test_a_native_link_in_json_gets_the_text_that_the_worker_has_made(stage: Sta
     stage.origin.is_native = True  # type: ignore[attr-defined]
     action = msgspec.Raw(b'{"x":1}')
     assert stage.ask(Step(3, 1, action)) == Step(11, 2, b'{"x":1}')
-    text = msgspec.Raw(msgspec.msgpack.encode(b'{"y":2}'))
+    text = msgspec.Raw(msgspec.msgpack.encode('{"y":2}'))
     assert bytes(stage.answer(Result(0, text)).observation) == b'{"y":2}'
 
 
