@@ -231,7 +231,16 @@ async def test_only_the_first_of_a_series_of_deaths_is_replaced_at_once(
     assert (len(stage.made), stage.pool.health) == (2, "unhealthy")
     with pytest.raises(SessionCreationError):
         stage.assign()
-    # The pause does not hold up the end.
+    await stage.close()
+
+
+async def test_a_pause_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST_PAUSE_S", 3600.0)
+    stage = Stage(monkeypatch, count=1)
+    await stage.pool.start()
+    stage.pool._pauses_s = [1800.0]
+    stage.made[0].die(STABLE_S / 2)
+    await until(lambda: stage.pool._pauses_s == [3600.0])
     await stage.close()
 
 
