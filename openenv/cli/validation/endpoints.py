@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from openenv.cli.validation.report import CheckFailed, NotApplicable
+from openenv.payloads.schema import properties
 
 if TYPE_CHECKING:
     from openenv.cli.validation.http import HttpCaller, Reply
@@ -77,7 +78,7 @@ class Endpoints:
             },
         )
         self.schemas = schemas
-        fields = ", ".join(schemas["action"].get("properties", {})) or "none in particular"
+        fields = ", ".join(properties(schemas["action"])) or "none in particular"
         return f"fields of actions: {fields}"
 
     async def check_mcp(self) -> str:
