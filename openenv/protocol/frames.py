@@ -22,6 +22,9 @@ WATCH = "watch"
 SUBPROTOCOL_MSGPACK = "openenv.v1.msgpack"
 SUBPROTOCOL_JSON = "openenv.v1.json"
 
+SESSION_HEADER = "X-OpenEnv-Session"
+"The HTTP header that names a session by its token, where requests come one by one."
+
 COALESCE_BYTES = VIEW_MIN_BYTES
 """Up to this size frames share a message: a slow giant must not hold the others' replies.
 

@@ -17,6 +17,7 @@ import weakref
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
+from openenv.address import LOOPBACK
 from openenv.errors import (
     ConfigurationError,
     LocalProtocolError,
@@ -64,7 +65,6 @@ logger = logging.getLogger("openenv.providers")
 
 STOP_TIMEOUT_S = 10
 "How long a server may take to end its sessions before it is killed."
-LOOPBACK = "127.0.0.1"
 
 
 class LocalDockerProvider(ContainerProvider):

@@ -11,12 +11,12 @@ import random
 import secrets
 from itertools import count
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
+from openenv.address import http_url, is_loopback, unix_path
 from openenv.client.http.bodies import decode_result, decode_token, encode, error_of
-from openenv.client.link.dialing import LOOPBACK, http_url, unix_path
 from openenv.errors import (
     ConfigurationError,
     ConnectError,
@@ -28,6 +28,7 @@ from openenv.errors import (
     to_wire,
 )
 from openenv.protocol.frames import (
+    SESSION_HEADER,
     Close,
     Closed,
     Error,
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 
     from openenv.arrays import Encoding
     from openenv.client.link.requests import SessionListener
-
-SESSION_HEADER = "X-OpenEnv-Session"
 
 RECONNECT_S = 5.0
 "How long a server may be out of reach before its sessions are given up."
@@ -114,7 +113,7 @@ class HttpConnection:
             headers=self._headers,
             timeout=httpx.Timeout(None, connect=self._connect_timeout_s),
             # A proxy for the outside must not be asked for servers on this machine.
-            trust_env=urlsplit(base_url).hostname not in LOOPBACK,
+            trust_env=not is_loopback(base_url),
         )
         try:
             async with asyncio.timeout(self._connect_timeout_s):

@@ -17,7 +17,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from openenv.errors import NotReset, OpenEnvError, SessionExpired, from_wire
-from openenv.protocol.frames import Close, Error, GetState, Open, Opened, Reset, Step
+from openenv.protocol.frames import (
+    SESSION_HEADER,
+    Close,
+    Error,
+    GetState,
+    Open,
+    Opened,
+    Reset,
+    Step,
+)
 from openenv.server.http.bodies import (
     OpenBody,
     ResetBody,
@@ -38,7 +47,6 @@ if TYPE_CHECKING:
     from openenv.server.sessions.registry import SessionRegistry
     from openenv.server.sessions.session import Session
 
-SESSION_HEADER = "X-OpenEnv-Session"
 SESSION_COOKIE = "openenv_session"
 
 ABANDONED_S = 60.0
