@@ -7,7 +7,6 @@ are env.py's affair. Needs the extra `http`.
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from openenv.address import http_url, is_loopback, unix_path
+from openenv.backoff import random_pause_s
 from openenv.client.http.bodies import decode_result, decode_token, encode, error_of
 from openenv.errors import (
     ConfigurationError,
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 RECONNECT_S = 5.0
 "How long a server may be out of reach before its sessions are given up."
 
-_BACKOFF_BASE_S = 0.05
-_BACKOFF_CAP_S = 1.0
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
 _NO_SUCH_PATH = (404, 405)
 
 
@@ -318,9 +318,7 @@ class HttpConnection:
                     raise ConnectionLost(
                         f"the server at {self._url} is lost: {_name(error)}"
                     ) from error
-            # Full jitter, so that the clients of a server that went away do not come back in step.
-            backoff_s = min(_BACKOFF_CAP_S, _BACKOFF_BASE_S * 2**attempt)
-            await asyncio.sleep(random.uniform(0, backoff_s))
+            await asyncio.sleep(random_pause_s(attempt, _FIRST_PAUSE_S, _LONGEST_PAUSE_S))
             attempt += 1
 
     def _check_loop(self, loop: asyncio.AbstractEventLoop) -> None:
