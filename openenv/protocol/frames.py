@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from openenv.arrays import VIEW_MIN_BYTES
+from openenv.models import Reward
 
 VERSION = 1
 
@@ -62,7 +63,6 @@ RequestId = Annotated[int, msgspec.Meta(gt=0, le=MAX_ID)]
 SessionNumber = Annotated[int, msgspec.Meta(gt=0, le=MAX_ID)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Timeout = Annotated[float, msgspec.Meta(gt=0)]
-Reward = bool | int | float | None
 
 
 class Frame(msgspec.Struct, array_like=True, gc=False):

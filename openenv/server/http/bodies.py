@@ -24,6 +24,7 @@ from openenv.errors import (
     from_wire,
 )
 from openenv.protocol.frames import Error, Result, StateReply
+from openenv.protocol.result_object import reply_object
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -175,7 +176,7 @@ def respond_frame(frame: Any, encoding: Encoding, body: Body) -> Response:
         # By the habit of existing servers, the location is relative to the action.
         return respond_error(error, encoding, body, within="action")
     if type(frame) is Result:
-        return respond(_result(frame), encoding)
+        return respond(reply_object(frame), encoding)
     assert type(frame) is StateReply
     return respond(frame.state, encoding)
 
@@ -204,24 +205,6 @@ async def respond_http_exception(request: Request, error: Any) -> Response:
     response = respond(content, reply_encoding(request), error.status_code)
     response.headers.update(error.headers or {})
     return response
-
-
-def _result(frame: Result) -> dict[str, Any]:
-    """Return the reply to reset or step.
-
-    Its optional keys only when they say something: readers of the first releases know three, and
-    stop at `done`.
-    """
-    content = {
-        "observation": frame.observation,
-        "reward": frame.reward,
-        "done": frame.done or frame.truncated,
-    }
-    if frame.truncated:
-        content["truncated"] = True
-    if frame.metadata:
-        content["metadata"] = frame.metadata
-    return content
 
 
 def _validation_detail(error: OpenEnvError, body: Body | None, within: str) -> dict[str, Any]:
