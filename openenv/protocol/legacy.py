@@ -128,8 +128,6 @@ class LegacyServerProtocol:
             return f.GetState(request_id, SESSION)
         if kind == "close":
             return f.Close(request_id, SESSION)
-        if kind == "mcp":
-            return f.Call(request_id, SESSION, envelope.data)
         if kind != "reset":
             return f.Malformed(request_id, f"UNKNOWN_TYPE: unknown message type: {kind}")
         try:
