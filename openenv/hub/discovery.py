@@ -18,7 +18,6 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import openenv
 from openenv.errors import ConfigurationError
 from openenv.manifest import MANIFEST, Manifest, read_manifest
 
@@ -212,7 +211,7 @@ def _places() -> list[Path]:
     repository = next((place for place in (here, *here.parents) if (place / ".git").exists()), here)
     if repository.stat().st_uid != here.stat().st_uid:
         repository = here  # somebody else's, around a folder of ours: /tmp, perhaps
-    own = Path(openenv.__file__).parents[1]
+    own = Path(__file__).parents[2]
     checkout = [own] if (own / "pyproject.toml").is_file() else []
     return list(dict.fromkeys((here, repository, *checkout)))
 
