@@ -18,6 +18,7 @@ help:
 	@echo 'make check   formatting, lint, types, import layers'
 	@echo 'make bench   measure, and say which targets are met (two minutes)'
 	@echo 'make docs    run every snippet of the documentation and check its links'
+	@echo 'make mutants try the tests of the core with mistakes; FILES="..." for some (minutes each)'
 	@echo 'make web     build the page from openenv/webui/source; needs node 20'
 	@echo 'make screenshots  take the pictures of the page that the documentation shows'
 	@echo 'make clean   remove $(VENV) and what the tools left behind'
@@ -68,3 +69,16 @@ $(RUN): pyproject.toml setup.py | $(BIN)/python
 $(DEV): pyproject.toml setup.py | $(BIN)/python
 	$(PIP_INSTALL) '.[dev]'
 	@touch $(RUN) $@
+
+# Opt-in, and in an environment of its own: nothing else needs cosmic-ray.
+MUTANTS := .venv-mutants
+
+.PHONY: mutants
+
+mutants: $(DEV) $(MUTANTS)/bin/cosmic-ray
+	$(BIN)/python -m tests.mutants $(FILES)
+
+$(MUTANTS)/bin/cosmic-ray:
+	$(PYTHON) -m venv $(MUTANTS)
+	$(MUTANTS)/bin/python -m pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.4'
+	@touch $@

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, get_args, get_origin
 
-from openenv.client.link.dialing import http_url, unix_path
+from openenv.address import http_url, unix_path
 from openenv.client.link.link import Connection
 from openenv.client.session import RemoteSession
 from openenv.codec import Codec, codec_for, decode_any

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from openenv.hub.discovery import LocalEnvironment
 
-PAYLOADS = ("action", "observation", "state")
-
 
 def client_class(found: LocalEnvironment) -> type[Any]:
     """Return the environment's client, GenericEnvClient if it has none.

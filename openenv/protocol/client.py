@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from openenv.protocol.link import Data
 
 
-def _malformed_reply(request_id: int, message: str) -> Error:
+def _malformed_reply(request_id: int, message: str, _code: str) -> Error:
     """Let the request whose reply cannot be read fail, instead of waiting for it."""
     return Error(request_id, RemoteProtocolError.code, f"the reply cannot be read: {message}")
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from openenv.arrays import VIEW_MIN_BYTES
+from openenv.errors import RemoteProtocolError
+from openenv.models import Reward
 
 VERSION = 1
 
@@ -21,6 +23,9 @@ WATCH = "watch"
 
 SUBPROTOCOL_MSGPACK = "openenv.v1.msgpack"
 SUBPROTOCOL_JSON = "openenv.v1.json"
+
+SESSION_HEADER = "X-OpenEnv-Session"
+"The HTTP header that names a session by its token, where requests come one by one."
 
 COALESCE_BYTES = VIEW_MIN_BYTES
 """Up to this size frames share a message: a slow giant must not hold the others' replies.
@@ -59,7 +64,6 @@ RequestId = Annotated[int, msgspec.Meta(gt=0, le=MAX_ID)]
 SessionNumber = Annotated[int, msgspec.Meta(gt=0, le=MAX_ID)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Timeout = Annotated[float, msgspec.Meta(gt=0)]
-Reward = bool | int | float | None
 
 
 class Frame(msgspec.Struct, array_like=True, gc=False):
@@ -139,42 +143,11 @@ class Close(Frame, tag="close"):
     session: SessionNumber
 
 
-class Call(Frame, tag="call"):
-    """A JSON-RPC payload for the session's tools."""
-
-    id: RequestId
-    session: SessionNumber
-    payload: Payload
-
-
 class Cancel(Frame, tag="cancel"):
     """Give up the session's request of this id; there is no reply to a cancel."""
 
     id: RequestId
     session: SessionNumber
-
-
-class Fork(Frame, tag="fork"):
-    """Branch a session `count` ways."""
-
-    id: RequestId
-    session: SessionNumber
-    count: int = 1
-
-
-class Snapshot(Frame, tag="snapshot"):
-    """Export a session's state."""
-
-    id: RequestId
-    session: SessionNumber
-
-
-class Restore(Frame, tag="restore"):
-    """Import a session's state."""
-
-    id: RequestId
-    session: SessionNumber
-    data: Payload
 
 
 class Watch(Frame, tag="watch"):
@@ -288,20 +261,6 @@ class Error(Frame, tag="error"):
     details: dict[str, Any] | None = None
 
 
-class Forked(Frame, tag="forked"):
-    """The reply to fork: the tokens of the branches."""
-
-    id: int
-    tokens: list[str]
-
-
-class SnapshotReply(Frame, tag="snapshot"):
-    """The reply to snapshot."""
-
-    id: int
-    data: Payload
-
-
 class Summary(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """Where a session stands, for spectators: an object, without the fields that say nothing.
 
@@ -346,47 +305,22 @@ class SegmentOffer(Frame, tag="segment"):
 
 
 ClientFrame = (
-    Open
-    | Reset
-    | Step
-    | Steps
-    | GetState
-    | Close
-    | Call
-    | Cancel
-    | Fork
-    | Snapshot
-    | Restore
-    | Watch
-    | Unwatch
-    | SegmentAnswer
+    Open | Reset | Step | Steps | GetState | Close | Cancel | Watch | Unwatch | SegmentAnswer
 )
 "What a message from a client may hold."
 
 ServerFrame = (
-    Opened
-    | Result
-    | Results
-    | Partial
-    | StateReply
-    | Closed
-    | Error
-    | Forked
-    | SnapshotReply
-    | Event
-    | SegmentOffer
+    Opened | Result | Results | Partial | StateReply | Closed | Error | Event | SegmentOffer
 )
 "What a message from a server may hold."
 
-UNSUPPORTED_FRAMES = (Call, Fork, Snapshot, Restore)
-"Named in the specification; this version answers them with the error UNSUPPORTED."
-
 
 class Malformed(msgspec.Struct, gc=False):
-    """In place of a frame that could not be decoded.
+    """In place of a frame that could not be decoded: the error that answers it.
 
-    Who asked, as far as it can be told, and what was wrong.
+    `id` is 0 if no request can be named.
     """
 
     id: int
     message: str
+    code: str = RemoteProtocolError.code

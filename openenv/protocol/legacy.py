@@ -19,6 +19,7 @@ import msgspec
 from openenv import arrays
 from openenv.errors import TABLE, PayloadError, RemoteProtocolError, Unsupported, to_wire
 from openenv.protocol import frames as f
+from openenv.protocol.result_object import ResultObject, reply_object
 from openenv.protocol.wire import UNREADABLE
 
 if TYPE_CHECKING:
@@ -127,8 +128,6 @@ class LegacyServerProtocol:
             return f.GetState(request_id, SESSION)
         if kind == "close":
             return f.Close(request_id, SESSION)
-        if kind == "mcp":
-            return f.Call(request_id, SESSION, envelope.data)
         if kind != "reset":
             return f.Malformed(request_id, f"UNKNOWN_TYPE: unknown message type: {kind}")
         try:
@@ -160,17 +159,7 @@ class LegacyServerProtocol:
 
 def _legacy_message(frame: Any) -> dict[str, Any] | None:
     if isinstance(frame, f.Result):
-        # Optional keys only when they say something: readers of the first releases know three.
-        data = {
-            "observation": frame.observation,
-            "reward": frame.reward,
-            "done": frame.done or frame.truncated,
-        }
-        if frame.truncated:
-            data["truncated"] = True
-        if frame.metadata:
-            data["metadata"] = frame.metadata
-        return {"type": "observation", "data": data}
+        return {"type": "observation", "data": reply_object(frame)}
     if isinstance(frame, f.StateReply):
         return {"type": "state", "data": frame.state}
     if isinstance(frame, f.Error):
@@ -296,9 +285,7 @@ class LegacyClientProtocol:
             raise RemoteProtocolError(
                 f"the server sent an observation that is none: {error}"
             ) from error
-        return f.Result(
-            request_id, data.observation, data.reward, data.done, data.truncated, data.metadata
-        )
+        return data.to_result(request_id)
 
     def _error(self, request_id: int, envelope: _Envelope) -> f.Error:
         try:
@@ -315,15 +302,7 @@ class LegacyClientProtocol:
         return f.Error(request_id, code, message, TABLE[code].retryable, details or None)
 
 
-class _LegacyObservation(msgspec.Struct):
-    observation: msgspec.Raw
-    reward: bool | int | float | None = None
-    done: bool = False
-    truncated: bool = False
-    metadata: dict[str, Any] | None = None
-
-
-_observation = msgspec.json.Decoder(_LegacyObservation)
+_observation = msgspec.json.Decoder(ResultObject)
 
 
 def _legacy_request(frame: Any) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ from openenv.protocol.link import Data, Link, size_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openenv.protocol.pieces import MessageReader, MessageWriter
+    from openenv.protocol.pieces import PiecesReader, PiecesWriter
     from openenv.protocol.wire import MessageDecoder, Wire
 
 
@@ -93,9 +93,9 @@ class Peer:
         "The largest message that this side takes."
         self.peer_max_message_bytes = MAX_MESSAGE_BYTES
         "The largest message that the peer takes; its hello says so."
-        self.writer: MessageWriter | None = None
+        self.writer: PiecesWriter | None = None
         "Puts large arrays into memory that the peer reads, once both have agreed on that."
-        self.reader: MessageReader | None = None
+        self.reader: PiecesReader | None = None
         "Takes out what the peer has put there."
         self._decoder = decoder
         self.mean_frame_bytes = 128.0

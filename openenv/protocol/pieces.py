@@ -39,14 +39,14 @@ _PAIR: Final = b"\x92"
 _pieces = msgspec.msgpack.Decoder(list[bytes | tuple[int, int]])
 
 
-class MessageWriter(Protocol):
+class PiecesWriter(Protocol):
     """Writes messages in pieces where that is worth it."""
 
     def encode(self, message: Any) -> tuple[Data, int]:
         """Return a message as it travels, and how many bytes it has when it is joined."""
 
 
-class MessageReader(Protocol):
+class PiecesReader(Protocol):
     """Reads messages in pieces, and others."""
 
     def join(self, data: Data, limit_bytes: int) -> Data:

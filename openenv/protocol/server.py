@@ -23,7 +23,7 @@ from openenv.protocol.frames import (
     ServerHello,
 )
 from openenv.protocol.peer import LinkState, Peer, check_hello
-from openenv.protocol.pieces import SHARED_MEMORY, MessageWriter
+from openenv.protocol.pieces import SHARED_MEMORY, PiecesWriter
 from openenv.protocol.wire import WIRES, Wire
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def error_frame(request_id: int, error: OpenEnvError) -> Error:
     return Error(request_id, *to_wire(error))
 
 
-class OfferedSegment(MessageWriter, Protocol):
+class OfferedSegment(PiecesWriter, Protocol):
     """Memory that a client may share."""
 
     @property

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 import msgspec
 
 from openenv import arrays
-from openenv.errors import PayloadError, RemoteProtocolError
+from openenv.errors import PayloadError, RemoteProtocolError, Unsupported
 from openenv.protocol.frames import (
     MAX_ID,
     SUBPROTOCOL_JSON,
@@ -46,22 +46,22 @@ class Wire:
         encoding: Encoding,
         encode: Callable[[Any], Data],
         make_decoder: Callable[..., Any],
-        second_of: Callable[[Any], Any],
+        head_of: Callable[[Any], Sequence[Any]],
     ) -> None:
         self.subprotocol = subprotocol
         self.encoding: Encoding = encoding
         self.is_text = encoding == "json"
         self.encode = encode
         self.make_decoder = make_decoder
-        self.second_of = second_of
-        "Decode the second element of an array, whatever the others are."
+        self.head_of = head_of
+        "Decode the first two elements of an array, whatever the others are."
 
     def decoder(
-        self, frame_type: Any, malformed: Callable[[int, str], Any] = Malformed
+        self, frame_type: Any, malformed: Callable[[int, str, str], Any] = Malformed
     ) -> MessageDecoder:
         """Return a decoder of messages that hold frames of this union.
 
-        `malformed(id, message)` makes what stands in for a frame that cannot be decoded.
+        `malformed(id, message, code)` makes what stands in for a frame that cannot be decoded.
         """
         return MessageDecoder(self, frame_type, malformed)
 
@@ -85,13 +85,16 @@ class Wire:
 class MessageDecoder:
     """Decodes messages; a frame that cannot be decoded becomes Malformed, alone."""
 
-    def __init__(self, wire: Wire, frame_type: Any, malformed: Callable[[int, str], Any]) -> None:
+    def __init__(
+        self, wire: Wire, frame_type: Any, malformed: Callable[[int, str, str], Any]
+    ) -> None:
         self._wire = wire
         self._is_text = wire.is_text
         self._malformed = malformed
         self._message = wire.make_decoder(tuple[int, list[frame_type]])
         self._envelope = wire.make_decoder(tuple[int, list[msgspec.Raw]])
         self._frame = FrameDecoder(wire, frame_type)
+        self._tags = frozenset(_tags(frame_type))
 
     def decode(self, data: Data) -> tuple[int, Sequence[Any]]:
         """Return (acknowledgement, frames).
@@ -131,15 +134,21 @@ class MessageDecoder:
         try:
             return self._frame.decode(raw)
         except UNREADABLE as error:
-            return self._malformed(self._guess_id(raw), str(error))
+            tag, request_id = self._guess_head(raw)
+            if request_id and isinstance(tag, str) and tag not in self._tags:
+                return self._malformed(request_id, f"{tag} is not supported", Unsupported.code)
+            return self._malformed(request_id, str(error), RemoteProtocolError.code)
 
-    def _guess_id(self, raw: Any) -> int:
-        """Return the second element if it can be a request id: the error then finds its caller."""
+    def _guess_head(self, raw: Any) -> tuple[object, int]:
+        """Return the first element, and the second if it can be a request id, else 0.
+
+        With the id the error finds the request that it answers.
+        """
         try:
-            second = self._wire.second_of(raw)
+            tag, second, *_ = self._wire.head_of(raw)
         except (*UNREADABLE, LookupError, TypeError):
-            return 0
-        return second if type(second) is int and 0 < second <= MAX_ID else 0
+            return None, 0
+        return tag, second if type(second) is int and 0 < second <= MAX_ID else 0
 
 
 class FrameDecoder:
@@ -186,14 +195,19 @@ _STAND_INS: Final = {
 def _float_positions(frame_type: Any) -> dict[bytes, list[tuple[int, str]]]:
     """Return where the frames of a union have floats: JSON text of the tag -> (position, field)."""
     positions = {}
-    for cls in get_args(frame_type) or (frame_type,):
+    for tag, cls in _tags(frame_type).items():
         hints = get_type_hints(cls, include_extras=True)
-        positions[msgspec.json.encode(cls.__struct_config__.tag)] = [
+        positions[msgspec.json.encode(tag)] = [
             (position, name)
             for position, name in enumerate(cls.__struct_fields__, 1)
             if _takes_float(hints[name])
         ]
     return positions
+
+
+def _tags(frame_type: Any) -> dict[str, Any]:
+    """Return the frames of a union by their names."""
+    return {cls.__struct_config__.tag: cls for cls in get_args(frame_type) or (frame_type,)}
 
 
 def _takes_float(annotation: Any) -> bool:
@@ -238,14 +252,14 @@ MSGPACK = Wire(
     "msgpack",
     _msgpack_encoder.encode,
     partial(msgspec.msgpack.Decoder, ext_hook=arrays.decode_ext),
-    lambda raw: msgspec.msgpack.decode(_msgpack_parts.decode(raw)[1]),
+    lambda raw: [msgspec.msgpack.decode(part) for part in _msgpack_parts.decode(raw)[:2]],
 )
 JSON = Wire(
     SUBPROTOCOL_JSON,
     "json",
     _encode_json,
     msgspec.json.Decoder,
-    lambda raw: json.loads(bytes(raw) if isinstance(raw, msgspec.Raw) else raw)[1],
+    lambda raw: json.loads(bytes(raw) if isinstance(raw, msgspec.Raw) else raw)[:2],
 )
 WIRES: dict[str, Wire] = {wire.subprotocol: wire for wire in (MSGPACK, JSON)}
 "By subprotocol, best first."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from openenv.address import DEFAULT_PORT
 from openenv.errors import ImageNotFound, ProviderError
 from openenv.providers.docker_daemon import refusal
 
@@ -11,8 +12,6 @@ if TYPE_CHECKING:
     import threading
 
     from openenv.providers.docker_options import ContainerOptions
-
-DEFAULT_PORT = 8000
 
 
 def find_image(

@@ -10,6 +10,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from openenv.codec import plain
+from openenv.payloads import PAYLOADS
 from openenv.protocol.wire import JSON, MSGPACK
 from openenv.testing.inprocess import Instance
 
@@ -128,7 +129,7 @@ class EnvironmentContract:
     def test_payload_classes_have_json_schemas(self) -> None:
         """Actions, observations and states are objects of named fields."""
         with self._instance() as one:
-            for name in ("action", "observation", "state"):
+            for name in PAYLOADS:
                 schema = getattr(one.spec.replies, name).json_schema()
                 assert schema.get("type") == "object", f"the {name} has named fields: {schema}"
 

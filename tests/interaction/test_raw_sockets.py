@@ -177,13 +177,18 @@ async def test_a_session_number_that_is_open_cannot_be_opened_again() -> None:
         ["snapshot", 1, 1],
         ["restore", 1, 1, {}],
         ["call", 1, 1, {}],
+        ["a name of a later version", 1],
     ],
 )
-async def test_what_is_not_done_yet_is_answered_with_unsupported(frame: list[Any]) -> None:
+async def test_a_request_of_an_unknown_type_is_unsupported_and_the_link_goes_on(
+    frame: list[Any],
+) -> None:
     async with beside_a_good_client() as one, raw(one, SUBPROTOCOL_JSON) as socket:
         await hello_json(socket)
         (reply,) = await ask_json(socket, frame)
         assert reply[:3] == ["error", 1, "UNSUPPORTED"]
+        (reply,) = await ask_json(socket, ["close", 2, 1])
+        assert reply[:3] == ["closed", 2, 1]
 
 
 async def test_a_message_over_the_limit_is_refused() -> None:

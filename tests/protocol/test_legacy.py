@@ -61,7 +61,6 @@ def refused(text: Any) -> Any:
         ('{"type":"state"}', f.GetState(1, SESSION)),
         ('{"type":"state","data":{}}', f.GetState(1, SESSION)),
         ('{"type":"close"}', f.Close(1, SESSION)),
-        ('{"type":"mcp","data":{"id":1}}', f.Call(1, SESSION, {"id": 1})),
         ('{"type":"state","unknown":1}', f.GetState(1, SESSION)),
         # Python's json writes these.
         ('{"type":"step","data":{"x":[NaN,-Infinity]}}', f.Step(1, 1, {"x": ["NaN", "-Infinity"]})),
@@ -248,8 +247,6 @@ def test_what_a_legacy_server_is_asked(frame: f.Frame, message: Any) -> None:
     ("frame", "reply"),
     [
         (f.Open(1, 1), f.Opened(1, "")),
-        (f.Call(1, 1, {}), "UNSUPPORTED"),
-        (f.Fork(1, 1), "UNSUPPORTED"),
         (f.Watch(1), "UNSUPPORTED"),
         (f.Step(1, 1, Unencodable()), "PAYLOAD_ERROR"),
     ],

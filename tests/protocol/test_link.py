@@ -32,6 +32,12 @@ def test_the_size_of_text_is_that_of_its_utf8(message: Any, size: int) -> None:
     assert size_bytes(message) == size
 
 
+def test_a_new_link_has_received_and_announced_nothing() -> None:
+    link = Link(1000)
+    assert (link.received, link.announced) == (0, 0)
+    assert not link.owes_acknowledgement
+
+
 def test_messages_are_numbered_from_one_and_kept() -> None:
     link = link_that_sent(b"one", b"three")
     assert (link.sent, link.acknowledged, link.kept_bytes) == (2, 0, 8)

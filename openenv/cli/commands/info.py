@@ -11,10 +11,10 @@ from openenv.hub.auto import locate
 from openenv.hub.discovery import LocalEnvironment, discover
 from openenv.hub.info import describe
 from openenv.hub.starting import plan_space, plan_start
+from openenv.payloads import PAYLOADS
 from openenv.providers.hub_api import space_id
 
 _SHOWN = ("name", "version", "description", "source", "folder", "app", "port", "client")
-_PAYLOADS = ("action", "observation", "state")
 
 
 def names() -> list[str]:
@@ -53,7 +53,7 @@ def _start(found: LocalEnvironment, name: str) -> str:
 
 def _lines(described: dict[str, Any]) -> list[str]:
     rows = [(name, described[name]) for name in _SHOWN]
-    for kind in _PAYLOADS:
+    for kind in PAYLOADS:
         fields = described[f"{kind}_schema"] or {}
         required = fields.get("required", ())
         marked = [f if f in required else f"[{f}]" for f in fields.get("properties", ())]

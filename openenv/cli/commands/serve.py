@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from openenv.address import DEFAULT_PORT, LOOPBACK, MAX_PORT
 from openenv.app import create_app
 from openenv.cli.running import reporting
 from openenv.errors import ConfigurationError
@@ -36,10 +37,10 @@ class Execution(StrEnum):
 
 def serve(
     target: Target = ".",
-    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = LOOPBACK,
     port: Annotated[
-        int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")
-    ] = 8000,
+        int, typer.Option("--port", "-p", min=0, max=MAX_PORT, help="0 takes a free one.")
+    ] = DEFAULT_PORT,
     uds: Annotated[
         str | None,
         typer.Option(help="Listen on this Unix domain socket instead.", envvar="OPENENV_UDS"),

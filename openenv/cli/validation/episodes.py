@@ -20,6 +20,7 @@ from openenv.cli.validation.players import (
 from openenv.cli.validation.report import CheckFailed, NotApplicable
 from openenv.client.link.dialing import dial
 from openenv.errors import OpenEnvError, PayloadError, SessionCapacityError
+from openenv.payloads.schema import properties, required
 from openenv.rollout.sampler import ActionSampler
 
 if TYPE_CHECKING:
@@ -334,20 +335,20 @@ def _put_back(seen: Seen, schema: dict[str, Any]) -> Any:
     if not isinstance(seen.observation, dict):
         return seen.observation
     beside = {"reward": seen.reward, "done": seen.is_over}
-    if seen.reward is None and "reward" not in schema.get("required", ()):
+    if seen.reward is None and "reward" not in required(schema):
         # Not given: then the field has its default, which need not be null.
         del beside["reward"]
-    fields = schema.get("properties", {})
+    fields = properties(schema)
     present = {name: value for name, value in beside.items() if name in fields}
     return {**present, **seen.observation}
 
 
 def _spoiled(schema: dict[str, Any], action: Any) -> Any:
     """Return an action with one value of the wrong type; None if there is no field to spoil."""
-    for name, field in schema.get("properties", {}).items():
-        if isinstance(field, dict) and field.get("type") in _WRONG and isinstance(action, dict):
+    if not isinstance(action, dict):
+        return None
+    for name, field in properties(schema).items():
+        if isinstance(field, dict) and field.get("type") in _WRONG:
             return {**action, name: _WRONG[field["type"]]}
-    required = schema.get("required") or ()
-    if isinstance(action, dict) and required:
-        return {name: value for name, value in action.items() if name != required[0]}
-    return None
+    needed = required(schema)
+    return {name: action[name] for name in action if name != needed[0]} if needed else None

@@ -17,10 +17,9 @@ from openenv.client.blocking.sync import SyncEnvClient
 from openenv.client.env import EnvClient
 from openenv.errors import ConfigurationError
 from openenv.manifest import Manifest, read_manifest
+from openenv.payloads import PAYLOADS
 from openenv.server.serve import registry_of
 from openenv.server.target import load_member
-
-PAYLOADS = ("action", "observation", "state")
 
 
 def examine(target: str) -> dict[str, Any]:

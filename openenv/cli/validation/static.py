@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from openenv.cli.images import DOCKERFILES
-from openenv.cli.validation.probe import PAYLOADS
 from openenv.cli.validation.report import Criterion
 from openenv.errors import ConfigurationError
 from openenv.manifest import MANIFEST, Manifest, examine_manifest
+from openenv.payloads import PAYLOADS
 from openenv.providers.child import Child, last_lines
 
 if TYPE_CHECKING:

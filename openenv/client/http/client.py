@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import new_class
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args, get_origin
 
+from openenv.address import DEFAULT_PORT
 from openenv.client.blocking.sync import SyncEnvClient
 from openenv.client.env import EnvClient
 from openenv.client.http.connection import HttpConnection
@@ -111,7 +112,7 @@ class HTTPEnvClient(SyncEnvClient[ActT, ObsT, StateT]):
         return client
 
     @classmethod
-    def _from_docker(cls, image: str, port: int = 8000, **options: Any) -> Self:
+    def _from_docker(cls, image: str, port: int = DEFAULT_PORT, **options: Any) -> Self:
         """Start a container whose server listens on this port inside."""
         start = HTTPEnvClient.from_docker_image.__func__  # type: ignore[attr-defined]
         client: Self = start(cls, image, container_port=port, **options)

@@ -6,9 +6,9 @@ Knows nothing of sockets and requests; connection.py asks.
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import TYPE_CHECKING
 
+from openenv.backoff import random_pause_s
 from openenv.errors import ConnectionLost
 from openenv.protocol.frames import CLOSE_FENCED, CLOSE_PROTOCOL_ERROR
 
@@ -58,10 +58,9 @@ class ReconnectPolicy:
             self.ended = await self.how_it_ended() or ""
             if self.ended:
                 return False
-        # Full jitter, so that the clients of a server that went away do not come back in step.
-        limit_s = min(CAP_S, BASE_S * 2 ** min(self._count, 16))
+        pause_s = random_pause_s(self._count, BASE_S, CAP_S)
         self._count += 1
-        await asyncio.sleep(min(left_s, random.uniform(0, limit_s)))
+        await asyncio.sleep(min(left_s, pause_s))
         return True
 
 

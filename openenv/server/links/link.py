@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from openenv.errors import OpenEnvError, RemoteProtocolError, Unsupported
+from openenv.errors import OpenEnvError, Unsupported
 from openenv.protocol.columns import single_steps
 from openenv.protocol.frames import (
-    UNSUPPORTED_FRAMES,
     Cancel,
     Close,
     Closed,
@@ -216,7 +215,7 @@ class SessionLink:
     def _dispatch(self, frame: Any) -> None:
         kind = type(frame)
         if kind is Malformed:
-            self.reply(Error(frame.id, RemoteProtocolError.code, frame.message))
+            self.reply(Error(frame.id, frame.code, frame.message))
         elif kind is Cancel:
             session = self._held.by_number.get(frame.session)
             if session is not None:
@@ -246,8 +245,6 @@ class SessionLink:
         if kind in (Watch, Unwatch):
             self._watch(frame)
             return
-        if isinstance(frame, UNSUPPORTED_FRAMES):
-            raise Unsupported(f"this server does not do {kind.__name__.lower()}")
         if kind is Close and frame.session not in self._held.by_number:
             self.reply(Closed(frame.id, frame.session, "not open"))
             return
