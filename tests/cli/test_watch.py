@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import openenv as package
+from tests.patience import within
 from tests.processes import ENVIRON, OPENENV, ROOT, openenv, serving_process
 
 
@@ -42,7 +43,7 @@ async def test_a_table_of_the_sessions() -> None:
 
 async def test_on_a_terminal_the_table_is_live() -> None:
     ours, theirs = pty.openpty()
-    async with being_played("--watch") as url, asyncio.timeout(20):
+    async with being_played("--watch") as url, within(20):
         process = await asyncio.create_subprocess_exec(
             *(*OPENENV, "watch", url), stdout=theirs, stderr=PIPE, env=ENVIRON | {"TERM": "xterm"}
         )
@@ -87,7 +88,7 @@ async def test_lines_of_json() -> None:
 
 async def test_a_reader_may_have_seen_enough() -> None:
     reader, writer = os.pipe()
-    async with being_played("--watch") as url, package.connect(url) as pool, asyncio.timeout(20):
+    async with being_played("--watch") as url, package.connect(url) as pool, within(20):
         process = await asyncio.create_subprocess_exec(
             *(*OPENENV, "watch", url, "--json"), stdout=writer, stderr=PIPE, env=ENVIRON
         )

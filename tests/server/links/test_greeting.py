@@ -16,6 +16,7 @@ from openenv.server.links.connection import serve_channel
 from openenv.server.runners.calls import EnvironmentCalls
 from openenv.server.sessions.registry import SessionRegistry
 from tests.environments import Add, Total
+from tests.patience import within
 
 
 class Held(Environment[Add, Total, State]):
@@ -80,7 +81,7 @@ async def serving_sockets(**settings: Any) -> Any:
     Held.begun, Held.may_end = asyncio.Event(), asyncio.Event()
     registry = SessionRegistry(EnvironmentCalls(Held, Held), ServerConfig(**settings))
     sockets: list[SlowSocket] = []
-    async with AsyncExitStack() as stack, asyncio.timeout(10):
+    async with AsyncExitStack() as stack, within(10):
         group = await stack.enter_async_context(asyncio.TaskGroup())
         await registry.start()
 
