@@ -14,7 +14,7 @@ from openenv.errors import EnvironmentFault, OpenEnvError, StepTimeout
 from openenv.models import State
 from openenv.server.config import ServerConfig
 from tests.interaction.worlds import EVERY, NATIVE, world
-from tests.patience import within
+from tests.patience import patient, within
 
 
 class Counting(Environment[dict[str, Any], dict[str, Any], State]):
@@ -125,7 +125,7 @@ async def test_a_stream_that_is_left_early_leaves_the_connection_usable() -> Non
 async def test_a_stream_that_is_given_up_ends_and_costs_its_neighbours_nothing(
     is_closed: bool,
 ) -> None:
-    config = ServerConfig(workers=1, worker_grace_s=2, close_timeout_s=0.1)
+    config = ServerConfig(workers=1, worker_grace_s=patient(10), close_timeout_s=0.1)
     async with world("websocket", Ending, config=config) as one, within(20):
         env, neighbour = await one.client(), await one.client()
         await env.reset()
