@@ -24,6 +24,8 @@ HOME = Path(__file__).resolve().parents[2] / ".peers"
 
 # Every release gets the fast loop and parser, so that no row of a benchmark lacks what ours has.
 _COMPANIONS = ("uvloop", "httptools")
+# Published releases have no upper bounds: without, a new version of a library could break them.
+_TESTED = ("--constraint", str(HOME.with_name("constraints.txt")))
 
 
 class PeerInstallError(RuntimeError):
@@ -48,9 +50,9 @@ class Release:
         return HOME / f"{self.distribution}-{self.version}-python{platform.python_version()}"
 
 
-FIRST = Release("openenv-core", "0.1.0")
-RENAMED_FROM = Release("openenv-core", "0.3.0")
-NEWEST = Release("openenv", "0.10.0")
+FIRST = Release("openenv-core", "0.1.0", (*_COMPANIONS, *_TESTED))
+RENAMED_FROM = Release("openenv-core", "0.3.0", (*_COMPANIONS, *_TESTED))
+NEWEST = Release("openenv", "0.10.0", (*_COMPANIONS, *_TESTED))
 RELEASES = (FIRST, RENAMED_FROM, NEWEST)
 
 # What a user would pick instead; benchmarks/others.py.

@@ -1,6 +1,5 @@
 """Servers that say hello wrongly: their clients are told so, and at once."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from websockets.typing import Subprotocol
 from openenv.client.link.link import Connection
 from openenv.errors import RemoteProtocolError
 from openenv.protocol.frames import CLOSE_PROTOCOL_ERROR, SUBPROTOCOL_JSON, Close
+from tests.patience import within
 
 GOOD = '["hello", 1, "t"]'
 WRONG = ['["hello", 2, "t"]', '["hello", 1, "other", true]', '["hello", 1, "t", true, 99]', "[]"]
@@ -38,7 +38,7 @@ class Server:
 async def connection_to(server: Server) -> AsyncIterator[Connection]:
     subprotocols = [Subprotocol(SUBPROTOCOL_JSON)]
     async with (
-        asyncio.timeout(10),
+        within(10),
         serve(server.handle, "127.0.0.1", 0, subprotocols=subprotocols) as listening,
     ):
         port = next(iter(listening.sockets)).getsockname()[1]

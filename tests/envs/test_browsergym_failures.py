@@ -13,6 +13,7 @@ import pytest
 from envs.browsergym_env import BrowserGymAction, BrowserGymEnv
 from openenv.errors import ConfigurationError, EnvironmentFault, StepTimeout
 from tests.browsergym_server import FOLDER, Served, serving_browsers
+from tests.patience import patient, within
 from tests.processes import openenv
 from tests.web_pages import serving_site
 
@@ -58,7 +59,7 @@ def kill(pids: Iterable[int]) -> None:
 
 async def until_gone(*pids: int) -> None:
     """Return when none of these runs, or is about to."""
-    async with asyncio.timeout(END_S):
+    async with within(END_S):
         while any(is_running(pid) for pid in pids):
             await asyncio.sleep(0.02)
 
@@ -117,7 +118,7 @@ async def test_closing_leaves_no_process_and_no_file(tmp_path: Path) -> None:
             pids = served.processes()
             assert profiles(tmp_path)
         await until_gone(*pids)
-        async with asyncio.timeout(END_S):
+        async with within(END_S):
             while os.listdir(tmp_path):
                 await asyncio.sleep(0.02)
 
@@ -127,7 +128,7 @@ async def test_a_server_that_is_ended_leaves_no_browser(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with serving_browsers(TMPDIR=str(tmp_path)) as served:
-        async with httpx.AsyncClient(timeout=END_S) as client:
+        async with httpx.AsyncClient(timeout=patient(END_S)) as client:
             (await client.post(f"{served.url}/reset", json={})).raise_for_status()
         pids = served.processes()
         assert profiles(tmp_path)

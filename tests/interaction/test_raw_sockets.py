@@ -19,6 +19,7 @@ from openenv.protocol.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from openenv.server.config import ServerConfig
 from tests.environments import Add, Counter, Total
 from tests.interaction.worlds import World, world
+from tests.patience import within
 
 
 class CounterEnv(EnvClient[Add, Total, State]):
@@ -36,7 +37,7 @@ async def raw(one: World, *subprotocols: str) -> Any:
 @asynccontextmanager
 async def beside_a_good_client(**options: Any) -> Any:
     """Yield a world in which, whatever happens, another client's episode goes on."""
-    async with world("websocket", Counter, **options) as one, asyncio.timeout(10):
+    async with world("websocket", Counter, **options) as one, within(10):
         env = await one.client(CounterEnv)
         await env.reset()
         yield one
@@ -206,7 +207,7 @@ async def test_a_message_over_the_limit_is_refused() -> None:
 
 async def test_an_action_over_the_servers_limit_fails_locally_and_the_session_lives_on() -> None:
     config = ServerConfig(max_message_bytes=2048)
-    async with world("websocket", Counter, config=config) as one, asyncio.timeout(10):
+    async with world("websocket", Counter, config=config) as one, within(10):
         env = await one.client()
         await env.reset()
         with pytest.raises(PayloadError):

@@ -20,6 +20,7 @@ from openenv.models import State
 from openenv.protocol.frames import Results
 from openenv.testing.chaos import cutting_proxy
 from tests.environments import Add, AsyncCounter, Counter, Sleeper, ThreadCounter, Total
+from tests.patience import within
 from tests.serving import serving
 
 
@@ -308,7 +309,7 @@ async def test_rows_run_exactly_once_while_sockets_are_cut_anywhere() -> None:
         serving(create_app(Counter)) as url,
         cutting_proxy(int(url.rsplit(":", 1)[1]), budget) as proxy,
         connect(f"http://127.0.0.1:{proxy.port}", connections=1) as pool,
-        asyncio.timeout(50),
+        within(50),
     ):
         envs = await begun(pool, CounterEnv, 6)
         expected = [100 * index for index in range(6)]

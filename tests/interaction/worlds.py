@@ -15,6 +15,7 @@ from openenv.client.pool import Pool
 from openenv.protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from openenv.server.links.connection import serve_channel
 from openenv.server.sessions.registry import SessionRegistry
+from tests.patience import patient
 from tests.serving import serving
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class World:
             partial(
                 dial,
                 self.url,
-                connect_timeout_s=5.0,
+                connect_timeout_s=patient(5),
                 max_message_bytes=MAX_MESSAGE_BYTES,
                 subprotocols=_SUBPROTOCOLS[self.transport],
             )

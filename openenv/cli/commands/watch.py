@@ -57,10 +57,13 @@ def watch_sessions(
 
 
 async def _print_changes(url: str, label: str | None, once: bool) -> None:
-    async for event in _events(url, once, label=label):
-        lines: list[Any] = [*event.sessions, *({"ended": name} for name in event.ended)]
-        for line in lines:
-            typer.echo(JSON.encode(line))
+    # A reader that has left ends this loop in its body: the link must be closed by then, because an
+    # event loop that ends closes all generators at once, those of the closing link included.
+    async with aclosing(_events(url, once, label=label)) as events:  # type: ignore[type-var]
+        async for event in events:
+            lines: list[Any] = [*event.sessions, *({"ended": name} for name in event.ended)]
+            for line in lines:
+                typer.echo(JSON.encode(line))
 
 
 async def _draw(url: str, label: str | None, once: bool) -> None:
@@ -69,16 +72,18 @@ async def _draw(url: str, label: str | None, once: bool) -> None:
     with ExitStack() as stack:
         live: Live | None = None
         options = {"observations": False, "frames_per_s": TABLE_FRAMES_PER_S}
-        async for event in _events(url, once, label=label, **options):
-            sessions |= {summary.session: summary for summary in event.sessions}
-            for name in event.ended:
-                sessions.pop(name, None)
-            if once:
-                continue
-            if live is None:
-                # Drawn with each event, and by nobody else.
-                live = stack.enter_context(Live(console=console, auto_refresh=False, screen=True))
-            live.update(_table(sessions.values()), refresh=True)
+        async with aclosing(_events(url, once, label=label, **options)) as events:  # type: ignore[type-var]
+            async for event in events:
+                sessions |= {summary.session: summary for summary in event.sessions}
+                for name in event.ended:
+                    sessions.pop(name, None)
+                if once:
+                    continue
+                if live is None:
+                    # Drawn with each event, and by nobody else.
+                    screen = Live(console=console, auto_refresh=False, screen=True)
+                    live = stack.enter_context(screen)
+                live.update(_table(sessions.values()), refresh=True)
     if once:
         console.print(_table(sessions.values()))
 

@@ -18,6 +18,7 @@ from openenv.client.http.client import HTTPEnvClient
 from openenv.client.launch import launch, sort_options
 from openenv.errors import ConnectError, LocalProtocolError, StartupTimeout
 from openenv.providers.base import ContainerProvider, Endpoint, Provider
+from tests.patience import patient, within
 from tests.serving import serving_elsewhere
 
 READY = "Echo environment ready!"
@@ -105,7 +106,7 @@ def test_what_nobody_holds_any_more_is_stopped(provider: ThreadProvider) -> None
     env.reset()
     env = None
     gc.collect()
-    assert provider.has_stopped.wait(10)
+    assert provider.has_stopped.wait(patient(10))
     assert provider.stopped == 1
 
 
@@ -158,7 +159,7 @@ def test_it_is_a_coroutine_for_asyncio(provider: ThreadProvider, form: str) -> N
             return await play(await asyncio.create_task(either))
         if form == "gather":
             return await play((await asyncio.gather(either))[0])
-        return await play(await asyncio.wait_for(either, 10))
+        return await play(await asyncio.wait_for(either, patient(10)))
 
     # Made where no loop runs it starts at once, and is connected in another loop than that.
     made = EchoEnv.from_docker_image("echo", provider) if form == "run" else None
@@ -253,7 +254,7 @@ async def test_cancelled_while_it_is_started_it_is_stopped(provider: ThreadProvi
 
     provider.start_container = start_when_released  # type: ignore[method-assign]
     task = asyncio.create_task(EchoEnv.from_docker_image("echo", provider))
-    async with asyncio.timeout(10):
+    async with within(10):
         await began.wait()
         task.cancel()
         loop.call_soon(release.set)

@@ -21,6 +21,7 @@ from openenv.errors import ConnectError, ConnectionLost, SessionCapacityError
 from openenv.protocol.frames import SUBPROTOCOL_MSGPACK, ServerHello, Step
 from tests.environments import Counter
 from tests.interaction.worlds import world
+from tests.patience import patient, within
 from tests.serving import serving
 
 
@@ -70,7 +71,7 @@ async def silent() -> AsyncIterator[Silent]:
 
 
 async def test_cancelling_a_connect_leaves_no_socket_behind() -> None:
-    async with silent() as server, asyncio.timeout(10):
+    async with silent() as server, within(10):
         connection = Connection.to(server.url)
         opening = asyncio.create_task(connection.open())
         await server.arrived.wait()
@@ -82,7 +83,7 @@ async def test_cancelling_a_connect_leaves_no_socket_behind() -> None:
 
 
 async def test_closing_while_opening_ends_both() -> None:
-    async with silent() as server, asyncio.timeout(10):
+    async with silent() as server, within(10):
         connection = Connection.to(server.url)
         opening = asyncio.create_task(connection.open())
         await server.arrived.wait()
@@ -95,7 +96,7 @@ async def test_closing_while_opening_ends_both() -> None:
 
 
 async def test_a_close_that_is_cancelled_closes_all_the_same() -> None:
-    async with silent() as server, asyncio.timeout(10):
+    async with silent() as server, within(10):
         server.may_greet.set()
         env = GenericEnvClient(server.url)
         await env.connect()
@@ -118,7 +119,7 @@ async def test_a_close_that_is_cancelled_closes_all_the_same() -> None:
 
 
 async def test_a_pool_that_cannot_be_opened_whole_leaves_nothing_open() -> None:
-    async with world("memory", Counter) as one, asyncio.timeout(10):
+    async with world("memory", Counter) as one, within(10):
         dialed: list[Dialed] = []
 
         async def dial() -> Dialed:
@@ -135,7 +136,7 @@ async def test_a_pool_that_cannot_be_opened_whole_leaves_nothing_open() -> None:
 
 
 async def test_a_server_that_never_greets_is_a_connect_error() -> None:
-    async with silent() as server, asyncio.timeout(10):
+    async with silent() as server, within(10):
         connection = Connection.to(server.url, connect_timeout_s=0.1)
         with pytest.raises(ConnectError):
             await connection.open()
@@ -143,7 +144,7 @@ async def test_a_server_that_never_greets_is_a_connect_error() -> None:
 
 
 async def test_a_socket_that_is_reset_while_the_writer_waits_for_it_is_told_to_the_caller() -> None:
-    async with silent() as server, asyncio.timeout(10):
+    async with silent() as server, within(10):
         server.may_greet.set()
         env = GenericEnvClient(server.url)
         await env.connect()
@@ -179,14 +180,14 @@ class WithoutSubprotocols:
 async def test_a_pool_plays_with_a_legacy_server_that_has_a_single_slot() -> None:
     app = create_app(Counter, max_concurrent_envs=1)
     app.add_middleware(WithoutSubprotocols)
-    async with serving(app) as url, asyncio.timeout(10), connect(url) as pool:
+    async with serving(app) as url, within(10), connect(url) as pool:
         first = await pool.session()
         assert (await first.reset(seed=5)).observation["total"] == 5
         with pytest.raises(SessionCapacityError):
             await (await pool.session()).reset()
         assert (await first.step({"amount": 1})).observation["total"] == 6
         await first.close()
-        await asyncio.wait_for(_until(lambda: app.state.registry.active == 0), 5)
+        await asyncio.wait_for(_until(lambda: app.state.registry.active == 0), patient(5))
         second = await pool.session()
         assert (await second.reset(seed=7)).observation["total"] == 7
 
@@ -194,7 +195,7 @@ async def test_a_pool_plays_with_a_legacy_server_that_has_a_single_slot() -> Non
 async def test_a_pool_of_a_legacy_server_forgets_the_closed_and_closes_the_open_ones() -> None:
     app = create_app(Counter, max_concurrent_envs=10)
     app.add_middleware(WithoutSubprotocols)
-    async with serving(app) as url, asyncio.timeout(10), connect(url) as pool:
+    async with serving(app) as url, within(10), connect(url) as pool:
         for _ in range(3):
             async with await pool.session() as env:
                 await env.reset()
@@ -206,7 +207,7 @@ async def test_a_pool_of_a_legacy_server_forgets_the_closed_and_closes_the_open_
         assert len(pool._private) == 2
         assert all(connection.is_open for connection in pool._private)
         await pool.__aexit__()
-        await asyncio.wait_for(_until(lambda: app.state.registry.active == 0), 5)
+        await asyncio.wait_for(_until(lambda: app.state.registry.active == 0), patient(5))
 
 
 async def _until(condition: Any) -> None:
