@@ -26,7 +26,7 @@ from openenv.server.workers.pool import WorkerPool
 from openenv.server.workers.runner import WorkerRunner
 
 if TYPE_CHECKING:
-    from openenv.server.ports import Completion
+    from openenv.server.ports import RunningSession
 
 
 def make_registry(
@@ -84,7 +84,7 @@ def _join(
     )
     slots = SessionSlots(limit, deadlines)
 
-    def make_runner(session: Completion) -> Runner:
+    def make_runner(session: RunningSession) -> Runner:
         match spec.convention.execution:
             case "inline":
                 return Runner(spec, session)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from openenv.arrays import Encoding
-    from openenv.environment import Episode
+    from openenv.environment import RunningEpisode
     from openenv.errors import OpenEnvError
 
 Call = Reset | Step | GetState | Close
@@ -64,7 +64,7 @@ class Expirable(Protocol):
         """The deadline has passed."""
 
 
-class Completion(Expirable, Protocol):
+class RunningSession(Expirable, Protocol):
     """A session, as its runner knows it."""
 
     needs_reset: bool
@@ -163,7 +163,7 @@ class WatchedSession(Protocol):
     "The view of it while at least one spectator looks; None otherwise."
 
     @property
-    def episode(self) -> Episode:
+    def episode(self) -> RunningEpisode:
         """The running episode."""
 
     @property

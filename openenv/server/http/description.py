@@ -18,7 +18,7 @@ from openenv.errors import OpenEnvError, from_wire
 from openenv.protocol.frames import Close, Error, Open
 from openenv.server.http.bodies import reply_encoding, respond, respond_error
 from openenv.server.http.openapi import document
-from openenv.server.http.sessions import HttpOrigin
+from openenv.server.http.origin import HttpOrigin
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -38,6 +38,7 @@ from openenv.server.http.bodies import (
     respond_error,
     respond_frame,
 )
+from openenv.server.http.origin import HttpOrigin
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection, Request
@@ -94,30 +95,6 @@ class Played(NamedTuple):
     frame: Any
     reply: Any
     response: Response
-
-
-class HttpOrigin:
-    """The origin of a request that came over HTTP: its reply becomes the result of a future.
-
-    The HTTP request that waits for the future may have been cancelled by then, and several may
-    wait for one future: a step that is sent again with the same `request_id` gets the same reply.
-    """
-
-    __slots__ = ("answer", "encoding")
-
-    is_lenient = False
-
-    def __init__(self, encoding: Encoding) -> None:
-        self.encoding = encoding
-        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def reply(self, frame: Any) -> None:
-        """Complete the future with a reply frame."""
-        if not self.answer.done():
-            self.answer.set_result(frame)
-
-    def until_room(self) -> None:
-        """Return at once: over HTTP no partial observations are asked for, so none can queue."""
 
 
 def answering(endpoint: Any) -> Any:

@@ -22,7 +22,7 @@ from openenv.server.runners.thread import PartialEmitter
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from openenv.server.ports import Call, Completion, Deadlines, Origin, Reply, Request, Spawn
+    from openenv.server.ports import Call, Deadlines, Origin, Reply, Request, RunningSession, Spawn
     from openenv.server.runners.spec import EnvironmentSpec
     from openenv.server.runners.thread import EnvironmentThread, LoopBridge
 
@@ -59,7 +59,7 @@ class TaskRunner(Runner):
     def __init__(
         self,
         spec: EnvironmentSpec,
-        session: Completion,
+        session: RunningSession,
         spawn: Spawn,
         deadlines: Deadlines,
         make_thread: Callable[[], EnvironmentThread],

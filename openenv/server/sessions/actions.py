@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from openenv.environment import Episode
+from openenv.environment import RunningEpisode
 from openenv.errors import (
     NotReset,
     OpenEnvError,
@@ -72,7 +72,7 @@ class SessionActions:
         self.was_opened = False
         "Whether there was an environment."
         self.needs_reset = True
-        self.episode = Episode()
+        self.episode = RunningEpisode()
         self.created_at_s = self.touched_at_s = services.deadlines.now_s
         self.last_reply: tuple[str, Any] | None = None
         "(request id, reply) of the last named step over HTTP, so that repeating it is harmless."

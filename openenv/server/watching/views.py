@@ -44,6 +44,16 @@ class Form(NamedTuple):
     with_payloads: bool
 
 
+class Watcher(Protocol):
+    """One client's request to watch, as a view knows it."""
+
+    pending: dict[SessionView, None]
+    "What has changed since it was last shown, in the order of changing."
+
+    def forget(self, view: SessionView) -> None:
+        """The session has ended."""
+
+
 class Audience(Protocol):
     """All spectators of a server, as a view knows them."""
 
@@ -88,7 +98,7 @@ class SessionView:
         self.steps_per_s = 0.0
         self.is_changed = False
         "Whether it is in `Spectators.changed`."
-        self.watches: list[Any] = []
+        self.watches: list[Watcher] = []
         self._audience = audience
         self._frame: Any = None
         "The newest Reset or Step; of steps in columns the action itself."
@@ -162,7 +172,7 @@ class SessionView:
 
     # ---- called for spectators
 
-    def follow(self, watching: Any) -> None:
+    def follow(self, watching: Watcher) -> None:
         """Add a watch that shows this session."""
         session = self.session
         if not self.watches:
@@ -176,7 +186,7 @@ class SessionView:
                 self._miss()
         self.watches.append(watching)
 
-    def leave(self, watching: Any) -> None:
+    def leave(self, watching: Watcher) -> None:
         """Remove a watch that showed this session."""
         self.watches.remove(watching)
         if not self.watches:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from openenv.environment import Episode
+from openenv.environment import RunningEpisode
 from openenv.errors import SessionCapacityError
 from openenv.protocol.frames import (
     Close,
@@ -38,7 +38,7 @@ class FakeRunner:
         self.can_interrupt = can_interrupt
         self.started: list[Any] = []
         self.log: list[str] = []
-        self.episode = Episode("begun")
+        self.episode = RunningEpisode("begun")
 
     def start(self, frame: Any, origin: Any) -> None:
         self.started.append((frame, origin))
