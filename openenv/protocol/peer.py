@@ -191,9 +191,10 @@ class Peer:
         try:
             if self.writer is None:
                 data = self.wire.encode((self.link.received, frames))
-                size = size_bytes(data)
+                size = kept_bytes = size_bytes(data)
             else:
                 data, size = self.writer.encode((self.link.received, frames))
+                kept_bytes = size_bytes(data)
         # A payload is a user's object: its encoding may raise anything.
         except Exception as error:  # noqa: BLE001
             if not self._add_halves(messages, frames, rest):
@@ -207,7 +208,7 @@ class Peer:
             self._add_refusal(messages, frames[0], _too_large(frames[0], size, limit))
             return
         self.link.announced = self.link.received
-        self.link.keep(data)
+        self.link.keep(data, kept_bytes)
         messages.append(data)
         if size > COALESCE_BYTES:
             self._follow_large(messages)

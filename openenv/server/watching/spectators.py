@@ -103,12 +103,12 @@ class Watching:
     def show(self, until_s: float) -> None:
         """Send what is pending, as much as there is time for, and one session at least."""
         while True:
-            self._send(self._collect(until_s))
+            # Now, so that the time for encoding is charged to the spectators' budget.
+            self.link.outbox.send_now(self._collect(until_s))
             if not self.pending or time.thread_time() >= until_s:
                 break
-        outbox = self.link.outbox
-        # What waits for its number is in the next message at the earliest.
-        self._under_way.append(self.link.protocol.link.sent + bool(outbox.frames))
+        # Frames that are not numbered yet go into message `sent + 1` or later.
+        self._under_way.append(self.link.protocol.link.sent + bool(self.link.outbox.writer.frames))
 
     def _collect(self, until_s: float) -> Event:
         summaries: list[Any] = []
@@ -131,13 +131,6 @@ class Watching:
                 break
         ended, self.ended = self.ended, []
         return Event(self.frame.id, summaries, ended)
-
-    def _send(self, event: Event) -> None:
-        outbox = self.link.outbox
-        outbox.frames.append(event)
-        if not outbox.is_attended:
-            # Not at the end of this turn: what it takes is to be counted.
-            outbox.write_now()
 
 
 class Spectators:
