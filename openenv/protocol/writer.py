@@ -10,7 +10,7 @@ keeps the message for the next socket; so the order of messages is the order of 
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openenv.errors import LocalProtocolError
@@ -23,8 +23,8 @@ FRAMES_AHEAD = 16
 "How many frames may wait before a producer of partial observations must wait, too."
 
 
-class WriterState(Enum):
-    """Who may write to the link's socket."""
+class WriterState(StrEnum):
+    """Who may write to the link's socket. Strings, because a plain Enum hashes in Python."""
 
     DETACHED = "detached"
     "Nobody: there is no socket. The next one gets the frames."
@@ -186,15 +186,19 @@ class Writer:
 
         Not while another task writes, which goes on until nothing waits; nor during a greeting.
         """
-        if not self._try("call_task"):
+        state = TRANSITIONS.get((self.state, "call_task"))
+        if state is None:
             return False
+        self.state = state
         self.flush_pending = True
         return True
 
     def begin(self) -> bool:
         """Let a task write until `next_messages` is empty. Return whether it may."""
-        if not self._try("begin"):
+        state = TRANSITIONS.get((self.state, "begin"))
+        if state is None:
             return False
+        self.state = state
         self.flush_pending = True
         return True
 
@@ -254,12 +258,7 @@ class Writer:
     # ---- states
 
     def _move(self, event: str) -> None:
-        if not self._try(event):
-            raise LocalProtocolError(f"cannot {event} a writer that is {self.state.value}")
-
-    def _try(self, event: str) -> bool:
         state = TRANSITIONS.get((self.state, event))
         if state is None:
-            return False
+            raise LocalProtocolError(f"cannot {event} a writer that is {self.state}")
         self.state = WriterState.TASK if state is DIRECT and not self._is_direct else state
-        return True

@@ -1,6 +1,6 @@
 """WebSocketChannel: the FrameChannel over a client's WebSocket.
 
-The only module of the client that imports websockets; websocket.py imports it with the first dial,
+The only module of the client that imports websockets; dialing.py imports it with the first dial,
 because that takes as long as everything else of the client together. Knows nothing of frames.
 """
 
@@ -20,14 +20,12 @@ from openenv.errors import ConfigurationError, ConnectError
 from openenv.framing import WebSocketFrameReader, client_frames
 
 if TYPE_CHECKING:
+    from asyncio import BaseTransport
     from collections.abc import Mapping
 
     from websockets.protocol import Event
 
     from openenv.channel import Data, Listener
-
-MAX_UNREAD = 16
-"Messages that may wait for their reader before no more are read from the socket."
 
 
 class WebSocketChannel(ClientConnection):
@@ -45,8 +43,13 @@ class WebSocketChannel(ClientConnection):
         self._fragments: list[Any] = []
         self._is_text = False
 
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Pause this transport while too many messages are unread."""
+        super().connection_made(transport)
+        self._inbox.transport = self.transport
+
     def data_received(self, data: bytes) -> None:
-        """Take what was read."""
+        """Cut messages out of the bytes that were read; websockets gets all others."""
         if self._cutter is None:
             self._read_handshake(data)
         elif self.protocol.state is State.OPEN:
@@ -62,7 +65,7 @@ class WebSocketChannel(ClientConnection):
             return
         self._handshake = b""
         self._cutter = WebSocketFrameReader(
-            self._take,
+            self._inbox.put,
             super().data_received,
             is_server=False,
             max_bytes=self.protocol.max_message_size or sys.maxsize,
@@ -72,18 +75,18 @@ class WebSocketChannel(ClientConnection):
             self.data_received(rest)
 
     def process_event(self, event: Event) -> None:
-        """Take in the frames of messages; everything else is websockets' affair."""
+        """Accept messages that came in fragments; every other frame is websockets' affair."""
         if not isinstance(event, Frame):
             super().process_event(event)
         elif event.opcode is Opcode.BINARY and event.fin:
-            self._take(bytes(event.data))
+            self._inbox.put(bytes(event.data))
         elif event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            self._take_fragment(event)
+            self._add_fragment(event)
         else:
             super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take in the end."""
+        """Let the reader know the end."""
         super().connection_lost(exc)
         self._inbox.close(self._why_closed())
 
@@ -114,21 +117,13 @@ class WebSocketChannel(ClientConnection):
 
     async def receive(self) -> Data:
         """Return the next message."""
-        data = await self._inbox.get()
-        if len(self._inbox) == MAX_UNREAD:
-            self.transport.resume_reading()
-        return data
+        return await self._inbox.get()
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close the socket, with the closing handshake."""
         await self.close(code, reason[:120])
 
-    def _take(self, data: Data) -> None:
-        self._inbox.put(data)
-        if len(self._inbox) == MAX_UNREAD + 1:
-            self.transport.pause_reading()
-
-    def _take_fragment(self, frame: Frame) -> None:
+    def _add_fragment(self, frame: Frame) -> None:
         if frame.opcode is not Opcode.CONT:
             self._is_text = frame.opcode is Opcode.TEXT
         self._fragments.append(frame.data)
@@ -136,7 +131,7 @@ class WebSocketChannel(ClientConnection):
             return
         data, self._fragments = b"".join(self._fragments), []
         try:
-            self._take(data.decode() if self._is_text else data)
+            self._inbox.put(data.decode() if self._is_text else data)
         except UnicodeDecodeError:
             self.protocol.fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
             self.send_data()

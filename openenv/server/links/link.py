@@ -145,7 +145,9 @@ class SessionLink:
         """
         frames = self.protocol.receive(data)
         sessions = self._sessions.by_number
-        with self.outbox.turn():
+        outbox = self.outbox
+        outbox.begin_turn()
+        try:
             for frame in frames:
                 if type(frame) is Step:
                     session = sessions.get(frame.session)
@@ -153,6 +155,8 @@ class SessionLink:
                         session.submit(frame, self)
                         continue
                 self._dispatch(frame)
+        finally:
+            outbox.end_turn()
 
     def answer(self, channel: DirectChannel, data: Data) -> bool:
         """Handle a message and write its replies, in this turn of the event loop.
