@@ -6,7 +6,7 @@ because that takes as long as everything else of the client together. Knows noth
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -35,8 +35,9 @@ class WebSocketChannel(ClientConnection):
     one task that reads, and are written without a context manager for each.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, max_message_bytes: int, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._max_message_bytes = max_message_bytes
         self._inbox = Inbox()
         self._handshake = b""
         self._cutter: WebSocketFrameReader | None = None
@@ -68,7 +69,7 @@ class WebSocketChannel(ClientConnection):
             self._inbox.put,
             super().data_received,
             is_server=False,
-            max_bytes=self.protocol.max_message_size or sys.maxsize,
+            max_bytes=self._max_message_bytes,
         )
         super().data_received(headers + blank_line)
         if rest:
@@ -157,11 +158,12 @@ async def open_channel(
     With `unix_path` the socket is that one, and `target` only what is asked of it. Raises
     ConnectError, ConfigurationError; their texts name `url`.
     """
+    make_channel = partial(WebSocketChannel, max_message_bytes=max_message_bytes)
     unix: dict[str, Any] = {} if unix_path is None else {"unix": True, "path": unix_path}
     try:
         channel = await connect(
             target,
-            create_connection=WebSocketChannel,
+            create_connection=make_channel,  # type: ignore[arg-type]  # it is only called
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
             # Deflating costs more time than it saves bytes: docs/topics/design.md.
             compression=None,
