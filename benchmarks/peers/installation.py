@@ -26,6 +26,10 @@ HOME = Path(__file__).resolve().parents[2] / ".peers"
 _COMPANIONS = ("uvloop", "httptools")
 
 
+NEWEST_RELEASE = "newest"
+"As a version: the newest of the day on which its virtual environment is made."
+
+
 class PeerInstallError(RuntimeError):
     """A release could not be installed; says what pip said last."""
 
@@ -39,6 +43,8 @@ class Release:
     companions: tuple[str, ...] = _COMPANIONS
 
     def __str__(self) -> str:
+        if self.version == NEWEST_RELEASE:
+            return self.distribution
         return f"{self.distribution}=={self.version}"
 
     @property
