@@ -28,6 +28,10 @@ _COMPANIONS = ("uvloop", "httptools")
 _TESTED = ("--constraint", str(HOME.with_name("constraints.txt")))
 
 
+NEWEST_RELEASE = "newest"
+"As a version: the newest of the day on which its virtual environment is made."
+
+
 class PeerInstallError(RuntimeError):
     """A release could not be installed; says what pip said last."""
 
@@ -41,6 +45,8 @@ class Release:
     companions: tuple[str, ...] = _COMPANIONS
 
     def __str__(self) -> str:
+        if self.version == NEWEST_RELEASE:
+            return self.distribution
         return f"{self.distribution}=={self.version}"
 
     @property

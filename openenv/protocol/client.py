@@ -55,7 +55,7 @@ class ClientProtocol(Peer):
         "Allocate a request id."
         self.next_session = count(1).__next__
         "Allocate a session's number."
-        self._refused: list[Error] = []
+        self._refused: list[ServerFrame] = []
 
     @property
     def capabilities(self) -> Sequence[str]:
@@ -94,7 +94,7 @@ class ClientProtocol(Peer):
         self.server = hello
         return self.link.resume(hello.received)
 
-    def take_local_replies(self) -> list[Error]:
+    def take_local_replies(self) -> list[ServerFrame]:
         """Return the errors for requests that `send` could not put on the wire, and forget them."""
         refused, self._refused = self._refused, []
         return refused

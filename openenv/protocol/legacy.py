@@ -19,6 +19,7 @@ import msgspec
 from openenv import arrays
 from openenv.errors import TABLE, PayloadError, RemoteProtocolError, Unsupported, to_wire
 from openenv.protocol import frames as f
+from openenv.protocol.peer import LinkState
 from openenv.protocol.result_object import ResultObject, reply_object
 from openenv.protocol.wire import UNREADABLE
 
@@ -89,6 +90,16 @@ class LegacyServerProtocol:
 
     def __init__(self) -> None:
         self._next_id = count(1).__next__
+        self.state = LinkState.LIVE
+        "Its link has one socket from beginning to end, so that it is never DETACHED."
+
+    def detach(self) -> None:
+        """The socket is gone, and the link with it."""
+        self.state = LinkState.ENDED
+
+    def end(self) -> None:
+        """Give the link up for good."""
+        self.state = LinkState.ENDED
 
     def open(self) -> f.Open:
         """Return the request that every legacy socket makes by connecting."""
@@ -116,6 +127,9 @@ class LegacyServerProtocol:
         messages = self.send(frames)
         frames.clear()
         return messages
+
+    def acknowledgement(self) -> None:
+        """Return nothing: this dialect acknowledges no messages."""
 
     def _malformed(self, message: str) -> f.Malformed:
         return f.Malformed(self._next_id(), message)
@@ -217,7 +231,7 @@ class LegacyClientProtocol:
         self.next_id = count(1).__next__
         self.next_session = count(SESSION).__next__
         self._waiting: deque[tuple[int, str]] = deque()
-        self._local: list[Any] = []
+        self._local: list[f.ServerFrame] = []
 
     def send(self, frames: list[Any]) -> list[Data]:
         """Return a text for each request.
@@ -225,6 +239,15 @@ class LegacyClientProtocol:
         What this dialect lacks is answered by `take_local_replies`.
         """
         return [text for frame in frames if (text := self._text(frame)) is not None]
+
+    def send_first(self, frames: list[Any]) -> list[Data]:
+        """Send all of them: here, few wait."""
+        messages = self.send(frames)
+        frames.clear()
+        return messages
+
+    def acknowledgement(self) -> None:
+        """Return nothing: this dialect acknowledges no messages."""
 
     def receive(self, data: Data) -> Sequence[Any]:
         """Return the reply frame. Raises RemoteProtocolError for what is none."""
@@ -240,7 +263,7 @@ class LegacyClientProtocol:
         request_id, kind = self._waiting.popleft()
         return [self._reply(request_id, kind, envelope)]
 
-    def take_local_replies(self) -> list[Any]:
+    def take_local_replies(self) -> list[f.ServerFrame]:
         """Return the replies to what could not be sent, or did not need to be, and forget them."""
         local, self._local = self._local, []
         return local

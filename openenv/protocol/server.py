@@ -140,8 +140,8 @@ class ServerProtocol(Peer):
         make, self._make_segment = self._make_segment, None
         if make is not None and (segment := make(self.link)) is not None:
             self._segment = segment
-            self._add_message(messages, [segment.offer])
+            self._add_message(messages, [segment.offer], [])
 
     def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:
         # An error frame is small and plain, so that this cannot recurse twice.
-        self._add_message(messages, [Error(request_id(frame), *to_wire(error))])
+        self._add_message(messages, [Error(request_id(frame), *to_wire(error))], [])

@@ -22,7 +22,7 @@ import uvicorn
 from openenv.address import DEFAULT_PORT, LOOPBACK, MAX_PORT
 from openenv.errors import ConfigurationError
 from openenv.server.config import ServerConfig
-from openenv.server.links.uvicorn_socket import SessionSocket
+from openenv.server.links.uvicorn_check import websocket_class
 from openenv.server.target import load_app
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class DrainingServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 lifespan="on" if registry is not None else "auto",
-                ws=SessionSocket,
+                ws=websocket_class(),
                 # Deflating small frames costs more than everything else that is done with them.
                 ws_per_message_deflate=False,
                 ws_max_size=config.max_message_bytes,

@@ -338,7 +338,7 @@ async def test_a_stream_waits_for_who_reads_it(environment: type) -> None:
         numbers, waiting = [], 0
         while len(numbers) < 400:
             numbers += [frame[2]["number"] for frame in await client.read(1)]
-            waiting = max(waiting, len(outbox.frames))
+            waiting = max(waiting, len(outbox.writer.frames))
         assert numbers == list(range(400))
         # Some were on their way from thread or process when the socket was full.
         assert waiting < 60

@@ -17,7 +17,7 @@ from openenv.rollout.collect import collect
 from openenv.server.config import ServerConfig
 from openenv.testing.inprocess import Instance
 from tests.interaction.worlds import EVERY, world
-from tests.patience import within
+from tests.patience import patient, within
 
 
 @dataclass
@@ -188,7 +188,7 @@ class Blocking(Environment[Act, Seen, State]):
 
     def reset(self, seed: int | None = None) -> Seen:
         self.check()
-        assert self.may_go_on.wait(10)
+        assert self.may_go_on.wait(patient(10))
         return Seen(0)
 
     async def step(self, action: Act) -> Seen:

@@ -176,7 +176,10 @@ async def test_a_session_after_a_quiet_time_is_not_idle() -> None:
 async def test_sessions_that_open_at_once_are_spread_over_the_connections() -> None:
     async with world("websocket", Counter) as one, Pool(one.url) as pool, within(10):
         await asyncio.gather(*(pool.session() for _ in range(100)))
-        assert sorted(len(link._held.by_number) for link in one.registry.links.values()) == [50, 50]
+        assert sorted(len(link._sessions.by_number) for link in one.registry.links.values()) == [
+            50,
+            50,
+        ]
 
 
 async def test_asking_for_the_state_in_vain_costs_no_episode() -> None:

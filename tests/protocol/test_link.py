@@ -11,7 +11,7 @@ from openenv.protocol.link import Link, size_bytes
 def link_that_sent(*messages: Any, buffer_bytes: int = 1000) -> Link:
     link = Link(buffer_bytes)
     for message in messages:
-        link.keep(message)
+        link.keep(message, size_bytes(message))
     return link
 
 

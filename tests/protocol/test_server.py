@@ -371,6 +371,4 @@ def test_a_message_counts_as_received_only_when_it_is_joined(sharing: Any) -> No
 
 def test_an_exception_becomes_an_error_frame_with_its_code_and_details() -> None:
     error = PayloadError("wrong", path=".amount")
-    assert error_frame(7, error) == f.Error(
-        7, "INVALID_PAYLOAD", "wrong", False, {"path": ".amount"}
-    )
+    assert error_frame(7, error) == f.Error(7, "PAYLOAD_ERROR", "wrong", False, {"path": ".amount"})

@@ -105,12 +105,12 @@ class Watching:
     def show(self, until_s: float) -> None:
         """Send pending sessions until `until_s` of this thread's CPU time, and at least one."""
         while True:
-            self._send(self._collect(until_s))
+            # Now, so that the time for encoding is charged to the spectators' budget.
+            self.link.outbox.send_now(self._collect(until_s))
             if not self.pending or time.thread_time() >= until_s:
                 break
-        outbox = self.link.outbox
         # Frames that are not numbered yet go into message `sent + 1` or later.
-        self._under_way.append(self.link.protocol.link.sent + bool(outbox.frames))
+        self._under_way.append(self.link.protocol.link.sent + bool(self.link.outbox.writer.frames))
 
     def _collect(self, until_s: float) -> Event:
         summaries: list[Any] = []
@@ -133,13 +133,6 @@ class Watching:
                 break
         ended, self.ended = self.ended, []
         return Event(self.frame.id, summaries, ended)
-
-    def _send(self, event: Event) -> None:
-        outbox = self.link.outbox
-        outbox.frames.append(event)
-        if not outbox.is_attended:
-            # Write now, so that the time for encoding is charged to the spectators' budget.
-            outbox.write_now()
 
 
 class Spectators:

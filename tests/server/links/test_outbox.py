@@ -8,6 +8,7 @@ import msgspec
 from openenv.protocol.frames import ClientHello, StateReply
 from openenv.protocol.server import ServerProtocol
 from openenv.protocol.wire import MSGPACK
+from openenv.protocol.writer import WriterState
 from openenv.server.links.outbox import Outbox
 
 decode = msgspec.msgpack.decode
@@ -61,7 +62,7 @@ def make_outbox(**limits: Any) -> Outbox:
 
 
 def push(outbox: Outbox, *ids: int, size: int = 1) -> None:
-    outbox.frames += [StateReply(number, b"x" * size) for number in ids]
+    outbox.writer.frames += [StateReply(number, b"x" * size) for number in ids]
     outbox.schedule()
 
 
@@ -108,7 +109,7 @@ async def test_no_more_is_numbered_than_the_bound_allows() -> None:
     push(outbox, *range(1, 51), size=10_000)
     await turn()
     assert 100_000 < sum(len(frame[2]) for one in socket.written for frame in one[1]) < 200_000
-    assert len(outbox.frames) == 50 - len(socket.ids)
+    assert len(outbox.writer.frames) == 50 - len(socket.ids)
 
 
 async def test_a_socket_that_is_full_gets_the_rest_when_it_is_drained() -> None:
@@ -120,14 +121,14 @@ async def test_a_socket_that_is_full_gets_the_rest_when_it_is_drained() -> None:
     await turn()
     assert len(socket.written) == 2
     # One message is on its way; all others are not even encoded.
-    assert len(outbox.frames) > 50 - 20
+    assert len(outbox.writer.frames) > 50 - 20
     push(outbox, 51)
     await turn()
     assert len(socket.written) == 2
     socket.drain()
     await turn()
     assert socket.ids == list(range(1, 52))
-    assert outbox.free is socket
+    assert outbox.writer.state is WriterState.DIRECT
     writer.cancel()
 
 
@@ -140,5 +141,5 @@ async def test_what_an_ended_link_still_says_goes_nowhere() -> None:
     await turn()
     outbox.detach()
     push(outbox, 2)
-    assert not outbox.frames
+    assert not outbox.writer.frames
     assert not socket.written
