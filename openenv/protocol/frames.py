@@ -378,6 +378,12 @@ ServerFrame = (
 )
 "What a message from a server may hold."
 
+Request = Open | Reset | Step | GetState | Close
+"What a client asks of one session; the reply has the request's id."
+
+Reply = Opened | Result | Partial | StateReply | Closed | Event | Error
+"What answers a single request; Results answers many."
+
 UNSUPPORTED_FRAMES = (Call, Fork, Snapshot, Restore)
 "Named in the specification; this version answers them with the error UNSUPPORTED."
 

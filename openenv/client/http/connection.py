@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from openenv.arrays import Encoding
-    from openenv.client.link.requests import SessionListener
+    from openenv.client.ports import SessionListener
 
 SESSION_HEADER = "X-OpenEnv-Session"
 

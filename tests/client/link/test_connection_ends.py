@@ -15,7 +15,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from openenv.app import create_app
 from openenv.client.generic import GenericEnvClient
 from openenv.client.link.dialing import Dialed
-from openenv.client.link.link import Connection
+from openenv.client.link.link import ClientLink
 from openenv.client.pool import Pool, connect
 from openenv.errors import ConnectError, ConnectionLost, SessionCapacityError
 from openenv.protocol.frames import SUBPROTOCOL_MSGPACK, ServerHello, Step
@@ -71,7 +71,7 @@ async def silent() -> AsyncIterator[Silent]:
 
 async def test_cancelling_a_connect_leaves_no_socket_behind() -> None:
     async with silent() as server, asyncio.timeout(10):
-        connection = Connection.to(server.url)
+        connection = ClientLink.to(server.url)
         opening = asyncio.create_task(connection.open())
         await server.arrived.wait()
         opening.cancel()
@@ -83,7 +83,7 @@ async def test_cancelling_a_connect_leaves_no_socket_behind() -> None:
 
 async def test_closing_while_opening_ends_both() -> None:
     async with silent() as server, asyncio.timeout(10):
-        connection = Connection.to(server.url)
+        connection = ClientLink.to(server.url)
         opening = asyncio.create_task(connection.open())
         await server.arrived.wait()
         await connection.aclose()
@@ -99,7 +99,7 @@ async def test_a_close_that_is_cancelled_closes_all_the_same() -> None:
         server.may_greet.set()
         env = GenericEnvClient(server.url)
         await env.connect()
-        connection = env._session.connection
+        connection = env._session.link
         pending = asyncio.create_task(env.reset())
         await asyncio.sleep(0)
         # So nobody answers the closing handshake.
@@ -136,7 +136,7 @@ async def test_a_pool_that_cannot_be_opened_whole_leaves_nothing_open() -> None:
 
 async def test_a_server_that_never_greets_is_a_connect_error() -> None:
     async with silent() as server, asyncio.timeout(10):
-        connection = Connection.to(server.url, connect_timeout_s=0.1)
+        connection = ClientLink.to(server.url, connect_timeout_s=0.1)
         with pytest.raises(ConnectError):
             await connection.open()
         await server.left.wait()
@@ -147,7 +147,7 @@ async def test_a_socket_that_is_reset_while_the_writer_waits_for_it_is_told_to_t
         server.may_greet.set()
         env = GenericEnvClient(server.url)
         await env.connect()
-        connection = env._session.connection
+        connection = env._session.link
         channel: Any = connection._channel
         opening = asyncio.create_task(env.reset())
         # Nobody answers the request that opens its session; this one fills the socket.
@@ -203,8 +203,8 @@ async def test_a_pool_of_a_legacy_server_forgets_the_closed_and_closes_the_open_
             await one.reset()
         del env, one, open_ones
         gc.collect()
-        assert len(pool._private) == 2
-        assert all(connection.is_open for connection in pool._private)
+        assert len(pool._private_links) == 2
+        assert all(connection.is_open for connection in pool._private_links)
         await pool.__aexit__()
         await asyncio.wait_for(_until(lambda: app.state.registry.active == 0), 5)
 
