@@ -221,9 +221,10 @@ class EnvClient(Launching[ActT, ObsT, StateT], Generic[ActT, ObsT, StateT]):
     def _outcome(self, reply: Reply) -> StepResult[ObsT] | OpenEnvError:
         """Return the result in a reply to `step_many` or `reset_many`; an error as a value."""
         try:
-            result = self._session.accept(None, reply, Result)
-            self._session.note_outcome(result)
-            return self._result(result)
+            if type(reply) is not Result:
+                reply = self._session.accept(None, reply, Result)
+            self._session.note_outcome(reply)
+            return self._result(reply)
         except OpenEnvError as error:
             return error
 

@@ -199,10 +199,10 @@ class RemoteSession:
 
     def note_outcome(self, outcome: Reply | OpenEnvError) -> None:
         """Learn from a reply, or its error, that came another way than through `ask`."""
-        if isinstance(outcome, OpenEnvError):
-            self._note(outcome)
-        elif type(outcome) is Result:
+        if type(outcome) is Result:
             self._needs_reset = False
+        elif isinstance(outcome, OpenEnvError):
+            self._note(outcome)
 
     def require_reset(self) -> None:
         """Refuse steps until the next reset, because nobody knows whether a request still ran."""
