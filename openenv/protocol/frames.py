@@ -314,6 +314,12 @@ ServerFrame = (
 )
 "What a message from a server may hold."
 
+Request = Open | Reset | Step | GetState | Close
+"What a client asks of one session; the reply has the request's id."
+
+Reply = Opened | Result | Partial | StateReply | Closed | Event | Error
+"What answers a single request; Results answers many."
+
 
 class Malformed(msgspec.Struct, gc=False):
     """In place of a frame that could not be decoded: the error that answers it.

@@ -13,9 +13,9 @@ from openenv.protocol.frames import (
     Closed,
     Error,
     GetState,
-    Open,
     Opened,
     Partial,
+    Request,
     Reset,
     Result,
     StateReply,
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 Call = Reset | Step | GetState | Close
 "A request that calls a method of the environment."
-
-Request = Open | Call
-"What a session is asked."
 
 Reply = Opened | Result | StateReply | Closed | Error
 "What ends a request."

@@ -108,7 +108,7 @@ async def test_many_sessions_are_opened_at_once_and_spread_over_the_connections(
     app = create_app(environment, max_concurrent_envs=100)
     async with serving(app) as url, connect(url, connections=4) as pool, within(20):
         envs = await pool.sessions(100, CounterEnv, label="train/1")
-        assert sorted(one.session_count for one in pool._connections) == [25] * 4
+        assert sorted(one.session_count for one in pool._links) == [25] * 4
         assert len({env.session_token for env in envs}) == 100
         await pool.reset_many(envs)
         results = await pool.step_many(envs, [Add(index) for index in range(100)])

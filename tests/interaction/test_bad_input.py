@@ -306,7 +306,7 @@ async def test_a_cancelled_call_leaves_the_connection_usable(environment: Any) -
     Sleeper.release = threading.Event()
     async with world("websocket", environment) as one, within(10):
         env = await one.client()
-        other = await one.client(connection=env._session.connection)
+        other = await one.client(connection=env._session.link)
         await env.reset()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):

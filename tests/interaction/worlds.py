@@ -10,7 +10,7 @@ from openenv.channel import memory_pair
 from openenv.client.generic import GenericEnvClient
 from openenv.client.http.connection import HttpConnection
 from openenv.client.link.dialing import Dialed, dial
-from openenv.client.link.link import Connection
+from openenv.client.link.link import ClientLink
 from openenv.client.pool import Pool
 from openenv.protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from openenv.server.links.connection import serve_channel
@@ -47,8 +47,8 @@ class World:
         if self.transport == "http":
             return HttpConnection(self.url)
         if self.transport == "memory":
-            return Connection(self._dial_memory)
-        return Connection(
+            return ClientLink(self._dial_memory)
+        return ClientLink(
             partial(
                 dial,
                 self.url,
@@ -62,11 +62,10 @@ class World:
         self, cls: Any = GenericEnvClient, connection: Any = None, **options: Any
     ) -> Any:
         """A connected client; closed with the world, with its connection if that is its own."""
-        client: EnvClient[Any, Any, Any] = cls(self.url or "memory", **options)
         if connection is None:
             connection = self.connection()
             self._stack.push_async_callback(connection.aclose)
-        client._share(connection)
+        client: EnvClient[Any, Any, Any] = cls(self.url or "memory", link=connection, **options)
         await client.connect()
         self._stack.push_async_callback(client.close)
         return client

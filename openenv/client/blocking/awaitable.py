@@ -1,7 +1,7 @@
-"""EitherClient: a client that is awaited in async code and used as it is in blocking code.
+"""AwaitableSyncClient: a client that async code awaits and blocking code uses as it is.
 
-`X.from_docker_image(...)` cannot know which of both will happen to what it returns. Knows nothing
-of what must be started before; launch.py gives it a function for that.
+`X.from_docker_image(...)` returns one, because it cannot know which code calls it. Knows nothing of
+starting servers: launch.py passes a function that starts the server and makes the client.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from types import TracebackType
 
-    from openenv.client.env import EnvClient
+    from openenv.client.ports import AsyncClient
 
 logger = logging.getLogger("openenv.client")
 
 
 class AwaitableSyncClient(
-    SyncEnvClient[ActT, ObsT, StateT], Coroutine[Any, Any, "EnvClient[ActT, ObsT, StateT]"]
+    SyncEnvClient[ActT, ObsT, StateT], Coroutine[Any, Any, "AsyncClient[ActT, ObsT, StateT]"]
 ):
     """A SyncEnvClient whose `await` gives the async client, connected.
 
@@ -40,21 +40,21 @@ class AwaitableSyncClient(
     awaited, that is the async client's to do.
     """
 
-    def __init__(self, make: Callable[[], Awaitable[EnvClient[ActT, ObsT, StateT]]]) -> None:
+    def __init__(self, make: Callable[[], Awaitable[AsyncClient[ActT, ObsT, StateT]]]) -> None:
         """Take the function that starts what is needed and returns a client not yet connected."""
         self._make = make
-        self._made: EnvClient[ActT, ObsT, StateT] | None = None
+        self._made: AsyncClient[ActT, ObsT, StateT] | None = None
         self._use: str | None = None
-        self._running: Coroutine[Any, Any, EnvClient[ActT, ObsT, StateT]] | None = None
+        self._running: Coroutine[Any, Any, AsyncClient[ActT, ObsT, StateT]] | None = None
         self._collected: weakref.finalize[..., Any] | None = None
         if not _has_running_loop():
             self._made = portal.run(make)
 
     @property
-    def _client(self) -> EnvClient[ActT, ObsT, StateT]:  # type: ignore[override]
+    def _client(self) -> AsyncClient[ActT, ObsT, StateT]:  # type: ignore[override]
         """The client underneath, for a method of the blocking surface."""
         if self._use != "blocking":
-            self._take("blocking")
+            self._reserve_for("blocking")
         if self._made is None:
             self._made = portal.run(self._make)
         if self._collected is None:
@@ -64,7 +64,7 @@ class AwaitableSyncClient(
         return self._made
 
     @property
-    def async_client(self) -> EnvClient[ActT, ObsT, StateT]:
+    def async_client(self) -> AsyncClient[ActT, ObsT, StateT]:
         """The client underneath, which is to be closed by whoever takes it."""
         client = self._client
         if self._collected is not None:
@@ -80,7 +80,7 @@ class AwaitableSyncClient(
             if self._collected is not None:
                 self._collected.detach()
 
-    def _take(self, use: str) -> None:
+    def _reserve_for(self, use: str) -> None:
         if self._use not in (None, use):
             raise LocalProtocolError(
                 "it was used as a blocking client, so it cannot be awaited any more"
@@ -89,8 +89,8 @@ class AwaitableSyncClient(
             )
         self._use = use
 
-    async def _connected(self) -> EnvClient[ActT, ObsT, StateT]:
-        self._take("awaited")
+    async def _connected(self) -> AsyncClient[ActT, ObsT, StateT]:
+        self._reserve_for("awaited")
         if self._made is None:
             self._made = await self._make()
         try:
@@ -101,7 +101,7 @@ class AwaitableSyncClient(
 
     # ---- awaiting, in every form that asyncio knows
 
-    def __await__(self) -> Generator[Any, Any, EnvClient[ActT, ObsT, StateT]]:
+    def __await__(self) -> Generator[Any, Any, AsyncClient[ActT, ObsT, StateT]]:
         """Start what is needed, unless it is, and connect."""
         return self._connected().__await__()
 
@@ -124,7 +124,7 @@ class AwaitableSyncClient(
         error = val if isinstance(val, BaseException) else typ
         return self._running.throw(error)
 
-    async def __aenter__(self) -> EnvClient[ActT, ObsT, StateT]:
+    async def __aenter__(self) -> AsyncClient[ActT, ObsT, StateT]:
         """Await it, for `async with X.from_docker_image(...) as env`."""
         return await self
 
@@ -142,14 +142,14 @@ def _has_running_loop() -> bool:
     return True
 
 
-def _close_forgotten(client: EnvClient[Any, Any, Any], pid: int) -> None:
+def _close_forgotten(client: AsyncClient[Any, Any, Any], pid: int) -> None:
     """Close a client that nobody holds any more; not a parent's, after a fork."""
     if pid == os.getpid():
         # Python may collect on any thread, that of the portal too, which must not wait for itself.
         threading.Thread(target=_close, args=(client,), daemon=True).start()
 
 
-def _close(client: EnvClient[Any, Any, Any]) -> None:
+def _close(client: AsyncClient[Any, Any, Any]) -> None:
     try:
         portal.run(client.close)
     except (OpenEnvError, OSError) as error:

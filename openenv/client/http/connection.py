@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from openenv.arrays import Encoding
-    from openenv.client.link.requests import SessionListener
+    from openenv.client.ports import SessionListener
 
 RECONNECT_S = 5.0
 "How long a server may be out of reach before its sessions are given up."

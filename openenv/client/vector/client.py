@@ -7,37 +7,26 @@ them arrays results.py's. sync.py has the blocking form.
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from openenv.client.vector.actions import Actions, MakeAction
+from openenv.client.vector.autoreset import AutoresetMode, mode_of
 from openenv.client.vector.flight import VectorRequests
 from openenv.client.vector.results import VectorResults, brief
+from openenv.client.vector.sync import SyncVectorClient
 from openenv.errors import ConfigurationError, LocalProtocolError, NotReset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from openenv.client.env import EnvClient
-    from openenv.client.pool import Pool
+    from openenv.client.ports import SessionPool
     from openenv.client.vector.flight import Arrival
     from openenv.client.vector.results import Array, Infos
-    from openenv.client.vector.sync import SyncVectorClient
 
 RESET_MASK = "reset_mask"
-
-
-class AutoresetMode(Enum):
-    """When a session whose episode is over begins the next one, as Gymnasium names it."""
-
-    NEXT_STEP = "NextStep"
-    "The next step resets it: its action is not used, its reward is 0."
-    SAME_STEP = "SameStep"
-    'At once: the last observation of the old episode is in `infos["final_obs"]`.'
-    DISABLED = "Disabled"
-    "Never: reset it with `options={'reset_mask': ...}`."
 
 
 class VectorClient:
@@ -56,7 +45,7 @@ class VectorClient:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: SessionPool,
         num_envs: int,
         client_cls: type[EnvClient[Any, Any, Any]],
         *,
@@ -70,7 +59,7 @@ class VectorClient:
         if num_envs < 1:
             raise ConfigurationError(f"a vector has at least 1 session, not {num_envs}")
         self.num_envs = num_envs
-        self.autoreset_mode = _mode(autoreset_mode)
+        self.autoreset_mode = mode_of(autoreset_mode)
         self._pool = pool
         self._owns_pool = False
         self._client_cls = client_cls
@@ -141,8 +130,6 @@ class VectorClient:
 
     def sync(self) -> SyncVectorClient:
         """Return the blocking form of this vector, for code without an event loop."""
-        from openenv.client.vector.sync import SyncVectorClient  # noqa: PLC0415 - built on this
-
         return SyncVectorClient(self)
 
     # ---- all at once
@@ -304,15 +291,6 @@ class VectorClient:
                 f"results of sessions {brief(sorted(busy))} have not been received yet: "
                 "receive them first, with recv()"
             )
-
-
-def _mode(mode: Any) -> AutoresetMode:
-    """Return our mode for one of Gymnasium's, or for its value."""
-    try:
-        return AutoresetMode(getattr(mode, "value", mode))
-    except ValueError:
-        known = ", ".join(repr(one.value) for one in AutoresetMode)
-        raise ConfigurationError(f"autoreset_mode is one of {known}, not {mode!r}") from None
 
 
 def _seeds(seed: int | Sequence[int | None] | None, count: int) -> list[int | None]:

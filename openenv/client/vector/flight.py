@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from openenv.client.batch import send_steps
+from openenv.client.batch import link_of, send_steps
 from openenv.client.link.requests import ReplySink
 from openenv.errors import LocalProtocolError, OpenEnvError, from_wire
 from openenv.protocol.columns import single_results
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from openenv.client.env import EnvClient
-    from openenv.client.link.link import Connection
+    from openenv.client.link.link import ClientLink
     from openenv.protocol.frames import Result, Results
 
     AnyClient = EnvClient[Any, Any, Any]
@@ -73,9 +73,9 @@ class VectorRequests:
         self._sessions = [client._session for client in clients]
         self._begins_at_once = begins_at_once
         self._wait_s = wait_s
-        self._lanes: dict[Connection, list[int]] = {}
-        for index, session in enumerate(self._sessions):
-            self._lanes.setdefault(session.connection, []).append(index)
+        self._lanes: dict[ClientLink, list[int]] = {}
+        for index, client in enumerate(clients):
+            self._lanes.setdefault(link_of(client), []).append(index)
         self.in_flight: set[int] = set()
         "Sessions with a request that is not answered, or whose outcome has not been received."
         self.over: set[int] = set()
@@ -133,13 +133,15 @@ class VectorRequests:
             return
         try:
             frame = session.reset_frame(seed, None, options)
-            taker = _Begin(self, index, frame.id)
-            session.connection.send_many([frame.session], [frame], session.patience_s, taker)
+            sink = _Begin(self, index, frame.id)
+            link_of(self._clients[index]).send_many(
+                [frame.session], [frame], session.patience_s, sink
+            )
         except OpenEnvError as error:
             self.failed(index, error, was_begin=True)
 
     def _send(
-        self, connection: Connection, indices: list[int], rows: list[Any], timeout_s: float | None
+        self, connection: ClientLink, indices: list[int], rows: list[Any], timeout_s: float | None
     ) -> None:
         self.in_flight.update(indices)
         sessions = self._sessions
@@ -217,18 +219,18 @@ class VectorRequests:
 
     # ---- replies
 
-    def take_rows(self, indices: list[int], frame: Results) -> None:
+    def on_columns(self, indices: list[int], frame: Results) -> None:
         """Take the replies to steps of these sessions."""
         if True in frame.done or True in frame.truncated:
             if self._begins_at_once:
                 for index, reply in zip(indices, self._singles(indices, frame), strict=True):
-                    self.take(index, reply, was_begin=False)
+                    self.on_reply(index, reply, was_begin=False)
                 return
             ends = zip(indices, frame.done, frame.truncated, strict=True)
             self.over.update(index for index, done, truncated in ends if done or truncated)
         self._arrive(BatchReply(indices, frame), len(indices))
 
-    def take(self, index: int, reply: Any, *, was_begin: bool) -> None:
+    def on_reply(self, index: int, reply: Any, *, was_begin: bool) -> None:
         """Take the reply to a request of this session."""
         if self._is_closed:
             return
@@ -242,7 +244,7 @@ class VectorRequests:
 
     def failed(self, index: int, error: OpenEnvError, *, was_begin: bool = False) -> None:
         """Take an error in place of a reply."""
-        self._sessions[index].take_outcome(error)
+        self._sessions[index].note_outcome(error)
         self.over.add(index)
         outcome = self._ending.pop(index, None) or StepOutcome(index, truncated=True)
         # Why an episode ended says more than why the next one did not begin.
@@ -263,7 +265,7 @@ class VectorRequests:
             self._arrive(outcome, 1)
 
     def _begun(self, index: int, reply: Result) -> None:
-        self._sessions[index].take_outcome(reply)
+        self._sessions[index].note_outcome(reply)
         self.over.discard(index)
         outcome = self._ending.pop(index, None) or StepOutcome(index)
         outcome.shown = reply
@@ -275,7 +277,7 @@ class VectorRequests:
         self.begin(outcome.index)
 
     def _singles(self, indices: list[int], frame: Results) -> list[Result | Error]:
-        return single_results(frame, self._sessions[indices[0]].connection.wire)
+        return single_results(frame, link_of(self._clients[indices[0]]).wire)
 
     def _arrive(self, arrival: Arrival, count: int) -> None:
         self._ready.append(arrival)
@@ -301,17 +303,17 @@ class _Steps(ReplySink):
         self._flight = flight
         self._indices = indices
 
-    def take(self, reply: Any) -> None:
+    def on_reply(self, reply: Any) -> None:
         """Take a single reply."""
-        self._flight.take(self._indices[reply.id - self.ids[0]], reply, was_begin=False)
+        self._flight.on_reply(self._indices[reply.id - self.ids[0]], reply, was_begin=False)
 
-    def take_columns(self, frame: Results) -> None:
+    def on_columns(self, frame: Results) -> None:
         """Take many replies."""
         indices = self._indices
         if frame.ids != self.ids:
             first = self.ids[0]
             indices = [indices[number - first] for number in frame.ids]
-        self._flight.take_rows(indices, frame)
+        self._flight.on_columns(indices, frame)
 
 
 class _Begin(ReplySink):
@@ -324,6 +326,6 @@ class _Begin(ReplySink):
         self._flight = flight
         self._index = index
 
-    def take(self, reply: Any) -> None:
+    def on_reply(self, reply: Any) -> None:
         """Take the reply."""
-        self._flight.take(self._index, reply, was_begin=True)
+        self._flight.on_reply(self._index, reply, was_begin=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from openenv.client.batch import read_columns
+from openenv.client.batch import link_of, read_columns
 from openenv.client.vector.flight import BatchReply, StepOutcome
 from openenv.client.vector.form import KINDS, described, leaves_of, value_at
 from openenv.client.vector.table import Table, elements
@@ -45,7 +45,7 @@ class Observations:
         "What observations of the form look like from outside; none where that says too little."
         self._table: Table | None = None
 
-    def take(self, indices: Sequence[int], arrivals: Sequence[Arrival]) -> Failures:
+    def remember(self, indices: Sequence[int], arrivals: Sequence[Arrival]) -> Failures:
         """Remember what was observed, by the sessions `indices`.
 
         Return index -> error of what cannot be read, or not be stacked with the others: there the
@@ -60,7 +60,7 @@ class Observations:
         failures: Failures = {}
         for arrival in arrivals:
             if type(arrival) is BatchReply:
-                failures |= self._take_values(arrival.indices, self._read_rows(arrival))
+                failures |= self._remember_values(arrival.indices, self._read_rows(arrival))
         shown = [one for one in arrivals if type(one) is StepOutcome and one.shown is not None]
         if shown:
             places = [outcome.index for outcome in shown]
@@ -68,13 +68,13 @@ class Observations:
             values = [_read(self._clients[outcome.index], outcome.shown) for outcome in shown]
             if self._leaves is None:
                 self._decide(places[0], values, replies)
-            failures |= self._take_values(places, values)
+            failures |= self._remember_values(places, values)
         return failures
 
     def _read_rows(self, rows: BatchReply) -> list[Any]:
         """Return what many replies observe, errors as values."""
         clients = [self._clients[index] for index in rows.indices]
-        results = read_columns(clients, rows.frame, clients[0]._session.connection.wire)
+        results = read_columns(clients, rows.frame, link_of(clients[0]).wire)
         return [one if isinstance(one, OpenEnvError) else one.observation for one in results]
 
     def read_one(self, index: int, reply: Result) -> tuple[Any, OpenEnvError | None]:
@@ -108,7 +108,7 @@ class Observations:
 
     # ---- values
 
-    def _take_values(self, indices: Sequence[int], values: list[Any]) -> Failures:
+    def _remember_values(self, indices: Sequence[int], values: list[Any]) -> Failures:
         """Remember observations, some of which may be errors."""
         failures: Failures = {}
         columns = self._fitting_columns(values) if self._leaves else None
@@ -195,7 +195,7 @@ class Observations:
             for leaf in self._leaves
         ]
         client = self._clients[index]
-        if not client._parses_by_hook and client._session.connection.encoding == "msgpack":
+        if not client._parses_by_hook and client._session.link.encoding == "msgpack":
             self._table = Table.of(bytes(replies[read[0]].observation), self._leaves)
 
     def _form(self, columns: list[Any]) -> Any:

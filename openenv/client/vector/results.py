@@ -57,7 +57,7 @@ class VectorResults:
         places = _Places(indices if in_order else ())
         infos: Infos = {}
         self._add_finals(infos, size, places, arrivals)
-        errors = self._take_observations(indices, arrivals)
+        errors = self._remember_observations(indices, arrivals)
         if in_order:
             observations = self._observations.of(indices)
             infos[ENV_ID] = np.array(indices, np.int32)
@@ -78,11 +78,11 @@ class VectorResults:
                 add_object(infos, size, ERROR, places[index], error)
         return result
 
-    def _take_observations(
+    def _remember_observations(
         self, indices: list[int], arrivals: Sequence[Arrival]
     ) -> dict[int, OpenEnvError]:
         """Remember what is observed; return the errors of all sessions that have failed."""
-        unreadable = self._observations.take(indices, arrivals)
+        unreadable = self._observations.remember(indices, arrivals)
         if unreadable:
             # An episode whose observation is lost cannot be gone on with.
             self._flight.over.update(unreadable)

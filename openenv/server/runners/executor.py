@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from openenv.environment import RunningEpisode
-    from openenv.server.ports import Call, Origin, Reply, Request
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Call, Origin, Reply
     from openenv.server.runners.bound import BoundEnvironment
     from openenv.server.runners.spec import EnvironmentSpec
 

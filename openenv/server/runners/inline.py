@@ -12,7 +12,8 @@ from openenv.protocol.frames import Open, Opened, Partial
 from openenv.server.runners.executor import RequestExecutor
 
 if TYPE_CHECKING:
-    from openenv.server.ports import Origin, Request, RunningSession
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Origin, RunningSession
     from openenv.server.runners.spec import EnvironmentSpec
 
 

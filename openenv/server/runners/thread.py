@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from openenv.server.ports import Origin, Request, RunningSession
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Origin, RunningSession
     from openenv.server.runners.spec import EnvironmentSpec
 
 logger = logging.getLogger("openenv.server")

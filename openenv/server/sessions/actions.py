@@ -24,7 +24,8 @@ from openenv.server.sessions.services import NOBODY, SessionServices
 from openenv.server.sessions.states import TABLE, SessionEvent, SessionState
 
 if TYPE_CHECKING:
-    from openenv.server.ports import Holder, Origin, Reply, Request
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Holder, Origin, Reply
     from openenv.server.watching.views import SessionView
 
 

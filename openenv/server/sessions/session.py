@@ -16,7 +16,8 @@ from openenv.server.sessions.actions import SessionActions
 from openenv.server.sessions.states import IGNORE, TABLE, SessionEvent, SessionState
 
 if TYPE_CHECKING:
-    from openenv.server.ports import Origin, Reply, Request
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Origin, Reply
     from openenv.server.runners.inline import Runner
 
 _IDLE, _RUNNING = SessionState.IDLE, SessionState.RUNNING

@@ -39,7 +39,8 @@ from openenv.server.workers.frames import FORMATS, ResetNamed, format_of
 if TYPE_CHECKING:
     import asyncio
 
-    from openenv.server.ports import Origin, Reply, Request, RunningSession
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Origin, Reply, RunningSession
     from openenv.server.runners.spec import EnvironmentSpec
 
 _decode = msgspec.msgpack.decode

@@ -13,9 +13,9 @@ from openenv.protocol.peer import LinkState
 from openenv.protocol.server import ServerProtocol
 from openenv.protocol.wire import MSGPACK
 from openenv.server.config import ServerConfig
+from openenv.server.host import make_registry
 from openenv.server.links.link import SessionLink
 from openenv.server.links.outbox import Outbox
-from openenv.server.runners.calls import EnvironmentCalls
 from openenv.server.sessions.registry import SessionRegistry
 from tests.environments import Counter
 from tests.server.links.sockets import DirectSocket
@@ -51,7 +51,7 @@ class Talk:
 
 @asynccontextmanager
 async def talking(**settings: Any) -> AsyncIterator[Talk]:
-    registry = SessionRegistry(EnvironmentCalls(Counter, Counter), ServerConfig(**settings))
+    registry = make_registry(Counter, config=ServerConfig(**settings))
     await registry.start()
     try:
         talk = Talk(registry)
