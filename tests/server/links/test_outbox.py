@@ -184,11 +184,13 @@ async def test_a_task_that_writes_to_a_socket_that_was_taken_over_writes_no_more
     await turn()
     assert not waiting.done()
     outbox.attach(new)
-    await outbox.greet(new, [])
     push(outbox, 2)
     old.drain()
     await flushing
     await waiting
+    assert (old.ids, new.ids) == ([1], [])
+    await outbox.greet(new, [])
+    await outbox.flush(new)
     assert (old.ids, new.ids) == ([1], [2])
     # The end of the old flush has not touched the state of the new socket.
     assert outbox.writer.state is WriterState.DIRECT
