@@ -101,8 +101,6 @@ class Outbox:
         try:
             while self._channel is channel and (messages := self._next_messages()):
                 for message in messages:
-                    if self._channel is not channel:
-                        return
                     await channel.send(message)
         except ChannelClosed:
             # The reader notices too and brings a new socket; the link sends again what this one

@@ -33,7 +33,8 @@ class DirectSocket:
 
     def write(self, data: Any) -> None:
         self.room -= 1
-        self.messages.append(msgspec.msgpack.decode(data))
+        decode = msgspec.json.decode if type(data) is str else msgspec.msgpack.decode
+        self.messages.append(decode(data))
 
     async def send(self, data: Any) -> None:
         while self.room <= 0:
