@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from openenv.errors import OpenEnvError, from_wire
-from openenv.protocol.frames import Error, Open
+from openenv.protocol.frames import Close, Error, Open
 from openenv.server.http.bodies import reply_encoding, respond, respond_error
 from openenv.server.http.openapi import document
 from openenv.server.http.sessions import HttpOrigin
@@ -122,7 +122,10 @@ class Description:
         reply = await origin.answer
         if type(reply) is Error:
             raise from_wire(reply.code, reply.message, reply.details)
-        session.end("it was only asked for its metadata")
+        # The slot is free again before this is answered: the caller's next request may need it.
+        closing = HttpOrigin("json")
+        session.submit(Close(0, 0), closing)
+        await closing.answer
         assert registry.calls.info is not None
         return registry.calls.info
 
