@@ -150,8 +150,8 @@ class Browser:
         own = playwright.chromium.executable_path
         if found is None and not Path(own).exists():
             raise ConfigurationError(
-                "there is no Chromium: apt-get install chromium-headless-shell or chromium, or playwright "
-                "install chromium, or say with BROWSERGYM_CHROMIUM where it is"
+                "there is no Chromium: apt-get install chromium-headless-shell, or chromium, "
+                "or playwright install chromium, or say with BROWSERGYM_CHROMIUM where it is"
             )
         return found or own
 
