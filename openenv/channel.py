@@ -173,6 +173,6 @@ class MemoryChannel:
 
 def memory_pair() -> tuple[MemoryChannel, MemoryChannel]:
     """Return two connected ends."""
-    one, two = MemoryChannel(), MemoryChannel()
-    one.other, two.other = two, one
-    return one, two
+    left, right = MemoryChannel(), MemoryChannel()
+    left.other, right.other = right, left
+    return left, right

@@ -169,7 +169,7 @@ def _observation_class(space: Any) -> type:
     )
     inner = space.spaces if has_keys else {"observation": space}
     fields: list[Any] = [
-        (name, annotation(one, f"Observation_{name}")) for name, one in inner.items()
+        (name, annotation(space, f"Observation_{name}")) for name, space in inner.items()
     ]
     fields += [
         ("reward", float | None, None),

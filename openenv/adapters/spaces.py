@@ -146,7 +146,7 @@ def _(space: Any, sample: Any) -> Any:
 
 @to_payload.register(spaces.Sequence)
 def _(space: Any, sample: Any) -> Any:
-    return [to_payload(space.feature_space, one) for one in sample]
+    return [to_payload(space.feature_space, item) for item in sample]
 
 
 def from_payload(space: spaces.Space[Any], value: Any) -> Any:
@@ -206,7 +206,7 @@ def _(space: Any, value: Any) -> Any:
 
 @_sample.register(spaces.Sequence)
 def _(space: Any, value: Any) -> Any:
-    return tuple(_sample(space.feature_space, one) for one in value)
+    return tuple(_sample(space.feature_space, item) for item in value)
 
 
 # ---- and back

@@ -28,14 +28,14 @@ SESSION_HEADER = "X-OpenEnv-Session"
 "The HTTP header that names a session by its token, where requests come one by one."
 
 COALESCE_BYTES = VIEW_MIN_BYTES
-"""Up to this size frames share a message: a slow giant must not hold the others' replies.
+"""Frames share a message up to this size, so that a large frame does not delay small replies.
 
-Nor may an array that is read in place keep the others' bytes in memory: whatever is as large as
-such an array travels alone."""
+An array that is read in place keeps its whole message in memory. So a frame that is large enough
+to hold such an array has a message of its own."""
 
 MAX_MESSAGE_BYTES = 100 * 1024 * 1024
 MIN_MESSAGE_BYTES = 1024
-"What every peer must take: an error frame has to fit."
+"The smallest limit that a peer may set: an error frame must fit."
 
 MAX_ID = 2**53 - 1
 "The largest integer that every JSON reader keeps exact."
@@ -45,7 +45,7 @@ SHARED_MEMORY_BYTES = 64 * 1024 * 1024
 GRACE_S = 60.0
 ACK_DELAY_S = 0.1
 MAX_FRAMES_PER_S = 30.0
-"How often a spectator is shown what has changed, at most."
+"The most often that a spectator is sent changes."
 
 CLOSE_NORMAL = 1000
 CLOSE_GOING_AWAY = 1001
@@ -87,7 +87,7 @@ class ClientHello(Frame, tag="hello"):
 
 
 class Open(Frame, tag="open"):
-    """Make a session, numbered by the client; or attach to the living one that `token` names."""
+    """Make a session, numbered by the client; or attach to the open one that `token` names."""
 
     id: RequestId
     session: SessionNumber
@@ -117,10 +117,10 @@ class Step(Frame, tag="step"):
 
 
 class Steps(Frame, tag="steps"):
-    """Steps of many sessions, column by column: each has its own id, and is a step like others.
+    """Many steps, column by column: row i of each list belongs to step i.
 
-    `actions` is an array with an action for each. May only be sent to a server whose hello names it
-    among its capabilities.
+    `actions` is an array with an action for each step. May only be sent to a server whose hello
+    names it among its capabilities.
     """
 
     ids: list[RequestId]
@@ -194,7 +194,7 @@ class ServerHello(Frame, tag="hello"):
 
 
 class Opened(Frame, tag="opened"):
-    """The session is there; `token` names it on every transport."""
+    """The session is open; `token` names it on every transport."""
 
     id: int
     token: str
@@ -212,9 +212,9 @@ class Result(Frame, tag="result"):
 
 
 class Results(Frame, tag="results"):
-    """Replies to steps that came in one frame, column by column; others may come singly.
+    """Replies to steps of one `steps` frame, column by column; some may come in single frames.
 
-    `observations` is an array with a payload for each.
+    `observations` is an array with a payload for each reply.
     """
 
     ids: list[int]
@@ -226,7 +226,7 @@ class Results(Frame, tag="results"):
 
 
 class Partial(Frame, tag="partial"):
-    """An observation before the last of a streaming step."""
+    """An observation of a streaming step; the last one comes in a `result`."""
 
     id: int
     observation: Payload
@@ -262,7 +262,7 @@ class Error(Frame, tag="error"):
 
 
 class Summary(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
-    """Where a session stands, for spectators: an object, without the fields that say nothing.
+    """The state of a session for spectators: an object; fields with their default are left out.
 
     `session` is its public name, which gives no right to act in it.
     """
@@ -285,7 +285,7 @@ class Summary(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
 
 class Event(Frame, tag="event"):
-    """For spectators: the newest of what has changed since the last one, and who has ended."""
+    """The sessions that have changed since the last event of a watch, and those that have ended."""
 
     id: int
     sessions: list[Summary] = []
@@ -295,7 +295,7 @@ class Event(Frame, tag="event"):
 class SegmentOffer(Frame, tag="segment"):
     """Memory that a client on the same host can read: file `descriptor` of process `pid`.
 
-    It is the right one if it begins with `nonce`.
+    It begins with `nonce`: on another host the same numbers would name another file.
     """
 
     pid: int

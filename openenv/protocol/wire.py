@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from openenv.protocol.link import Data
 
 UNREADABLE: Final = (ValueError, RecursionError, MemoryError, PayloadError)
-"""What decoding raises for data that is not what it should be.
+"""What decoding raises for invalid data.
 
-ValueError is msgspec's and Unicode's; the others come from nesting too deep, from sizes that lie,
-and from arrays that do."""
+msgspec and Unicode raise ValueError, deep nesting RecursionError, a false size MemoryError, and an
+array whose bytes do not fit its shape PayloadError."""
 
 
 class Wire:
@@ -83,7 +83,7 @@ class Wire:
 
 
 class MessageDecoder:
-    """Decodes messages; a frame that cannot be decoded becomes Malformed, alone."""
+    """Decodes messages; only the frame that cannot be decoded becomes Malformed."""
 
     def __init__(
         self, wire: Wire, frame_type: Any, malformed: Callable[[int, str, str], Any]
@@ -124,8 +124,8 @@ class MessageDecoder:
         except ValueError:
             if not self._is_text:
                 raise
-            # Half a surrogate pair and a bare NaN are no JSON, but common enough: they must not
-            # cost the neighbours their frames.
+            # Half a surrogate pair and a bare NaN are invalid JSON, but common. Python's json
+            # reads them, so that the other frames of the message can be handled.
             acknowledgement, frames = msgspec.convert(json.loads(data), tuple[int, list[Any]])
             return acknowledgement, [json.dumps(frame) for frame in frames]
         return message
@@ -152,7 +152,7 @@ class MessageDecoder:
 
 
 class FrameDecoder:
-    """Decodes one frame; in JSON also one whose non-finite numbers are spelled as strings."""
+    """Decodes one frame; in JSON also a frame with "NaN" or "Infinity" in a field of floats."""
 
     def __init__(self, wire: Wire, frame_type: Any) -> None:
         self._frame = wire.make_decoder(frame_type)
@@ -169,9 +169,9 @@ class FrameDecoder:
             return self._decode_spelled(raw)
 
     def _decode_spelled(self, raw: Any) -> Any:
-        """Decode a number of the same sign in place of each spelled one, then put that one in.
+        """Decode with a finite number of the same sign for each spelled one, then set the spelled.
 
-        So the limits of the fields hold for spelled numbers too.
+        So the limits of the fields (not negative, for instance) hold for spelled numbers, too.
         """
         parts: list[Any] = self._parts.decode(raw)
         spelled: dict[str, float] = {}
@@ -220,8 +220,7 @@ _json_encoder = msgspec.json.Encoder(enc_hook=arrays.enc_hook_json)
 
 def _encode_json(message: Any) -> str:
     text = _json_encoder.encode(message)
-    # msgspec writes NaN and infinities as null, without a word; only a message with a null can hold
-    # one.
+    # msgspec writes NaN and infinities as null. Only a message with a null can hold one.
     if b"null" in text:
         text = _json_encoder.encode(_spell_non_finite(_json_builtins(message)))
     return text.decode()

@@ -42,10 +42,10 @@ def exposed_port(image: Any) -> int:
 
 
 def _spellings(name: str) -> list[str]:
-    place, slash, last = name.rpartition("/")
+    folder, slash, last = name.rpartition("/")
     repository, colon, tag = last.partition(":")
     spellings = (repository, repository.replace("_", "-"), repository.replace("-", "_"))
-    return list(dict.fromkeys(f"{place}{slash}{one}{colon}{tag}" for one in spellings))
+    return list(dict.fromkeys(f"{folder}{slash}{spelling}{colon}{tag}" for spelling in spellings))
 
 
 def _local(client: Any, name: str) -> Any:

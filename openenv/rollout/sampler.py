@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 WORDS = ("alpha", "beacon", "cedar", "delta", "ember", "fjord", "granite", "harbor", "indigo")
 MAX_ITEMS = 3
-"How many items an array without bounds of its own gets at most."
+"The most items of an array whose schema sets no bounds."
 MAX_DEPTH = 8
-"From here on, what may be left out is left out: schemas may contain themselves."
+"Below this depth optional parts are left out, because schemas may contain themselves."
 
 Number = TypeVar("Number", int, float)
 
@@ -60,7 +60,8 @@ class ActionSampler:
 
     def for_episode(self, _: str, seed: int | None) -> ActionSampler:
         """Return the sampler of an episode."""
-        # In words, so that it does not draw what an environment draws from the same seed.
+        # Not the seed itself: an environment that seeds `random` with it would draw the same
+        # numbers.
         words = None if seed is None else f"actions of {seed}"
         return ActionSampler(self._schema, words or self._random.getrandbits(64))
 

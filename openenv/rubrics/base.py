@@ -103,14 +103,14 @@ class Rubric:
 
     def get_rubric(self, path: str) -> Rubric:
         """Return the rubric at a path. Raises KeyError."""
-        found = self
+        rubric = self
         for name in path.split(".") if path else ():
-            children = dict(found.named_children())
+            children = dict(rubric.named_children())
             if name not in children:
                 there = ", ".join(children) or "none"
                 raise KeyError(f"no rubric {path!r}: {name!r} is not one of: {there}")
-            found = children[name]
-        return found
+            rubric = children[name]
+        return rubric
 
     # ---- its state
 

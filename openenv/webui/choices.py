@@ -28,7 +28,7 @@ def buttons_of(cls: type, action: Codec) -> list[dict[str, Any]] | None:
     """
     named = _named(cls, "web_buttons", action)
     if named is not None:
-        return [{"label": label, "action": one} for label, one in named.items()]
+        return [{"label": label, "action": payload} for label, payload in named.items()]
     schema = action.json_schema()
     name = _only_field(schema)
     if name is None:
@@ -62,12 +62,12 @@ def _named(cls: type, attribute: str, action: Codec) -> dict[str, Any] | None:
     where = f"{cls.__name__}.{attribute}"
     if not isinstance(named, dict):
         raise ConfigurationError(f"{where} must be a dict of actions, not {type(named).__name__}")
-    for name, one in named.items():
+    for name, payload in named.items():
         try:
-            action.decode(msgspec.json.encode(one), "json")  # as the page sends it
+            action.decode(msgspec.json.encode(payload), "json")  # as the page sends it
         except (PayloadError, TypeError) as error:
             raise ConfigurationError(f"{where}[{name!r}] is no action: {error}") from error
-    return {str(name): one for name, one in named.items()}
+    return {str(name): payload for name, payload in named.items()}
 
 
 def _only_field(schema: dict[str, Any]) -> str | None:

@@ -174,6 +174,8 @@ def test_a_malformed_frame_is_malformed_alone(wire: Wire, bad: Any, guessed_id: 
     [
         (["dance", 5, 1], (5, "UNSUPPORTED")),
         (["dance", 5], (5, "UNSUPPORTED")),
+        (["dance", 1], (1, "UNSUPPORTED")),
+        (["step", "5", 1, {}], (0, "PROTOCOL_ERROR")),
         (["fork", 5, "x"], (5, "UNSUPPORTED")),
         (["dance", 0], (0, "PROTOCOL_ERROR")),
         (["dance", "5"], (0, "PROTOCOL_ERROR")),
@@ -189,6 +191,11 @@ def test_only_a_request_of_an_unknown_type_is_unsupported(
     before, malformed, after = from_client(wire, GOOD, frame, GOOD)
     assert before == after == f.Close(7, 1)
     assert (malformed.id, malformed.code) == expected
+
+
+def test_only_fields_of_numbers_hold_spelled_numbers() -> None:
+    [frame] = from_client(JSON, ["open", 5, 1, "Infinity", "NaN"])
+    assert frame == f.Open(5, 1, float("inf"), "NaN")
 
 
 def test_text_that_is_no_utf8_costs_no_other_frame() -> None:

@@ -85,17 +85,17 @@ def collect(
     """Play episodes and record them."""
     log_to_stderr(debug)
     with reporting(debug):
-        found: Any = source
+        served: Any = source
         if not _URL.fullmatch(source):
-            found = registry_of(load_app(source))
-            if found is None:
+            served = registry_of(load_app(source))
+            if served is None:
                 raise ConfigurationError(
                     f"{source} is no app of openenv's: serve it and give its URL"
                 )
         result = run(
             collect_episodes(
-                found,
-                load_object(policy) if policy else ActionSampler(_action_schema(found), seed),
+                served,
+                load_object(policy) if policy else ActionSampler(_action_schema(served), seed),
                 episodes=episodes,
                 concurrency=concurrency,
                 connections=connections,

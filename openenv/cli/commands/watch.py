@@ -100,20 +100,20 @@ async def _events(url: str, once: bool, **options: Any) -> AsyncIterator[WatchEv
 
 
 def _table(sessions: Iterable[Summary]) -> Group:
-    rows = sorted(sessions, key=lambda one: (one.label or "", -one.age_s))
+    rows = sorted(sessions, key=lambda session: (session.label or "", -session.age_s))
     table = Table(box=None, pad_edge=False)
     for number, name in enumerate(_COLUMNS):
         table.add_column(name, justify="left" if number < _LEFT else "right", no_wrap=True)
-    for one in rows:
+    for session in rows:
         table.add_row(
-            _name(one.label),
-            _name(one.episode_id),
-            "done" if one.done else "cut off" if one.truncated else "",
-            f"{one.step:,}",
-            "" if one.reward is None else f"{one.reward:.4g}",
-            "" if one.total_reward is None else f"{one.total_reward:.4g}",
-            f"{one.steps_per_s:,.0f}",
-            _age(one.age_s),
+            _name(session.label),
+            _name(session.episode_id),
+            "done" if session.done else "cut off" if session.truncated else "",
+            f"{session.step:,}",
+            "" if session.reward is None else f"{session.reward:.4g}",
+            "" if session.total_reward is None else f"{session.total_reward:.4g}",
+            f"{session.steps_per_s:,.0f}",
+            _age(session.age_s),
         )
     return Group(table, Text(f"{len(rows):,} session{'s' * (len(rows) != 1)}"))
 

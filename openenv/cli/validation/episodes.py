@@ -230,14 +230,14 @@ class Episodes:
             try:
                 seen = await player.step(bad)
             except (PayloadError, Refused) as error:
-                said = str(error)
+                refusal = str(error)
             else:
                 raise CheckFailed(
                     f"{bad} was not refused"
                     + (f" but made the environment raise: {seen.fault}" if seen.fault else "")
                 )
             await player.step(draw(begun.observation))
-        return said
+        return refusal
 
     # ---- sessions
 
@@ -249,15 +249,15 @@ class Episodes:
         schema = self._schema("action")
         disturb = ActionSampler(schema).for_episode("", OTHER_SEED)
         try:
-            async with self._player(wait_s=0.0) as one, self._player(wait_s=0.0) as other:
-                seen = [await one.reset(SEED)]
+            async with self._player(wait_s=0.0) as player, self._player(wait_s=0.0) as other:
+                seen = [await player.reset(SEED)]
                 beside = await other.reset(OTHER_SEED)
                 for number, action in enumerate(first.actions):
                     beside = await other.step(disturb(beside.observation))
                     if beside.is_over or number == len(first.actions) // 2:
                         beside = await other.reset(OTHER_SEED + number)
-                    seen.append(await one.step(action))
-                state = await one.state()
+                    seen.append(await player.step(action))
+                state = await player.state()
         except SessionCapacityError as error:
             raise NotApplicable(f"no two sessions at once: {error}") from error
         again = PlayedEpisode(SEED, seen, first.actions)

@@ -192,10 +192,10 @@ class LegacyPlayer:
         data = reply.get("data") or {}
         if reply.get("type") != "error":
             return _seen_in(data)
-        said = str(data.get("message"))
+        reason = str(data.get("message"))
         if data.get("code") == "EXECUTION_ERROR":
-            return Seen(fault=said)
-        raise Refused(f"{data.get('code')}: {said}")
+            return Seen(fault=reason)
+        raise Refused(f"{data.get('code')}: {reason}")
 
     async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -240,10 +240,10 @@ def _answered(reply: Reply) -> Seen:
     if reply.status == _OK and isinstance(reply.body, dict):
         return _seen_in(reply.body)
     told = reply.body if isinstance(reply.body, dict) else {}
-    said = str(told.get("message") or told.get("detail") or "no message")
+    reason = str(told.get("message") or told.get("detail") or "no message")
     if reply.status in _BAD_REQUEST:
-        raise Refused(f"{reply.status}: {said}")
-    return Seen(fault=said)
+        raise Refused(f"{reply.status}: {reason}")
+    return Seen(fault=reason)
 
 
 def _seen_in(data: dict[str, Any]) -> Seen:

@@ -146,8 +146,8 @@ async def _looked(check: Check, limit_s: float, skipped: Collection[str]) -> Cri
         criterion.status, criterion.details = "failed", str(failure)
         criterion.expected, criterion.actual = failure.expected, failure.actual
     except TimeoutError as error:
-        said = str(error) or f"took longer than {limit_s:.0f} s"
-        criterion.status, criterion.details = "failed", said
+        message = str(error) or f"took longer than {limit_s:.0f} s"
+        criterion.status, criterion.details = "failed", message
     except OpenEnvError as error:
         criterion.status, criterion.details = "failed", str(error)
         criterion.actual = {"error": error.code}

@@ -86,14 +86,14 @@ def error_of(response: httpx.Response) -> OpenEnvError:
         return from_wire(
             code, str(content.get("message")), details if isinstance(details, dict) else None
         )
-    status, said = response.status_code, _excerpt(response)
+    status, excerpt = response.status_code, _excerpt(response)
     if status == 422:
-        return PayloadError(said)
+        return PayloadError(excerpt)
     if status in _GATEWAY:
-        return TransportError(f"the server cannot be reached: {status}, {said}")
+        return TransportError(f"the server cannot be reached: {status}, {excerpt}")
     if status >= 500:
-        return EnvironmentFault(f"the server failed: {status}, {said}")
-    return RemoteProtocolError(f"the server refused: {status}, {said}")
+        return EnvironmentFault(f"the server failed: {status}, {excerpt}")
+    return RemoteProtocolError(f"the server refused: {status}, {excerpt}")
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:

@@ -228,10 +228,7 @@ class HttpSessions:
     # ---- which session
 
     def find(self, request: HTTPConnection) -> Session:
-        """Return the session that a request is for.
-
-        Raises SessionNotFoundError, SessionExpired, NotReset.
-        """
+        """Return the session of a request. Raises SessionError."""
         session = self._find_named(request) or self.registry.sessions.get(self._default or "")
         if session is None:
             raise NotReset("there is no session yet: POST /reset first")
@@ -272,10 +269,7 @@ class HttpSessions:
         self._is_claimed = False
 
     async def _open_nameless(self, exchange: Exchange) -> Session:
-        """Open a session for a client that has none.
-
-        If all slots are taken, an abandoned session ends first.
-        """
+        """Open a session for a client without one; if all slots are taken, end an abandoned one."""
         registry = self.registry
         wait_s = 0.0
         if registry.active >= registry.max_sessions:
