@@ -105,7 +105,9 @@ class TaskRunner(Runner):
         if self._on_thread:
             return False
         self._is_interrupted = True
-        if self._is_calling and self._task is not None:
+        # What the call sends may end its session: then `emit` raises, because a task that cancels
+        # itself is told so at its next await, which may be another call's.
+        if self._is_calling and self._task not in (None, asyncio.current_task()):
             self._task.cancel()
         return True
 
@@ -269,6 +271,8 @@ class TaskRunner(Runner):
         """Send an intermediate observation, from the thread too; see PartialEmitter."""
         if not self._on_thread:
             super().emit(origin, frame)
+            if self._is_interrupted:
+                raise RequestCancelled("cancelled while it ran")
             return
         assert self._thread is not None
         if self._emitter is None:

@@ -84,7 +84,9 @@ class DeadlineSweep:
         self._timer = None
         now_s = self.now_s = self._loop.time()
         for target in [target for target, at_s in self._at_s.items() if at_s <= now_s]:
-            self._at_s.pop(target, None)
-            target.expire_deadline()
+            # The expiry of an earlier one may have cleared this deadline, or set it anew.
+            if self._at_s.get(target, math.inf) <= now_s:
+                del self._at_s[target]
+                target.expire_deadline()
         if self._on_sweep(now_s) or self._at_s:
             self.arm()

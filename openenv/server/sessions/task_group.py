@@ -73,8 +73,15 @@ class HostedTaskGroup:
 
 
 async def _guarded(function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
-    """Let no task end the group, and with it every session of the server."""
+    """Let no task end the group, and with it every session of the server.
+
+    A task that ends as cancelled would: anyio takes that for a cancellation of the group.
+    """
     try:
         await function(*arguments)
+        # A task that has cancelled itself is told so at its next await, which must be here.
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        logger.debug("a task of the server was cancelled")
     except Exception:
         logger.exception("a task of the server failed; the others go on")
