@@ -1,7 +1,7 @@
-"""Batch: steps of many sessions to frames, and their replies to results: both column by column.
+"""Batch: encode the steps of many sessions and decode their results, both column by column.
 
-Who asks whom is pool.py's affair; what waits for replies is in requests.py. What cannot be read at
-once (hooks, errors, replies that came singly) goes the way of a single step.
+Hooks, errors and replies that came singly are decoded one by one, as for a single step. Pool
+chooses the links (pool.py); the pending requests are in link/requests.py.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def send_steps(
 
 
 def read_batch(batch: BatchSink, envs: Sequence[AnyClient], wire: Wire) -> list[StepResultOrError]:
-    """Return what came of a step of each of these, in their order; errors as values."""
+    """Return the result of each client's step, in the clients' order; errors as values."""
     if not batch.replies and batch.columns[0].ids == batch.ids:
         return read_columns(envs, batch.columns[0], wire)
     outcomes: list[Any] = [None] * len(envs)

@@ -74,7 +74,7 @@ class Pool:
         ]
         self._is_multiplexed = True
         self.is_open = False
-        "Whether it has been entered, and not been left."
+        "Whether the pool is connected: between entering and leaving it."
         self._private_links: WeakSet[Any] = WeakSet()
         """The links of one client each, to a legacy server.
 
@@ -187,13 +187,13 @@ class Pool:
         client_cls: type[EnvClient[Any, Any, Any]] | None = None,
         **options: Any,
     ) -> VectorClient:
-        """Return a vector of that many sessions, which `async with` or its first `reset` opens.
+        """Return a vector of `num_envs` sessions; `async with` or its first `reset` opens them.
 
-        `autoreset_mode` is one of Gymnasium's, NEXT_STEP by default. `action` says what becomes of
-        the values in an array of actions: the name of the field that they go into, unless the
-        action has only one, or a function that makes an action of one. `stack=False` gives
-        observations as a list. `wait_s` is how long each session queues for a slot, `label` is
-        theirs. Needs numpy.
+        `autoreset_mode` is one of Gymnasium's, NEXT_STEP by default. `action` is how the values in
+        an array become actions: the name of the field that holds the value (not needed if the
+        action has one field), or a function from a value to an action. `stack=False` returns
+        observations as a list. Each session queues up to `wait_s` for a slot and gets `label`.
+        Needs numpy.
         """
         try:
             from openenv.client.vector.client import VectorClient  # noqa: PLC0415 - imports numpy
@@ -221,7 +221,7 @@ class Pool:
                 f"step_many got {len(envs)} sessions and {len(actions)} actions"
             )
         patience_s = self.message_timeout_s if timeout_s is None else timeout_s + TIMEOUT_MARGIN_S
-        # All of it before anything is sent: either may raise.
+        # Both may raise, so they come before anything is sent.
         numbers = [env._session.steppable_number() for env in envs]
         payloads = payloads_of(envs, actions)
 

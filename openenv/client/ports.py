@@ -119,6 +119,12 @@ class AsyncClient(Protocol, Generic[ActT_contra, ObsT, StateT_co]):
     async def disconnect(self) -> None:
         """Close the session and the link only."""
 
+    async def __aenter__(self) -> Self:
+        """Connect."""
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+
 
 class SessionPool(Protocol):
     """The calls of Pool that a vector makes."""

@@ -33,15 +33,16 @@ class AwaitableSyncClient(
 ):
     """A SyncEnvClient whose `await` gives the async client, connected.
 
-    Without a running event loop `make` runs at once, and its errors are raised here. Inside one it
-    waits for what comes first: `await` runs it there and blocks nothing, a method of the blocking
-    client runs it on the portal. After one of them the other raises LocalProtocolError. `close`
-    also stops what `make` has started, and so does Python when it collects a blocking client; once
-    awaited, that is the async client's to do.
+    Without a running event loop `make` runs at once, and the constructor raises its errors. Inside
+    a running loop the first use decides: `await` runs `make` on that loop, a method of the blocking
+    client runs it on the portal. After one use the other raises LocalProtocolError.
+
+    `close` also stops what `make` has started. Collecting a blocking client closes it. Once
+    awaited, only the async client closes anything.
     """
 
     def __init__(self, make: Callable[[], Awaitable[AsyncClient[ActT, ObsT, StateT]]]) -> None:
-        """Take the function that starts what is needed and returns a client not yet connected."""
+        """`make` starts the server and returns a client that is not connected yet."""
         self._make = make
         self._made: AsyncClient[ActT, ObsT, StateT] | None = None
         self._use: str | None = None
@@ -58,21 +59,21 @@ class AwaitableSyncClient(
         if self._made is None:
             self._made = portal.run(self._make)
         if self._collected is None:
-            # Connected, it is held by tasks of its own, so that nothing else would ever close it.
+            # A connected client is kept alive by its tasks: collecting this object must close it.
             self._collected = weakref.finalize(self, _close_forgotten, self._made, os.getpid())
-            self._collected.atexit = False  # its provider's part then
+            self._collected.atexit = False  # at exit the provider stops what it started
         return self._made
 
     @property
     def async_client(self) -> AsyncClient[ActT, ObsT, StateT]:
-        """The client underneath, which is to be closed by whoever takes it."""
+        """The client underneath; the caller must close it from now on."""
         client = self._client
         if self._collected is not None:
             self._collected.detach()
         return client
 
     def close(self) -> None:
-        """Close the session, the connection and what was started. Nothing, once it is awaited."""
+        """Close the session, the link and what was started; after `await` do nothing."""
         if self._running is not None:
             self._running.close()
         if self._made is not None and self._use != "awaited":
@@ -102,11 +103,11 @@ class AwaitableSyncClient(
     # ---- awaiting, in every form that asyncio knows
 
     def __await__(self) -> Generator[Any, Any, AsyncClient[ActT, ObsT, StateT]]:
-        """Start what is needed, unless it is, and connect."""
+        """Start the server, unless it runs already, and connect."""
         return self._connected().__await__()
 
     def send(self, value: Any) -> Any:
-        """Run on, as a coroutine: `asyncio.run` and tasks take nothing else."""
+        """Continue the awaiting: `asyncio.run` and tasks accept coroutines only."""
         if self._running is None:
             self._running = self._connected()
         return self._running.send(value)
@@ -117,10 +118,10 @@ class AwaitableSyncClient(
         val: BaseException | object = None,
         tb: TracebackType | None = None,
     ) -> Any:
-        """Raise inside, as a coroutine does: this is how it is cancelled."""
+        """Raise an error where the awaiting stands: asyncio cancels a coroutine so."""
         if self._running is None:
             self._running = self._connected()
-        # One argument, as the form of three is deprecated.
+        # Python deprecates the form with three arguments.
         error = val if isinstance(val, BaseException) else typ
         return self._running.throw(error)
 
@@ -143,9 +144,9 @@ def _has_running_loop() -> bool:
 
 
 def _close_forgotten(client: AsyncClient[Any, Any, Any], pid: int) -> None:
-    """Close a client that nobody holds any more; not a parent's, after a fork."""
+    """Close a client that was collected, unless it belongs to the parent of a fork."""
     if pid == os.getpid():
-        # Python may collect on any thread, that of the portal too, which must not wait for itself.
+        # Python may collect on the portal's own thread, which cannot wait for itself.
         threading.Thread(target=_close, args=(client,), daemon=True).start()
 
 

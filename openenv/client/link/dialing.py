@@ -1,4 +1,4 @@
-"""Dialing: from a server's URL to a channel over a real WebSocket, and what was agreed on.
+"""Dialing: from a server's URL to a channel over a WebSocket, and the agreed subprotocol.
 
 Knows nothing of frames; websocket_channel.py holds the socket.
 """

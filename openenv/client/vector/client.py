@@ -1,8 +1,7 @@
 """VectorClient: many sessions of a pool as one vector, with the names and semantics of Gymnasium.
 
-Owns the calls, and checks everything before anything is sent. What is under way is
-flight.py's affair, how actions become payloads actions.py's, and what has come of
-them arrays results.py's. sync.py has the blocking form.
+Owns the calls and checks their arguments before anything is sent. Requests are flight.py's affair,
+payloads actions.py's, and arrays of results results.py's. sync.py has the blocking form.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ class VectorClient:
 
     Observations are arrays with a row for each session, if every observation is made of numbers,
     lists of numbers and arrays: one array if the observation has one field, else a dict of arrays.
-    Otherwise they are a list of what the client class makes of each. Which, the first observations
-    decide.
+    Otherwise they are a list of the client class's observations. The first observations decide
+    which of both.
 
-    A session that fails does not keep the others' results back. Its error is in
-    `infos["session_error"]`, its episode is truncated, and it is begun anew, in a new session if
-    need be, like any that is over. If every session of a call has failed, the first error is
-    raised, with all their numbers in `env_ids`.
+    A session that fails does not delay the others. Its error is in `infos["session_error"]`, its
+    episode is truncated, and the next one begins as after any other end, in a new session if the
+    old one is lost. If every session of a call has failed, the first error is raised, with the
+    numbers of all in `env_ids`.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class VectorClient:
         wait_s: float = 0.0,
         label: str | None = None,
     ) -> None:
-        """Remember what is wanted; see `Pool.vector`."""
+        """Check the options; see `Pool.vector`."""
         if num_envs < 1:
             raise ConfigurationError(f"a vector has at least 1 session, not {num_envs}")
         self.num_envs = num_envs
@@ -165,7 +164,7 @@ class VectorClient:
         count = self._send(flight, actions, indices, timeout_s, actions_of_all=True)
         return self._arrays(await self._receive(count))
 
-    # ---- whoever is ready first
+    # ---- results in the order in which they are ready
 
     async def async_reset(
         self,

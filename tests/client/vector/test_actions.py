@@ -11,7 +11,7 @@ from openenv.client.env import EnvClient
 from openenv.client.generic import GenericEnvClient
 from openenv.client.vector.actions import Actions
 from openenv.errors import ConfigurationError
-from openenv.models import State
+from openenv.models import Action, State
 from tests.environments import Add, Total
 
 
@@ -19,6 +19,11 @@ from tests.environments import Add, Total
 class Push:
     by: float
     side: str = "left"
+
+
+@dataclass
+class Turn(Action):
+    angle: int
 
 
 @dataclass
@@ -31,6 +36,10 @@ class AddEnv(EnvClient[Add, Total, State]):
 
 
 class PushEnv(EnvClient[Push, Total, State]):
+    pass
+
+
+class TurnEnv(EnvClient[Turn, Total, State]):
     pass
 
 
@@ -52,12 +61,20 @@ def payloads(cls: Any, actions: Any, make: Any = None, count: int = 2) -> list[A
     ("cls", "make", "expected"),
     [
         (AddEnv, None, [{"amount": 1}, {"amount": 2}]),
+        (TurnEnv, None, [{"angle": 1}, {"angle": 2}]),
         (PushEnv, "by", [{"by": 1}, {"by": 2}]),
         (GenericEnvClient, "move", [{"move": 1}, {"move": 2}]),
         (AddEnv, lambda value: Add(value * 10), [Add(10), Add(20)]),
         (Hooked, None, [{"hooked": 1}, {"hooked": 2}]),
     ],
-    ids=["its only field", "a named field", "a dict", "a function", "a hook"],
+    ids=[
+        "its only field",
+        "its only field but metadata",
+        "a named field",
+        "a dict",
+        "a function",
+        "a hook",
+    ],
 )
 @pytest.mark.parametrize(
     "values", [np.array([1, 2]), [1, 2], (1, 2)], ids=["array", "list", "tuple"]
