@@ -13,6 +13,7 @@ from envs.echo_env.server.environment import EchoEnvironment
 from openenv.app import create_app
 from openenv.server.links.uvicorn_socket import SessionSocket
 from openenv.server.serve import DrainingServer, listening, url_of
+from tests.patience import patient
 
 # The last ones are not read, written or framed in one piece.
 LENGTHS = (1, 125, 126, 70_000, 1_000_000)
@@ -44,7 +45,7 @@ def main() -> None:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            lengths = play(is_ready.get(timeout=30))
+            lengths = play(is_ready.get(timeout=patient(30)))
         finally:
             server.should_exit = True
             thread.join()

@@ -6,6 +6,7 @@ from typing import Any
 
 from openenv.protocol.frames import Error
 from openenv.server.ports import Expirable
+from tests.patience import within
 
 
 class FakeTimer:
@@ -134,7 +135,7 @@ class FakeSession:
         return self.replies.pop(0)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with within(10):
             while not is_so():
                 self._changed.clear()
                 await self._changed.wait()

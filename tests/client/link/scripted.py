@@ -16,6 +16,7 @@ from openenv.protocol.frames import (
     ServerHello,
 )
 from openenv.protocol.wire import WIRES
+from tests.patience import within
 
 WIRE = WIRES[SUBPROTOCOL_MSGPACK]
 _DECODER = WIRE.decoder(ClientFrame, lambda _id, message: message)
@@ -60,7 +61,7 @@ async def linked(
 ) -> AsyncIterator[tuple[ClientLink, FrameChannel]]:
     """A link to the server that is open, and its first socket; all within 10 s."""
     link = ClientLink(server.dial, **options)
-    async with asyncio.timeout(10):
+    async with within(10):
         opening = asyncio.create_task(link.open())
         socket = await server.greet()
         await opening

@@ -17,6 +17,7 @@ from openenv.protocol.frames import (
 )
 from openenv.protocol.legacy import LegacyClientProtocol
 from tests.client.link.scripted import WIRE, ScriptedServer
+from tests.patience import within
 
 
 def connector(dial: object, exit_reason: object = None) -> Connector:
@@ -53,7 +54,7 @@ async def test_a_server_without_a_subprotocol_is_a_legacy_one_and_is_not_greeted
 
 async def test_a_server_that_knows_the_link_goes_on_with_the_same_protocol() -> None:
     server = ScriptedServer()
-    async with asyncio.timeout(10):
+    async with within(10):
         protocol = await detached(server)
         reconnecting = asyncio.ensure_future(connector(server.dial).reconnect(protocol))
         await server.greet()
@@ -62,7 +63,7 @@ async def test_a_server_that_knows_the_link_goes_on_with_the_same_protocol() -> 
 
 async def test_a_server_that_forgot_the_link_begins_a_new_protocol() -> None:
     server = ScriptedServer()
-    async with asyncio.timeout(10):
+    async with within(10):
         protocol = await detached(server)
         reconnecting = asyncio.ensure_future(connector(server.dial).reconnect(protocol))
         await server.greet("two", resumed=False)
@@ -79,7 +80,7 @@ async def test_a_server_that_is_away_is_dialed_again() -> None:
             raise refusals.pop()
         return await server.dial()
 
-    async with asyncio.timeout(10):
+    async with within(10):
         protocol = await detached(server)
         reconnecting = asyncio.ensure_future(connector(dial).reconnect(protocol))
         await server.greet()
@@ -91,7 +92,7 @@ async def test_attempts_end_with_the_grace() -> None:
     async def dial() -> Dialed:
         raise ConnectError("away")
 
-    async with asyncio.timeout(10):
+    async with within(10):
         protocol = await detached(ScriptedServer(), grace_s=0.05)
         with pytest.raises(ConnectionLost):
             await connector(dial).reconnect(protocol)
@@ -107,7 +108,7 @@ async def test_there_is_no_attempt_after_the_server_has_ended() -> None:
     async def exit_reason() -> str | None:
         return "out of memory"
 
-    async with asyncio.timeout(10):
+    async with within(10):
         protocol = await detached(ScriptedServer())
         with pytest.raises(ConnectionLost, match="out of memory"):
             await connector(dial, exit_reason).reconnect(protocol)
@@ -120,7 +121,7 @@ async def test_a_server_that_speaks_another_dialect_than_before_is_given_up() ->
     async def dial() -> Dialed:
         return Dialed(ours, SUBPROTOCOL_JSON)
 
-    async with asyncio.timeout(10):
+    async with within(10):
         protocol = await detached(ScriptedServer())
         with pytest.raises(ConnectionLost):
             await connector(dial).reconnect(protocol)
@@ -129,7 +130,7 @@ async def test_a_server_that_speaks_another_dialect_than_before_is_given_up() ->
 
 async def test_a_server_that_says_nothing_is_a_connect_error_and_its_socket_closed() -> None:
     ours, theirs = memory_pair()
-    async with asyncio.timeout(10):
+    async with within(10):
         with pytest.raises(ConnectError):
             await greet(ours, ClientProtocol(WIRE), 0.01)
         await close_code(theirs)
@@ -137,7 +138,7 @@ async def test_a_server_that_says_nothing_is_a_connect_error_and_its_socket_clos
 
 async def test_a_wrong_hello_closes_the_socket_as_a_protocol_error() -> None:
     ours, theirs = memory_pair()
-    async with asyncio.timeout(10):
+    async with within(10):
         greeting = asyncio.ensure_future(greet(ours, ClientProtocol(WIRE), 10))
         await theirs.receive()
         await theirs.send(WIRE.encode(ServerHello(version=99, token="one")))
@@ -148,7 +149,7 @@ async def test_a_wrong_hello_closes_the_socket_as_a_protocol_error() -> None:
 
 async def test_cancelling_a_greeting_closes_the_socket() -> None:
     ours, theirs = memory_pair()
-    async with asyncio.timeout(10):
+    async with within(10):
         greeting = asyncio.ensure_future(greet(ours, ClientProtocol(WIRE), 10))
         await theirs.receive()
         greeting.cancel()

@@ -12,6 +12,7 @@ from openenv.protocol.client import ClientProtocol
 from openenv.protocol.frames import Error, GetState, Reset, ServerHello
 from openenv.protocol.legacy import LegacyClientProtocol
 from openenv.protocol.wire import MSGPACK
+from tests.patience import within
 from tests.protocol.links import Unencodable
 from tests.server.links.sockets import DirectSocket
 
@@ -175,7 +176,7 @@ async def test_messages_are_acknowledged_once_and_not_after_the_end(
         protocol.link.received = 7
         world.outbox.acknowledge_later()
         world.outbox.acknowledge_later()
-        async with asyncio.timeout(5):
+        async with within(5):
             while not socket.messages:
                 await asyncio.sleep(0)
         assert socket.messages == [[7, []]]

@@ -22,6 +22,7 @@ from openenv.protocol.frames import (
     StateReply,
     Step,
 )
+from tests.patience import within
 
 
 class Listener:
@@ -46,7 +47,7 @@ async def pending() -> AsyncIterator[tuple[Requests, list[Any]]]:
         asyncio.get_running_loop(), pushed.append, split, lambda _: SegmentAnswer(False)
     )
     try:
-        async with asyncio.timeout(10):
+        async with within(10):
             yield requests, pushed
     finally:
         requests.stop()

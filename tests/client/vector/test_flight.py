@@ -15,6 +15,7 @@ from openenv.errors import ConnectionLost, EnvironmentFault, LocalProtocolError,
 from openenv.protocol.columns import STEPS
 from openenv.protocol.frames import Error, Open, Opened, Reset, Result, Results, Step, Steps
 from tests.client.link.scripted import ScriptedServer, frames, send
+from tests.patience import within
 
 OBSERVED = msgspec.Raw(msgspec.msgpack.encode(0))
 
@@ -26,7 +27,7 @@ async def flying(
     """The requests of a vector whose sessions have begun, its server and its socket."""
     server = ScriptedServer()
     pool = Pool("memory:", 1, dial=server.dial)
-    async with asyncio.timeout(10):
+    async with within(10):
         entering = asyncio.ensure_future(pool.__aenter__())
         socket = await server.greet(capabilities=list(capabilities))
         await entering

@@ -13,6 +13,7 @@ from openenv.protocol.wire import MSGPACK
 from openenv.protocol.writer import WriterState
 from openenv.server.links import outbox as module
 from openenv.server.links.outbox import Outbox
+from tests.patience import within
 from tests.server.links.sockets import DirectSocket
 
 
@@ -166,7 +167,7 @@ async def test_a_message_is_acknowledged_soon_if_nothing_answers_it(
     protocol.link.received = 3
     outbox.begin_turn()
     outbox.end_turn()
-    async with asyncio.timeout(5):
+    async with within(5):
         while not socket.messages:
             await asyncio.sleep(0)
     assert socket.messages == [[3, []]]
@@ -225,7 +226,7 @@ async def test_a_refused_client_has_time_to_read_before_its_socket_is_closed(
     await outbox.flush(socket)
     assert len(socket.messages) == 1
     assert socket.close_code is None
-    async with asyncio.timeout(5):
+    async with within(5):
         while socket.close_code is None:
             await asyncio.sleep(0.001)
     writer.cancel()

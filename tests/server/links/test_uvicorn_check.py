@@ -15,6 +15,7 @@ from openenv.server.links.uvicorn_check import websocket_class
 from openenv.server.links.uvicorn_socket import SessionSocket
 from openenv.server.serve import DrainingServer, listening, url_of
 from tests.environments import Counter
+from tests.patience import within
 
 
 class WithoutFlowControl(SessionSocket):
@@ -125,7 +126,7 @@ async def test_without_our_class_a_server_plays_over_plain_asgi(
         is_ready = asyncio.Event()
         server = DrainingServer(app, url_of(listener), ready=lambda _: is_ready.set())
         serving = asyncio.create_task(server._serve(sockets=[listener]))
-        async with asyncio.timeout(20):
+        async with within(20):
             await is_ready.wait()
             async with GenericEnvClient(server.url) as env:
                 await env.reset()

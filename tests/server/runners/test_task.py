@@ -14,6 +14,7 @@ from openenv.server.runners.spec import EnvironmentSpec
 from openenv.server.runners.task import LINGER_S, TaskRunner
 from openenv.server.runners.thread import EnvironmentThreads
 from openenv.server.sessions.task_group import HostedTaskGroup
+from tests.patience import patient, within
 from tests.server.fakes import FakeDeadlines, FakeOrigin, FakeSession
 
 EMPTY, HANG, CLEAN, STREAM = (
@@ -80,7 +81,7 @@ class Mixed(Async):
     def reset(self, wait: bool = False) -> dict[str, Any]:  # type: ignore[override]
         self.threads.append(threading.current_thread())
         if wait:
-            self.thread_gate.wait(10)
+            self.thread_gate.wait(patient(10))
         return {}
 
 
@@ -135,7 +136,7 @@ class Stage:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Give other tasks their turns."""
-    async with asyncio.timeout(10):
+    async with within(10):
         while not is_so():
             await asyncio.sleep(0)
 
@@ -223,7 +224,7 @@ async def test_a_running_task_ends_with_the_group() -> None:
     async with stage_of(Async) as stage:
         stage.runner.start(Step(3, 1, CLEAN), stage.origin)
         await stage.environment.began.wait()
-        async with asyncio.timeout(10):
+        async with within(10):
             await stage.group.stop()
         assert not stage.tasks
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openenv.environment import Episode
+from openenv.environment import RunningEpisode
 from openenv.protocol.frames import (
     Close,
     Closed,
@@ -38,7 +38,7 @@ class FakeRunner:
 
     def __init__(self, can_abandon: bool) -> None:
         self.can_abandon = can_abandon
-        self.episode = Episode("one")
+        self.episode = RunningEpisode("one")
         self.running: tuple[Any, Any] | None = None
         self.is_released = False
 
@@ -193,7 +193,7 @@ def test_a_reset_begins_the_runner_s_episode_and_tells_spectators_of_the_former(
     stage.reset()
     assert stage.session.episode is stage.runners[-1].episode
     stage.session.episode.step_count = 7
-    stage.runners[-1].episode = Episode("two")
+    stage.runners[-1].episode = RunningEpisode("two")
     stage.reset(3)
     assert stage.session.episode.episode_id == "two"
     assert stage.spectators.view.log == [
