@@ -12,6 +12,7 @@ from openenv.protocol.frames import (
     Close,
     Closed,
     Error,
+    Event,
     GetState,
     Opened,
     Partial,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from openenv.arrays import Encoding
     from openenv.environment import RunningEpisode
     from openenv.errors import OpenEnvError
+    from openenv.protocol.writer import Writer
 
 Call = Reset | Step | GetState | Close
 "A request that calls a method of the environment."
@@ -90,6 +92,37 @@ class Holder(Origin, Protocol):
 
     def session_taken_over(self, session: Any) -> None:
         """Forget the session: another client has opened it by its token."""
+
+
+class SpectatorOutbox(Protocol):
+    """The writing half of a spectator's link."""
+
+    writer: Writer
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the client reads as fast as frames are sent."""
+
+    def send_now(self, frame: Event) -> None:
+        """Send a frame before this call returns, if no task writes to the socket."""
+
+
+class SpectatorLink(Protocol):
+    """The link of a client that watches sessions."""
+
+    protocol: Any
+    "A ServerProtocol: only native links watch."
+
+    @property
+    def outbox(self) -> SpectatorOutbox:
+        """The writing half."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a socket is attached."""
+
+    def reply(self, frame: Event) -> None:
+        """Put a frame into the next message."""
 
 
 class RegisteredLink(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("openenv.client",)
+PACKAGES = ("openenv",)
 
 
 def modules_of(package: str) -> dict[str, Path]:

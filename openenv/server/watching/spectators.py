@@ -18,8 +18,7 @@ from openenv.server.watching.views import RATE_S, Form, SessionView
 
 if TYPE_CHECKING:
     from openenv.protocol.frames import Unwatch, Watch
-    from openenv.server.links.link import SessionLink
-    from openenv.server.ports import Deadlines, WatchedSession
+    from openenv.server.ports import Deadlines, SpectatorLink, WatchedSession
     from openenv.server.runners.spec import EnvironmentSpec
 
 TICK_S = 1 / MAX_FRAMES_PER_S
@@ -57,7 +56,7 @@ class Watching:
         "shown",
     )
 
-    def __init__(self, link: SessionLink, frame: Watch) -> None:
+    def __init__(self, link: SpectatorLink, frame: Watch) -> None:
         self.link = link
         self.frame = frame
         self.form = Form(link.protocol.wire, frame.observations)
@@ -146,7 +145,7 @@ class Spectators:
         self.forms: frozenset[Form] = frozenset()
         "The encodings that at least one spectator wants."
         self._views: set[SessionView] = set()
-        self._watches: dict[tuple[SessionLink, int], Watching] = {}
+        self._watches: dict[tuple[SpectatorLink, int], Watching] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._counted_at_s = 0.0
         self._rested_s = (0.0, 0.0)
@@ -176,7 +175,7 @@ class Spectators:
 
     # ---- spectators come and go
 
-    def watch(self, link: SessionLink, frame: Watch) -> None:
+    def watch(self, link: SpectatorLink, frame: Watch) -> None:
         """Begin a watch, and send the sessions that exist now.
 
         Raises TooManyRequests, RemoteProtocolError.
@@ -196,14 +195,14 @@ class Spectators:
             self._rest(loop, TICK_S)
         watching.show(time.thread_time() + BURST_S)
 
-    def unwatch(self, link: SessionLink, frame: Unwatch) -> None:
+    def unwatch(self, link: SpectatorLink, frame: Unwatch) -> None:
         """End a watch, and reply to the request."""
         watching = self._watches.get((link, frame.watch))
         if watching is not None:
             self._end([watching])
         link.reply(Event(frame.id))
 
-    def forget(self, link: SessionLink) -> None:
+    def forget(self, link: SpectatorLink) -> None:
         """End the watches of a link that has ended."""
         self._end([watching for watching in self._watches.values() if watching.link is link])
 
