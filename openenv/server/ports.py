@@ -144,6 +144,9 @@ class RegisteredLink(Protocol):
 class Deadlines(Protocol):
     """Deadlines that one sweep looks at; they pass up to its period late."""
 
+    pending: dict[Expirable, float]
+    "When each deadline passes, by the event loop's clock."
+
     now_s: float
     "The event loop's clock at the last sweep: good enough for idle times, and free."
 

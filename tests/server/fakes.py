@@ -52,23 +52,23 @@ class FakeDeadlines:
 
     def __init__(self) -> None:
         self.now_s = 5.0
-        self.at: dict[Any, float] = {}
+        self.pending: dict[Any, float] = {}
 
     def set(self, target: Expirable, timeout_s: float) -> None:
-        self.at[target] = timeout_s
+        self.pending[target] = timeout_s
 
     def bring_forward(self, target: Expirable, timeout_s: float) -> None:
-        self.at[target] = min(timeout_s, self.at.get(target, timeout_s))
+        self.pending[target] = min(timeout_s, self.pending.get(target, timeout_s))
 
     def clear(self, target: Expirable) -> None:
-        self.at.pop(target, None)
+        self.pending.pop(target, None)
 
     def pop(self, target: Expirable) -> float | None:
-        return self.at.pop(target, None)
+        return self.pending.pop(target, None)
 
     def expire(self, target: Expirable) -> None:
         """The deadline of this target passes; it must have one."""
-        del self.at[target]
+        del self.pending[target]
         target.expire_deadline()
 
 

@@ -68,6 +68,9 @@ class Session(SessionActions):
                 self.watched_view.note(frame, reply, origin.encoding)
             self.touched_at_s = self._deadlines.now_s
             origin.reply(reply)
+        elif self.state is _IDLE:
+            # What the table says, without looking: most requests find their session idle.
+            self._begin(frame, origin)
         else:
             getattr(self, TABLE[SessionEvent.SUBMIT][self.state])(frame, origin)
 
