@@ -9,9 +9,6 @@ ROOT = Path(__file__).parents[2]
 COMPATIBILITY = ROOT / "openenv" / "core"
 "Has former names on purpose, of pydantic models beside ours."
 
-STILL_TWICE = {"Outbox"}
-"To become empty."
-
 
 def definitions() -> dict[str, list[str]]:
     """Return where each class of the package is defined, private ones included."""
@@ -29,4 +26,4 @@ def test_no_two_classes_have_the_same_name() -> None:
     places = definitions()
     assert "OpenEnvError" in places
     twice = {name: paths for name, paths in places.items() if len(paths) > 1}
-    assert {name: paths for name, paths in twice.items() if name not in STILL_TWICE} == {}
+    assert twice == {}

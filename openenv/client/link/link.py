@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from openenv.channel import ChannelClosed, Data, FrameChannel, direct
 from openenv.client.link.connecting import Connector, close_later
 from openenv.client.link.dialing import dial
-from openenv.client.link.outbox import Outbox
+from openenv.client.link.outbox import ClientOutbox
 from openenv.client.link.reconnecting import FATAL_CLOSE_CODES, Recovery, lost_link
 from openenv.client.link.requests import ReplySink, Requests
 from openenv.client.link.segment import answer_offer
@@ -85,7 +85,7 @@ class ClientLink:
         "Allocate a request id."
         self._channel: FrameChannel | None = None
         self._requests: Requests | None = None
-        self._outbox: Outbox | None = None
+        self._outbox: ClientOutbox | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._lost: OpenEnvError | None = None
         self._is_closing = False
@@ -153,7 +153,7 @@ class ClientLink:
         await self._stop_tasks()
         self._lost = None
         self._is_closing = False
-        outbox = self._outbox = Outbox(loop, self._receive_local)
+        outbox = self._outbox = ClientOutbox(loop, self._receive_local)
         self._requests = Requests(loop, outbox.push, self._split, self._answer_offer)
         channel, protocol = await self._connector.connect()
         self._use(channel, protocol)

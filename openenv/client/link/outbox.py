@@ -1,4 +1,4 @@
-"""Outbox: the writing half of a client's link: frames of one turn of the event loop share messages.
+"""ClientOutbox: the writing half of a client's link: frames of one turn of the event loop share messages.
 
 Owns the acknowledgement's timer, the task's event and the channel. Who may write, and what, is
 protocol/writer.py's affair; who reads, and which socket it is, is link.py's.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from openenv.protocol.legacy import LegacyClientProtocol
 
 
-class Outbox:
+class ClientOutbox:
     """Made with its link's event loop; `run` writes when a turn of the loop cannot."""
 
     def __init__(

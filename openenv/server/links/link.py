@@ -31,7 +31,7 @@ from openenv.protocol.server import error_frame
 from openenv.protocol.writer import DIRECT
 from openenv.server.links.batch import step_at_once
 from openenv.server.links.open_sessions import OpenSessions
-from openenv.server.links.outbox import Outbox
+from openenv.server.links.outbox import ServerOutbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ class SessionLink:
         self._reader: asyncio.Task[None] | None = None
         "The task that reads the channel."
         self._sessions = OpenSessions()
-        self.outbox = Outbox(protocol, self._overflow)
+        self.outbox = ServerOutbox(protocol, self._overflow)
         self._writer = self.outbox.writer
         self._expires_at_s: float | None = None
 

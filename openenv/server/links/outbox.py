@@ -1,4 +1,4 @@
-"""Outbox: the writing half of a server's link: when messages are written, and on which socket.
+"""ServerOutbox: the writing half of a server's link: when messages are written, and on which socket.
 
 Owns timers, tasks and the channel. Replies of one turn of the event loop share messages. Who may
 write, and what, is protocol/writer.py's affair; sessions and lost sockets are link.py's.
@@ -26,7 +26,7 @@ REFUSAL_LINGER_S = 5.0
 "How long a refused client may take to read why, before its socket is closed."
 
 
-class Outbox:
+class ServerOutbox:
     """One per link, over all its sockets. Use on the event loop."""
 
     def __init__(

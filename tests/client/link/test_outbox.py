@@ -7,7 +7,7 @@ import pytest
 
 from openenv.channel import ChannelClosed, DirectChannel
 from openenv.client.link import outbox as module
-from openenv.client.link.outbox import Outbox
+from openenv.client.link.outbox import ClientOutbox
 from openenv.protocol.client import ClientProtocol
 from openenv.protocol.frames import Error, GetState, Reset, ServerHello
 from openenv.protocol.legacy import LegacyClientProtocol
@@ -32,7 +32,7 @@ class World:
 
     def __init__(self) -> None:
         self.local: list[Any] = []
-        self.outbox = Outbox(asyncio.get_running_loop(), self.local.extend)
+        self.outbox = ClientOutbox(asyncio.get_running_loop(), self.local.extend)
         self.task = asyncio.create_task(self.outbox.run())
 
     async def attach(self, socket: DirectChannel, protocol: Any = None) -> None:

@@ -14,7 +14,7 @@ from openenv.protocol.wire import MSGPACK
 from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
 from openenv.server.links.link import SessionLink
-from openenv.server.links.outbox import Outbox
+from openenv.server.links.outbox import ServerOutbox
 from openenv.server.sessions.registry import SessionRegistry
 from tests.environments import Counter
 from tests.server.links.sockets import DirectSocket
@@ -224,5 +224,5 @@ async def test_ending_a_link_drops_what_waits() -> None:
         talk.link.end()
         talk.link.reply(f.StateReply(3, {}))
         assert not talk.link.has_unsent
-        assert isinstance(talk.link.outbox, Outbox)
+        assert isinstance(talk.link.outbox, ServerOutbox)
         assert not talk.link.outbox.writer.frames

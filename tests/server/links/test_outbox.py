@@ -12,18 +12,18 @@ from openenv.protocol.server import ServerProtocol
 from openenv.protocol.wire import MSGPACK
 from openenv.protocol.writer import WriterState
 from openenv.server.links import outbox as module
-from openenv.server.links.outbox import Outbox
+from openenv.server.links.outbox import ServerOutbox
 from tests.patience import within
 from tests.server.links.sockets import DirectSocket
 
 
-def make_outbox(**limits: Any) -> Outbox:
+def make_outbox(**limits: Any) -> ServerOutbox:
     protocol = ServerProtocol(MSGPACK, "token", **limits)
     protocol.attach(ClientHello())
-    return Outbox(protocol, lambda: None)
+    return ServerOutbox(protocol, lambda: None)
 
 
-def push(outbox: Outbox, *ids: int, size: int = 1) -> None:
+def push(outbox: ServerOutbox, *ids: int, size: int = 1) -> None:
     outbox.writer.frames += [StateReply(number, b"x" * size) for number in ids]
     outbox.schedule()
 
@@ -114,7 +114,7 @@ def frame(number: int) -> StateReply:
     return StateReply(number, {})
 
 
-async def greeted(socket: DirectSocket, **limits: Any) -> Outbox:
+async def greeted(socket: DirectSocket, **limits: Any) -> ServerOutbox:
     outbox = make_outbox(**limits)
     outbox.attach(socket)
     await outbox.greet(socket, [])
@@ -161,7 +161,7 @@ async def test_a_message_is_acknowledged_soon_if_nothing_answers_it(
     socket = DirectSocket()
     protocol = ServerProtocol(MSGPACK, "token")
     protocol.attach(ClientHello())
-    outbox = Outbox(protocol, lambda: None)
+    outbox = ServerOutbox(protocol, lambda: None)
     outbox.attach(socket)
     await outbox.greet(socket, [])
     protocol.link.received = 3
@@ -199,7 +199,7 @@ async def test_a_task_that_writes_to_a_socket_that_was_taken_over_writes_no_more
 
 async def test_a_socket_is_closed_when_all_frames_are_written() -> None:
     socket = DirectSocket(room=0)
-    outbox = Outbox(LegacyServerProtocol(), lambda: None)
+    outbox = ServerOutbox(LegacyServerProtocol(), lambda: None)
     outbox.attach(socket)
     outbox.writer.frames += [frame(1)]
     writer = asyncio.create_task(outbox.run(socket))
@@ -218,7 +218,7 @@ async def test_a_refused_client_has_time_to_read_before_its_socket_is_closed(
 ) -> None:
     monkeypatch.setattr(module, "REFUSAL_LINGER_S", 0.001)
     socket = DirectSocket()
-    outbox = Outbox(LegacyServerProtocol(), lambda: None)
+    outbox = ServerOutbox(LegacyServerProtocol(), lambda: None)
     outbox.attach(socket)
     writer = asyncio.create_task(outbox.run(socket))
     outbox.writer.frames += [frame(1)]
@@ -258,7 +258,7 @@ async def test_who_waits_for_room_is_told_when_there_is_some_or_the_client_is_go
 async def test_a_link_that_keeps_too_much_for_a_client_that_is_away_says_so() -> None:
     overflows: list[str] = []
     protocol = ServerProtocol(MSGPACK, "token", buffer_bytes=10_000)
-    outbox = Outbox(protocol, lambda: overflows.append("overflow"))
+    outbox = ServerOutbox(protocol, lambda: overflows.append("overflow"))
     push(outbox, *range(1, 4), size=5000)
     assert not overflows
     push(outbox, *range(4, 100))
