@@ -1,4 +1,4 @@
-"""ClientOutbox: the writing half of a client's link: frames of one turn of the event loop share messages.
+"""ClientOutbox: the writing half of a client's link. Frames of one turn share messages.
 
 Owns the acknowledgement's timer, the task's event and the channel. Who may write, and what, is
 protocol/writer.py's affair; who reads, and which socket it is, is link.py's.

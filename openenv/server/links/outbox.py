@@ -1,4 +1,4 @@
-"""ServerOutbox: the writing half of a server's link: when messages are written, and on which socket.
+"""ServerOutbox: the writing half of a server's link: when it writes, and on which socket.
 
 Owns timers, tasks and the channel. Replies of one turn of the event loop share messages. Who may
 write, and what, is protocol/writer.py's affair; sessions and lost sockets are link.py's.
