@@ -24,8 +24,9 @@ HOME = Path(__file__).resolve().parents[2] / ".peers"
 
 # Every release gets the fast loop and parser, so that no row of a benchmark lacks what ours has.
 _COMPANIONS = ("uvloop", "httptools")
-# Published releases have no upper bounds: without, a new version of a library could break them.
-_TESTED = ("--constraint", str(HOME.with_name("constraints.txt")))
+# Published releases have no upper bounds: a new version of a library could break them.
+# Not our own constraints: a resolver that has to meet both searches for minutes.
+_CONSTRAINTS = Path(__file__).with_name("constraints")
 
 
 NEWEST_RELEASE = "newest"
@@ -56,9 +57,14 @@ class Release:
         return HOME / f"{self.distribution}-{self.version}-python{platform.python_version()}"
 
 
-FIRST = Release("openenv-core", "0.1.0", (*_COMPANIONS, *_TESTED))
-RENAMED_FROM = Release("openenv-core", "0.3.0", (*_COMPANIONS, *_TESTED))
-NEWEST = Release("openenv", "0.10.0", (*_COMPANIONS, *_TESTED))
+def _published(distribution: str, version: str) -> Release:
+    constraints = _CONSTRAINTS / f"{distribution}-{version}.txt"
+    return Release(distribution, version, (*_COMPANIONS, "--constraint", str(constraints)))
+
+
+FIRST = _published("openenv-core", "0.1.0")
+RENAMED_FROM = _published("openenv-core", "0.3.0")
+NEWEST = _published("openenv", "0.10.0")
 RELEASES = (FIRST, RENAMED_FROM, NEWEST)
 
 # What a user would pick instead; benchmarks/others.py.
