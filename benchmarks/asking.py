@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from benchmarks.comparing import RevisionError, caption, changes, checked_out, compare, markdown
 from benchmarks.machine import facts
 from benchmarks.measuring import Cores, Plan, measure, summarize
 from benchmarks.peers.installation import PeerInstallError
@@ -31,6 +32,8 @@ README = CHECKOUT / "README.md"
 def ask(question: Question) -> int:
     """Measure, print the table, write the file; return the exit code."""
     options = _parser(question).parse_args()
+    if question.compared and options.against:
+        return _ask_against(question.compared, options)
     plan = _plan(question, options)
     cores = Cores.available()
     machine = facts()
@@ -64,6 +67,27 @@ def ask(question: Question) -> int:
     return 0
 
 
+def _ask_against(question: Question, options: argparse.Namespace) -> int:
+    """Measure this tree and another commit's in turns, print both; return the exit code."""
+    plan = _plan(question, options)
+    cores = Cores.available()
+    machine = facts()
+    told = Console(stderr=True)
+    try:
+        with checked_out(options.against) as tree, told.status("starting") as status:
+            below = caption(tree, plan, cores, machine.get("processor", "unknown processor"))
+            measurement = compare(plan, tree, cores, status.update)
+    except (RevisionError, ProgramError) as error:
+        told.print(str(error), style="red", markup=False)
+        return 1
+    summaries = summarize(measurement.samples, question.baseline.name)
+    path = write(question.name, plan, machine, measurement, summaries)
+    disturbed = f"{measurement.disturbed} of {len(measurement.samples)} windows disturbed by others"
+    print(f"{markdown(changes(measurement.samples))}\n\n{below} {disturbed}.")
+    told.print(f"written to {path}", soft_wrap=True)
+    return 0
+
+
 def quick_plan(question: Question) -> Plan:
     """Return how to measure a question in little time."""
     return Plan(
@@ -90,6 +114,13 @@ def _parser(question: Question) -> argparse.ArgumentParser:
     parser.add_argument(
         "--readme", action="store_true", help="put the table into README.md, in place of the old"
     )
+    if question.compared:
+        compared = "; ".join(row.name for row in question.compared.rows)
+        parser.add_argument(
+            "--against",
+            metavar="REVISION",
+            help=f"compare this tree and another commit, measured in turns; rows: {compared}",
+        )
     return parser
 
 

@@ -22,7 +22,7 @@ def facts() -> dict[str, str | int | float]:
     }
     if model := _processor():
         found["processor"] = model
-    if commit := _commit():
+    if commit := commit_of(Path(__file__).parent):
         found["commit"] = commit
     return found
 
@@ -35,10 +35,11 @@ def _processor() -> str | None:
     return None
 
 
-def _commit() -> str | None:
+def commit_of(checkout: Path) -> str | None:
+    """Return the commit of a checkout, marked if files differ from it; None outside of git."""
     outcome = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
+        cwd=checkout,
         capture_output=True,
         text=True,
         check=False,

@@ -8,11 +8,12 @@ another row, so that a slow minute of the machine falls on all rows alike.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.peers.program import running
+from benchmarks.peers.program import Program, running
 from benchmarks.rows import Row
 
 if TYPE_CHECKING:
@@ -114,47 +115,69 @@ def measure(plan: Plan, cores: Cores, progress: Callable[[str], None]) -> Measur
     """Run the whole plan; `progress` is told what is measured next."""
     found = Measurement([], {})
     # Before the first round: a release that is installed now must not slow a measured row.
-    commands = {row.name: (row.server.command(), row.client.command()) for row in plan.rows}
+    for row in plan.rows:
+        for part in (row.server, row.client):
+            part.command()
     for number in range(plan.rounds):
         start = number * len(plan.rows) // plan.rounds
         for row in plan.rows[start:] + plan.rows[:start]:
             progress(f"round {number + 1} of {plan.rounds}: {row.name}")
-            found.samples += _measure_row(row, number, plan, cores, commands[row.name], found)
+            with started(row, plan, cores) as pair:
+                found.versions[row.name] = pair.versions
+                found.samples += [
+                    pair.sample(sessions, number)
+                    for sessions in plan.sessions
+                    if row.takes(sessions)
+                ]
     return found
 
 
-def _measure_row(
-    row: Row,
-    number: int,
-    plan: Plan,
-    cores: Cores,
-    commands: tuple[list[str], list[str]],
-    found: Measurement,
-) -> Iterator[Sample]:
-    with (
-        running(commands[0], core=cores.server) as server,
-        running(commands[1], core=cores.client) as client,
-    ):
-        found.versions[row.name] = {
-            **{f"server {k}": v for k, v in server.announcement["versions"].items()},
-            **{f"client {k}": v for k, v in client.announcement["versions"].items()},
+class Pair:
+    """The two programs of a row, running; made by `started`."""
+
+    def __init__(self, row: Row, plan: Plan, server: Program, client: Program) -> None:
+        self._row = row
+        self._plan = plan
+        self._server = server
+        self._client = client
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What is installed for each side."""
+        return {
+            f"{side} {package}": version
+            for side, program in (("server", self._server), ("client", self._client))
+            for package, version in program.announcement["versions"].items()
         }
 
-        def ask(sessions: int) -> dict[str, float]:
-            request = {
-                "url": server.announcement["url"],
-                "server_pid": server.pid,
-                "sessions": sessions,
-                "warmup_s": plan.warmup_s,
-                "window_s": plan.window_for_s(sessions),
-            }
-            return client.ask(request, plan.warmup_s + request["window_s"] + _OPENING_S)
+    def sample(self, sessions: int, number: int) -> Sample:
+        """Open so many sessions, and measure a window of round `number`."""
+        return _sample(self._row.name, sessions, number, self.ask(sessions))
 
-        # Thrown away: what is imported, compiled or cached at first use belongs to no row.
-        ask(min(plan.sessions))
-        for sessions in plan.sessions:
-            if row.largest is None or sessions <= row.largest:
-                yield _sample(row.name, sessions, number, ask(sessions))
+    def ask(self, sessions: int) -> dict[str, float]:
+        """Open so many sessions, and return what the client measured."""
+        window_s = self._plan.window_for_s(sessions)
+        request = {
+            "url": self._server.announcement["url"],
+            "server_pid": self._server.pid,
+            "sessions": sessions,
+            "warmup_s": self._plan.warmup_s,
+            "window_s": window_s,
+        }
+        return self._client.ask(request, self._plan.warmup_s + window_s + _OPENING_S)
+
+
+@contextmanager
+def started(row: Row, plan: Plan, cores: Cores) -> Iterator[Pair]:
+    """Run a row's programs meanwhile; they have played one window that is thrown away."""
+    with (
+        running(row.server.command(), core=cores.server, tree=row.server.tree) as server,
+        running(row.client.command(), core=cores.client, tree=row.client.tree) as client,
+    ):
+        pair = Pair(row, plan, server, client)
+        # What is imported, compiled or cached at first use belongs to no row.
+        pair.ask(min(plan.sessions))
+        yield pair
 
 
 def _sample(row: str, sessions: int, number: int, answer: dict[str, float]) -> Sample:

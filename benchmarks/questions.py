@@ -36,6 +36,8 @@ class Question:
     columns: tuple[Column, ...]
     more_rows: tuple[Row, ...] = ()
     "Measured when asked for by name."
+    compared: Question | None = None
+    "What is asked of this tree and of another commit, in turns."
     window_s: float = 1.0
     quick_window_s: float = 0.3
     quick_rounds: int = 3

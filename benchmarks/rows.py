@@ -8,7 +8,8 @@ measuring.py's part.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from benchmarks.peers.installation import NEWEST, RENAMED_FROM, Release, python_of
 
@@ -23,6 +24,8 @@ class Part:
     program: str
     arguments: tuple[str, ...] = ()
     release: Release | None = None
+    tree: Path | None = None
+    "The checkout that our module is of; this one without."
 
     def command(self) -> list[str]:
         """Return the command line; installs the release if it is not there yet."""
@@ -45,6 +48,19 @@ class Row:
     largest: int | None = None
     "The largest number of sessions that it is measured at."
 
+    def takes(self, sessions: int) -> bool:
+        """Whether the row is measured at this number of sessions."""
+        return self.largest is None or sessions <= self.largest
+
+    def of_tree(self, tree: Path, label: str) -> Row:
+        """Return the same row with both programs of another checkout, and a label of its own."""
+        return Row(
+            f"{label}, {self.name}",
+            server=replace(self.server, tree=tree),
+            client=replace(self.client, tree=tree),
+            largest=self.largest,
+        )
+
 
 def published(release: Release) -> Row:
     """Return the row of a published release: its server, and its client."""
@@ -61,6 +77,16 @@ def ours(name: str, way: str, execution: str, *options: str) -> Row:
     return Row(
         f"ours, {name}, {execution}",
         server=Part("benchmarks.serve_ours", (execution, *options)),
+        client=Part("benchmarks.load_ours", (way,)),
+        largest=MOST_SOCKETS if way == "sockets" else None,
+    )
+
+
+def placed(name: str, way: str, *place: str) -> Row:
+    """Return a row of ours for comparing commits: its programs are found in earlier ones, too."""
+    return Row(
+        name,
+        server=Part("benchmarks.serve_placed", ("Echo", *place)),
         client=Part("benchmarks.load_ours", (way,)),
         largest=MOST_SOCKETS if way == "sockets" else None,
     )
@@ -94,3 +120,11 @@ THEIR_CLIENT = Row(
     client=Part("load_echo.py", release=NEWEST),
     largest=MOST_SOCKETS,
 )
+COMPARED = (
+    placed("multiplexed", "multiplexed", "inline"),
+    placed("step_many", "step_many", "inline"),
+    placed("own sockets", "sockets", "inline"),
+    placed("multiplexed, thread", "multiplexed", "thread"),
+    placed("multiplexed, process", "multiplexed", "process", "1"),
+)
+"What two commits are compared by: each way to step, and each placement."

@@ -59,7 +59,7 @@ def _patch(name: str, stand_in: Any) -> None:
 def _keep_no_messages() -> None:
     """Number messages, but forget them at once: what a socket loses is lost."""
 
-    def keep(self: Link, message: Data) -> None:
+    def keep(self: Link, message: Data, size: int) -> None:
         self.sent += 1
 
     def take_acknowledgement(self: Link, number: int) -> None:

@@ -14,7 +14,10 @@ from typing import Protocol, cast
 Data = bytes | str
 
 Listener = Callable[[Data], bool]
-"Takes a message at once, or returns False: then `receive` returns it."
+"Handles a message at once, or returns False: then `receive` returns it."
+
+MAX_UNREAD = 16
+"Messages that may wait for their reader before no more are read from the socket."
 
 
 class ChannelClosed(Exception):
@@ -66,11 +69,16 @@ def direct(channel: FrameChannel) -> DirectChannel | None:
 
 
 class Inbox:
-    """The receiving half of a channel whose messages are pushed to it, in one event loop."""
+    """The receiving half of a channel whose messages are pushed to it, in one event loop.
 
-    __slots__ = ("_closed", "_messages", "_waiter", "listener")
+    While more than MAX_UNREAD messages wait for their reader, the `transport` that they are read
+    from is paused, if there is one.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_closed", "_messages", "_waiter", "listener", "transport")
+
+    def __init__(self, transport: asyncio.ReadTransport | None = None) -> None:
+        self.transport = transport
         self.listener: Listener | None = None
         self._messages: deque[Data] = deque()
         self._closed: Exception | None = None
@@ -85,9 +93,11 @@ class Inbox:
         return self._closed
 
     def put(self, data: Data) -> None:
-        """Take in one message: the listener's, unless others wait before it.
+        """Give a message to the listener, or to the reader if the listener refuses it.
 
-        One that comes after the end is dropped: its number would be that of one that was refused.
+        A message that comes while others wait is the reader's, too: the order is kept. One that
+        comes after the end is dropped: the link gives its number to the first message after the one
+        that was refused.
         """
         if self._closed is not None:
             return
@@ -95,15 +105,17 @@ class Inbox:
             try:
                 if self.listener(data):
                     return
-            # The reader's affair, whatever it is: here only the event loop would see it.
+            # `get` raises it in the reader's task; raised here, only the event loop would see it.
             except Exception as error:  # noqa: BLE001
                 self.close(error)
                 return
         self._messages.append(data)
+        if len(self._messages) == MAX_UNREAD + 1 and self.transport is not None:
+            self.transport.pause_reading()
         self._wake()
 
     def close(self, closed: Exception) -> None:
-        """Take in the end. The first one counts."""
+        """Let `get` raise this when all messages are read. The first reason counts."""
         self._closed = self._closed or closed
         self._wake()
 
@@ -117,7 +129,10 @@ class Inbox:
                 await self._waiter
             finally:
                 self._waiter = None
-        return self._messages.popleft()
+        data = self._messages.popleft()
+        if len(self._messages) == MAX_UNREAD and self.transport is not None:
+            self.transport.resume_reading()
+        return data
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -158,6 +173,6 @@ class MemoryChannel:
 
 def memory_pair() -> tuple[MemoryChannel, MemoryChannel]:
     """Return two connected ends."""
-    one, two = MemoryChannel(), MemoryChannel()
-    one.other, two.other = two, one
-    return one, two
+    left, right = MemoryChannel(), MemoryChannel()
+    left.other, right.other = right, left
+    return left, right

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Execution = Literal["inline", "thread", "process"]
 
 
-class Episode:
+class RunningEpisode:
     """Which episode runs, and how many of its steps have returned.
 
     Made anew for each episode and counted by whatever calls the environment: the only counter.
@@ -76,7 +76,7 @@ class Environment(Generic[ActT, ObsT, StateT]):
     rubric: Any = None
     "Scores a step in `_apply_rubric`: a Rubric, or a function of both; None scores nothing."
 
-    _episode: Episode = Episode()
+    _episode: RunningEpisode = RunningEpisode()
     "The running episode, given by whatever calls the environment; this one is nobody's."
 
     if TYPE_CHECKING:

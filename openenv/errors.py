@@ -1,8 +1,7 @@
 """Every error that openenv raises, and the one table that maps them to the wire.
 
 Knows nothing of frames, sockets or sessions. A class carries its row of the table as attributes:
-wire `code`, `http_status`, WebSocket `close_code`, `retryable` (the same call may succeed later,
-unchanged).
+wire `code`, `http_status`, `retryable` (the same call may succeed later, unchanged).
 
     OpenEnvError
       ProtocolError                abstract
@@ -41,7 +40,6 @@ class OpenEnvError(Exception):
 
     code: ClassVar[str] = "OPENENV_ERROR"
     http_status: ClassVar[int] = 500
-    close_code: ClassVar[int] = 1011
     retryable: ClassVar[bool] = False
     fields: ClassVar[tuple[str, ...]] = ()
     "Names of the constructor's data, which are also the keys of `details` on the wire."
@@ -67,7 +65,6 @@ class ProtocolError(OpenEnvError):
 
     code = "PROTOCOL_ERROR"
     http_status = 400
-    close_code = 1002
 
     def __init__(self, message: str = "") -> None:
         if type(self) is ProtocolError:
@@ -169,7 +166,6 @@ class SessionCapacityError(SessionError):
 
     code = "CAPACITY_REACHED"
     http_status = 503
-    close_code = 1013
     retryable = True
     fields: ClassVar[tuple[str, ...]] = ("active_sessions", "max_sessions", "retry_after_s")
 
@@ -224,7 +220,6 @@ class ServerClosing(SessionError):
 
     code = "SERVER_CLOSING"
     http_status = 503
-    close_code = 1012
     retryable = True
 
 
@@ -233,7 +228,6 @@ class PayloadError(OpenEnvError):
 
     code = "PAYLOAD_ERROR"
     http_status = 422
-    close_code = 1007
     fields: ClassVar[tuple[str, ...]] = ("path",)
 
     def __init__(self, message: str = "", path: str = "") -> None:
@@ -246,7 +240,6 @@ class PayloadTooLarge(PayloadError):
 
     code = "PAYLOAD_TOO_LARGE"
     http_status = 413
-    close_code = 1009
     fields: ClassVar[tuple[str, ...]] = ("limit_bytes",)
 
     def __init__(self, limit_bytes: int | None = None, message: str = "") -> None:

@@ -75,7 +75,9 @@ def column_lifter(cls: type) -> Callable[[Sequence[Any]], Columns]:
     names = field_names(cls)
     if hasattr(cls, "model_dump") or not names:
         lift_one = lifter(cls, _without_number)
-        return lambda observations: _transposed([lift_one(0, one) for one in observations])
+        return lambda observations: _transposed(
+            [lift_one(0, observation) for observation in observations]
+        )
     payload_cls, values = _payload_of(cls, names)
     columns = [attrgetter(name) if name in names else None for name in LIFTED]
     get_reward, get_done, get_truncated, get_metadata = columns

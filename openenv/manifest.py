@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from openenv.address import DEFAULT_PORT, MAX_PORT
 from openenv.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 MANIFEST = "openenv.yaml"
 DEFAULT_APP = "server.app:app"
 "What a manifest without `app` means."
-DEFAULT_PORT = 8000
-MAX_PORT = 65_535
 
 _REFERENCE = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 _DOTTED = re.compile(r"\w+(\.\w+)*")

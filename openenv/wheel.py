@@ -90,15 +90,15 @@ def _files_below(home: Path) -> Iterator[Path]:
 
 def _metadata(distribution: Distribution, home: str) -> dict[str, bytes]:
     """Return the files that describe the distribution, without those of its installation."""
-    found = {f"{home}/WHEEL": _WHEEL.encode()}
+    files = {f"{home}/WHEEL": _WHEEL.encode()}
     for name in _KEPT_METADATA:
         text = distribution.read_text(name)
         if text:
-            found[f"{home}/{name}"] = text.encode()
+            files[f"{home}/{name}"] = text.encode()
     for file in distribution.files or ():
         if "licenses" in file.parts:
-            found[f"{home}/licenses/{file.name}"] = Path(str(file.locate())).read_bytes()
-    return dict(sorted(found.items()))
+            files[f"{home}/licenses/{file.name}"] = Path(str(file.locate())).read_bytes()
+    return dict(sorted(files.items()))
 
 
 def _digest(data: bytes) -> str:

@@ -19,10 +19,10 @@ import pytest
 
 from openenv.testing.chaos import CuttingProxy, cutting_proxy
 from tests.node import workspace
+from tests.patience import patient
 from tests.processes import ENVIRON, OPENENV, ROOT
 
 CHROMIUM = shutil.which("chromium")
-PATIENCE_MS = 10_000
 
 
 @contextmanager
@@ -30,8 +30,9 @@ def launched() -> Iterator[Any]:
     """Chromium, meanwhile; skip the tests where there is none."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - most runs need no browser
+    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - most need no browser
 
+    expect.set_options(timeout=patient(10) * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         try:
@@ -52,7 +53,7 @@ def serving_page(
     )
     assert process.stdout is not None
     # A server that says nothing must not keep the tests.
-    watchdog = threading.Timer(60, process.kill)
+    watchdog = threading.Timer(patient(60), process.kill)
     watchdog.start()
     try:
         line = process.stdout.readline()
@@ -89,7 +90,7 @@ class Way:
     def _do(self, act: Callable[[], None]) -> None:
         done = threading.Event()
         self._loop.call_soon_threadsafe(lambda: (act(), done.set()))
-        assert done.wait(10)
+        assert done.wait(patient(10))
 
 
 @contextmanager
@@ -106,7 +107,7 @@ def cuttable(url: str) -> Iterator[Way]:
 
     thread = threading.Thread(target=asyncio.run, args=(forward(),), name="openenv-test-way")
     thread.start()
-    way = ways.get(timeout=10)
+    way = ways.get(timeout=patient(10))
     try:
         yield way
     finally:
@@ -121,7 +122,7 @@ class Visitor:
         self.url = url
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | context)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE_MS)
+        self.page.set_default_timeout(patient(10) * 1000)
         self.complaints: list[str] = []
         self._expected: list[str] = []
         self.hosts: set[str] = set()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.peers.installation import Release, python_of
+from tests.patience import patient
 
 ROOT = Path(__file__).parents[1]
 BROWSERGYM = Release("browsergym-core", "0.14.3", ("--editable", f"{ROOT}[browsergym,cli]"))
@@ -66,4 +67,4 @@ def serving_browsers(**variables: str) -> Iterator[Served]:
             yield Served(process, found.group())
         finally:
             process.terminate()
-            process.communicate(timeout=END_S)
+            process.communicate(timeout=patient(END_S))

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.leftovers import Run
+from tests.patience import patient
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and their children too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -55,7 +56,7 @@ def _no_thread_is_left() -> Iterator[None]:
     yield
     started = [t for t in threading.enumerate() if t not in before and t.name not in _KEPT_THREADS]
     for thread in started:
-        thread.join(_GRACE_S)
+        thread.join(patient(_GRACE_S))
     left = [thread.name for thread in started if thread.is_alive()]
     assert not left, f"threads left running: {left}"
 
@@ -74,7 +75,7 @@ async def _no_task_is_left() -> AsyncIterator[None]:
     started = asyncio.all_tasks() - before - {asyncio.current_task()}
     if started:
         # A task that has been cancelled or told to stop still needs its turns to end.
-        await asyncio.wait(started, timeout=_GRACE_S)
+        await asyncio.wait(started, timeout=patient(_GRACE_S))
     left = [str(task.get_coro()) for task in started if not task.done()]
     assert not left, f"tasks left running: {left}"
 
@@ -102,7 +103,8 @@ def containers(request: pytest.FixtureRequest, _image_of_echo: Any) -> Iterator[
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist's, which reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    usual_s = float(config.getoption("timeout") or config.getini("timeout"))
     for item in items:
         # Of several workers one has all tests of a file, and one all that start containers: images
         # have the names that documents give them.
@@ -112,6 +114,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(240))
             group = "containers"
         item.add_marker(pytest.mark.xdist_group(group))
+        limit = item.get_closest_marker("timeout")
+        limit_s = limit.args[0] if limit else usual_s
+        # In front of the test's own mark, because pytest-timeout reads the first.
+        item.add_marker(pytest.mark.timeout(patient(limit_s)), append=False)
 
 
 # ---- what the whole run leaves behind

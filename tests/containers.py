@@ -27,6 +27,7 @@ from openenv.cli.images import plan_image
 from openenv.errors import ConfigurationError
 from openenv.providers.docker_cleanup import DETACHED, IMAGE_LABEL, OWNER_LABEL, remove
 from openenv.providers.ownership import Owner
+from tests.patience import patient
 from tests.processes import ROOT
 
 REQUIRED = "OPENENV_TEST_DOCKER"
@@ -52,7 +53,7 @@ class Containers:
         """Return the docker.models.Container of a name."""
         return self.client.containers.get(name)
 
-    def wait_until_gone(self, name: str, timeout_s: float = 20) -> None:
+    def wait_until_gone(self, name: str, timeout_s: float = patient(20)) -> None:
         """Return when a container has been removed."""
         with suppress(NotFound):
             self.client.api.wait(name, condition="removed", timeout=timeout_s)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from openenv.environment import Environment
 from openenv.models import State
+from tests.patience import patient
 
 
 @dataclass
@@ -85,6 +86,6 @@ class Sleeper(Environment[dict[str, Any], dict[str, Any], State]):
 
     def step(self, action: dict[str, Any]) -> dict[str, Any]:
         if action.get("hang"):
-            Sleeper.release.wait(20)
+            Sleeper.release.wait(patient(20))
         time.sleep(action.get("sleep_s", 0.0))
         return {"slept": True}

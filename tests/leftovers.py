@@ -14,6 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from openenv.sandbox.zygotes import close_all
+from tests.patience import patient
 
 RUN_VARIABLE = "OPENENV_TESTS_RUN"
 # What was told to end at the end of the last test may need a moment.
@@ -38,7 +39,7 @@ class Run:
     def end(self) -> list[str]:
         """Return what is left, in words, and remove the folder."""
         close_all()  # as at the end of this process, which begins only after that of the run
-        deadline = time.monotonic() + _GRACE_S
+        deadline = time.monotonic() + patient(_GRACE_S)
         while (processes := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
         files = [f"file {one}" for one in self.folder.iterdir() if not _is_kept(one.name)]

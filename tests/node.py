@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patient
 from tests.processes import ROOT
 
 SOURCES = ROOT / "openenv/webui/source"
 OLDEST_NODE = 20
 # A first `npm ci` fetches some hundred packages.
-FETCH_TIMEOUT_S = 240
+FETCH_TIMEOUT_S = patient(240)
 
 
 @cache

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.patience import patient, within
+
 ROOT = Path(__file__).parents[1]
 # Tests and their environments can be imported, and no terminal's width matters.
 ENVIRON = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1"}
@@ -41,7 +43,12 @@ class Gated(Environment):
 def openenv(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     return subprocess.run(
-        [*OPENENV, *arguments], cwd=cwd, env=ENVIRON, capture_output=True, text=True, timeout=50
+        [*OPENENV, *arguments],
+        cwd=cwd,
+        env=ENVIRON,
+        capture_output=True,
+        text=True,
+        timeout=patient(50),
     )
 
 
@@ -57,7 +64,7 @@ async def serving_process(
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(30):
+        async with within(30):
             line = (await process.stdout.readline()).decode()
         found = re.search(r"(http|unix):\S+", line)
         if found is None:
@@ -80,10 +87,10 @@ class Gate:
 
     async def wait(self) -> None:
         """Return when a step waits at the gate."""
-        async with asyncio.timeout(20):
+        async with within(20):
             await asyncio.to_thread(self._began.read_text)
 
     async def open(self) -> None:
         """Let the step pass."""
-        async with asyncio.timeout(20):
+        async with within(20):
             await asyncio.to_thread(self._gate.write_text, "")

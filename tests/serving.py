@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from openenv.server.links.uvicorn_socket import SessionSocket
+from tests.patience import patient, within
 
 
 @asynccontextmanager
@@ -31,7 +32,7 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
     # uvicorn would take over the signals of the test process.
     task = asyncio.get_running_loop().create_task(server._serve(sockets=[listener]))
     try:
-        async with asyncio.timeout(10):
+        async with within(10):
             while not server.started:
                 if task.done():
                     await task
@@ -57,7 +58,7 @@ def serving_elsewhere(app: Any, **options: Any) -> Iterator[str]:
     thread = threading.Thread(target=asyncio.run, args=(serve(),), name="openenv-test-server")
     thread.start()
     try:
-        yield ready.get(timeout=10)
+        yield ready.get(timeout=patient(10))
     finally:
         stopped.set()
         thread.join()

@@ -24,6 +24,13 @@ HOME = Path(__file__).resolve().parents[2] / ".peers"
 
 # Every release gets the fast loop and parser, so that no row of a benchmark lacks what ours has.
 _COMPANIONS = ("uvloop", "httptools")
+# Published releases have no upper bounds: a new version of a library could break them.
+# Not our own constraints: a resolver that has to meet both searches for minutes.
+_CONSTRAINTS = Path(__file__).with_name("constraints")
+
+
+NEWEST_RELEASE = "newest"
+"As a version: the newest of the day on which its virtual environment is made."
 
 
 class PeerInstallError(RuntimeError):
@@ -39,6 +46,8 @@ class Release:
     companions: tuple[str, ...] = _COMPANIONS
 
     def __str__(self) -> str:
+        if self.version == NEWEST_RELEASE:
+            return self.distribution
         return f"{self.distribution}=={self.version}"
 
     @property
@@ -48,9 +57,14 @@ class Release:
         return HOME / f"{self.distribution}-{self.version}-python{platform.python_version()}"
 
 
-FIRST = Release("openenv-core", "0.1.0")
-RENAMED_FROM = Release("openenv-core", "0.3.0")
-NEWEST = Release("openenv", "0.10.0")
+def _published(distribution: str, version: str) -> Release:
+    constraints = _CONSTRAINTS / f"{distribution}-{version}.txt"
+    return Release(distribution, version, (*_COMPANIONS, "--constraint", str(constraints)))
+
+
+FIRST = _published("openenv-core", "0.1.0")
+RENAMED_FROM = _published("openenv-core", "0.3.0")
+NEWEST = _published("openenv", "0.10.0")
 RELEASES = (FIRST, RENAMED_FROM, NEWEST)
 
 # What a user would pick instead; benchmarks/others.py.

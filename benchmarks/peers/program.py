@@ -92,17 +92,21 @@ class Program:
 
 @contextmanager
 def running(
-    command: Sequence[str | os.PathLike[str]], core: int | None = None
+    command: Sequence[str | os.PathLike[str]],
+    core: int | None = None,
+    tree: Path | None = None,
 ) -> Iterator[Program]:
     """Run `command` until the block ends; yields once the program announced itself.
 
-    `core` pins it, and every thread it makes, to that one processor core.
+    `core` pins it, and every thread it makes, to that one processor core. With `tree`, it and all
+    that it starts import from that checkout instead of this one.
     """
     with tempfile.TemporaryFile() as complaints:
         with _pinned(core):
             process = subprocess.Popen(
                 command,
-                cwd=_CHECKOUT,
+                cwd=tree or _CHECKOUT,
+                env=os.environ | {"PYTHONPATH": str(tree)} if tree else None,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=complaints,

@@ -21,12 +21,12 @@ from gymnasium.error import DependencyNotInstalled, Error
 from openenv.adapters.spaces import annotation, from_payload, to_payload
 from openenv.environment import Environment
 from openenv.errors import ConfigurationError
+from openenv.lifting import LIFTED
 from openenv.models import EnvironmentInfo, State
 
 PREFIX = "gym:"
 WRAPPER = "wrapper"
 "The option of a target that is none of gymnasium.make; may be repeated, the first is innermost."
-_LIFTED = ("reward", "done", "truncated", "metadata")
 
 
 class GymnasiumEnvironment(Environment[Any, Any, State]):
@@ -165,11 +165,11 @@ def _make(env_id: str, wrappers: tuple[str, ...], options: dict[str, Any]) -> An
 def _observation_class(space: Any) -> type:
     keys = list(space.spaces) if isinstance(space, gymnasium.spaces.Dict) else []
     has_keys = bool(keys) and not any(
-        key in _LIFTED or not str(key).isidentifier() or keyword.iskeyword(key) for key in keys
+        key in LIFTED or not str(key).isidentifier() or keyword.iskeyword(key) for key in keys
     )
     inner = space.spaces if has_keys else {"observation": space}
     fields: list[Any] = [
-        (name, annotation(one, f"Observation_{name}")) for name, one in inner.items()
+        (name, annotation(space, f"Observation_{name}")) for name, space in inner.items()
     ]
     fields += [
         ("reward", float | None, None),

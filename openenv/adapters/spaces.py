@@ -18,6 +18,7 @@ from gymnasium import spaces
 from msgspec import Meta
 
 from openenv.errors import ConfigurationError
+from openenv.payloads.schema import integer_bounds, properties, resolve
 
 _SCALAR_BOUNDS_ONLY = 1024
 "Of larger arrays the schema says only the lowest and the highest bound of all elements."
@@ -145,7 +146,7 @@ def _(space: Any, sample: Any) -> Any:
 
 @to_payload.register(spaces.Sequence)
 def _(space: Any, sample: Any) -> Any:
-    return [to_payload(space.feature_space, one) for one in sample]
+    return [to_payload(space.feature_space, item) for item in sample]
 
 
 def from_payload(space: spaces.Space[Any], value: Any) -> Any:
@@ -205,7 +206,7 @@ def _(space: Any, value: Any) -> Any:
 
 @_sample.register(spaces.Sequence)
 def _(space: Any, value: Any) -> Any:
-    return tuple(_sample(space.feature_space, one) for one in value)
+    return tuple(_sample(space.feature_space, item) for item in value)
 
 
 # ---- and back
@@ -216,19 +217,17 @@ def space_of(schema: Mapping[str, Any]) -> spaces.Space[Any]:
 
     What the schema does not tell apart comes back as Box: MultiBinary and MultiDiscrete.
     """
-    definitions = schema.get("$defs", {})
 
-    def resolve(part: Any) -> spaces.Space[Any]:
-        if "$ref" in part:
-            return resolve(definitions[part["$ref"].rsplit("/", 1)[1]])
+    def space_of_part(reference: Any) -> spaces.Space[Any]:
+        part = resolve(reference, schema)
         if "array" in part:
             return _box(**part["array"])
         make = _BY_TYPE.get(part.get("type"))
         if make is None:
             raise ConfigurationError(f"no space has samples of the schema {dict(part)}")
-        return make(part, resolve)
+        return make(part, space_of_part)
 
-    return resolve(schema)
+    return space_of_part(schema)
 
 
 def _box(dtype: str, shape: Sequence[int], low: Any, high: Any) -> spaces.Box:
@@ -240,17 +239,18 @@ def _box(dtype: str, shape: Sequence[int], low: Any, high: Any) -> spaces.Box:
     return spaces.Box(filled(low, -np.inf), filled(high, np.inf), tuple(shape), np.dtype(dtype))
 
 
-Resolve = Callable[[Any], spaces.Space[Any]]
+SpaceOf = Callable[[Any], spaces.Space[Any]]
 
 
-def _discrete(part: Any, _: Resolve) -> spaces.Space[Any]:
-    first = part.get("minimum", 0)
-    if "maximum" not in part:
+def _discrete(part: Any, _: SpaceOf) -> spaces.Space[Any]:
+    first, last = integer_bounds(part)
+    if last is None:
         raise ConfigurationError("an integer without a maximum is no Discrete space")
-    return spaces.Discrete(part["maximum"] - first + 1, start=first)
+    first = first or 0
+    return spaces.Discrete(last - first + 1, start=first)
 
 
-def _text(part: Any, _: Resolve) -> spaces.Space[Any]:
+def _text(part: Any, _: SpaceOf) -> spaces.Space[Any]:
     return spaces.Text(
         part.get("maxLength", 4096),
         min_length=part.get("minLength", 0),
@@ -258,17 +258,17 @@ def _text(part: Any, _: Resolve) -> spaces.Space[Any]:
     )
 
 
-def _dict(part: Any, resolve: Resolve) -> spaces.Space[Any]:
-    return spaces.Dict({key: resolve(inner) for key, inner in part["properties"].items()})
+def _dict(part: Any, space_of_part: SpaceOf) -> spaces.Space[Any]:
+    return spaces.Dict({key: space_of_part(inner) for key, inner in properties(part).items()})
 
 
-def _items(part: Any, resolve: Resolve) -> spaces.Space[Any]:
+def _items(part: Any, space_of_part: SpaceOf) -> spaces.Space[Any]:
     if "prefixItems" in part:
-        return spaces.Tuple([resolve(inner) for inner in part["prefixItems"]])
-    return spaces.Sequence(resolve(part.get("items", {})))
+        return spaces.Tuple([space_of_part(inner) for inner in part["prefixItems"]])
+    return spaces.Sequence(space_of_part(part.get("items", {})))
 
 
-_BY_TYPE: dict[str | None, Callable[[Any, Resolve], spaces.Space[Any]]] = {
+_BY_TYPE: dict[str | None, Callable[[Any, SpaceOf], spaces.Space[Any]]] = {
     "integer": _discrete,
     "string": _text,
     "object": _dict,

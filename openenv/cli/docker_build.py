@@ -159,8 +159,8 @@ def _failure(recipe: Recipe, log: BuildLog, status: int) -> str:
 
 def _executables() -> list[str]:
     folders = [*os.environ.get("PATH", "").split(os.pathsep), *_PLACES]
-    found = (shutil.which("docker", path=folder) for folder in folders if folder)
-    return list(dict.fromkeys(path for path in found if path))
+    paths = (shutil.which("docker", path=folder) for folder in folders if folder)
+    return list(dict.fromkeys(path for path in paths if path))
 
 
 def _check_daemon(docker: str) -> None:

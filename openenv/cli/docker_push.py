@@ -78,13 +78,13 @@ def log_in(client: Any, repository: str, login: Login) -> None:
             reauth=True,
         )
     except APIError as error:
-        said = str(error.explanation or error).strip()
-        if _UNAUTHORIZED.search(said):
+        reason = str(error.explanation or error).strip()
+        if _UNAUTHORIZED.search(reason):
             why = "are user name and password right?"
         else:
-            why = _remedy(said, host, login)
+            why = _remedy(reason, host, login)
         refused = f"{host} refuses the login of {login.username}"
-        raise ProviderError(f"{refused}: {said} ({why})") from error
+        raise ProviderError(f"{refused}: {reason} ({why})") from error
 
 
 def push_image(
@@ -141,19 +141,19 @@ def _sent(
     repository, tag = target
     auth = {"username": login.username, "password": login.password} if login else None
     progress = _PushProgress()
-    digest = said = ""
+    digest = reason = ""
     try:
         lines = client.api.push(repository, tag, stream=True, decode=True, auth_config=auth)
         for line in lines:
             # Read to its end: else the SDK leaves its socket open.
-            said = str(line.get("error", said))
+            reason = str(line.get("error", reason))
             digest = (line.get("aux") or {}).get("Digest", digest)
             show(progress.feed(line))
     except APIError as error:
         raise ProviderError(_failure(repository, refusal(error), login)) from error
-    if said or not digest:
-        said = said or "Docker gave up without saying why"
-        raise ProviderError(_failure(repository, said, login))
+    if reason or not digest:
+        reason = reason or "Docker gave up without saying why"
+        raise ProviderError(_failure(repository, reason, login))
     return digest
 
 
@@ -186,18 +186,18 @@ class _PushProgress:
         return f"{layers}, {sent / 1e6:.0f} of {size / 1e6:.0f} MB" if size else layers
 
 
-def _failure(repository: str, said: str, login: Login | None) -> str:
+def _failure(repository: str, reason: str, login: Login | None) -> str:
     host = host_of(repository)
-    return f"{repository} cannot be pushed: {said.strip()} ({_remedy(said, host, login)})"
+    return f"{repository} cannot be pushed: {reason.strip()} ({_remedy(reason, host, login)})"
 
 
-def _remedy(said: str, host: str, login: Login | None) -> str:
-    if _NOT_HTTPS.search(said):
+def _remedy(reason: str, host: str, login: Login | None) -> str:
+    if _NOT_HTTPS.search(reason):
         return f"for a registry without TLS, name {host} in insecure-registries of daemon.json"
-    if _UNAUTHORIZED.search(said):
+    if _UNAUTHORIZED.search(reason):
         if login is not None:
             return f"may {login.username} push there?"
         return f"give --username and --password-stdin, or `docker login {host}` first"
-    if _NOT_THERE.search(said):
+    if _NOT_THERE.search(reason):
         return f"does a registry answer at {host}?"
     return "the registry's own log may say more"

@@ -82,10 +82,12 @@ def plan_image(
     """
     manifest = read_manifest(folder)
     home = folder.resolve()
-    found = _dockerfile(home, manifest, dockerfile)
+    dockerfile_path = _dockerfile(home, manifest, dockerfile)
     arguments = dict(map(_argument, build_args))
     repository = repository_of(home)
-    declared = set(re.findall(r"(?im)^\s*ARG\s+(\w+)", found.read_text("utf-8", "replace")))
+    declared = set(
+        re.findall(r"(?im)^\s*ARG\s+(\w+)", dockerfile_path.read_text("utf-8", "replace"))
+    )
     for name, value in (
         ("BUILD_MODE", "standalone" if repository is None else "in-repo"),
         ("ENV_NAME", home.name),
@@ -94,14 +96,14 @@ def plan_image(
         if name in declared:
             arguments.setdefault(name, value)
     if context is None:
-        copies_more = repository is not None and _copies_from(repository, home, found)
+        copies_more = repository is not None and _copies_from(repository, home, dockerfile_path)
         context = repository if copies_more and repository is not None else home
     elif not context.is_dir():
         raise ConfigurationError(f"the context {context} is no folder")
     return Recipe(
         manifest=manifest,
         context=context.resolve(),
-        dockerfile=found,
+        dockerfile=dockerfile_path,
         tags=tuple(map(_tag, tags)) or manifest.images,
         build_args=arguments,
         platform=platform,
@@ -114,7 +116,7 @@ def repository_of(folder: Path) -> Path | None:
     if folder.parent.name != "envs":
         return None
     above = (folder.parent.parent, folder.parent.parent.parent)
-    return next((place for place in above if (place / ".git").exists()), None)
+    return next((parent for parent in above if (parent / ".git").exists()), None)
 
 
 @contextmanager
@@ -131,7 +133,7 @@ def staged(recipe: Recipe, left_out: Sequence[str] = ()) -> Iterator[tuple[Path,
         try:
             shutil.copytree(recipe.context, context, symlinks=True, ignore=ignored)
         except shutil.Error as error:
-            why = "; ".join(said for _, _, said in error.args[0])
+            why = "; ".join(reason for _, _, reason in error.args[0])
             raise ConfigurationError(f"{recipe.context} cannot be copied: {why}") from error
         wheels = context / WHEELS
         wheels.mkdir(exist_ok=True)

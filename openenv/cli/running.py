@@ -82,5 +82,5 @@ def run(main: Coroutine[Any, Any, Any]) -> Any:
 def _report(message: str, error: BaseException) -> None:
     # After Ctrl-C, what was to be noted is on the cancellation behind it.
     noted = (error, error.__context__)
-    notes = [note for one in noted for note in getattr(one, "__notes__", ())]
+    notes = [note for source in noted for note in getattr(source, "__notes__", ())]
     typer.echo("\n".join((f"openenv: {message}", *notes)), err=True)

@@ -75,7 +75,9 @@ def why_unfit(name: str) -> str | None:
 
 def _is_needed(name: str) -> bool:
     """Whether openenv, with some extra at least, needs a distribution or module of this name."""
-    needed = {_plain(re.split(r"[^\w.-]", one)[0]) for one in requires("openenv") or ()}
+    needed = {
+        _plain(re.split(r"[^\w.-]", requirement)[0]) for requirement in requires("openenv") or ()
+    }
     return not needed.isdisjoint(map(_plain, [name, *packages_distributions().get(name, ())]))
 
 

@@ -97,4 +97,6 @@ def _matches(path: str, patterns: Sequence[str]) -> bool:
     """Whether a path, a folder that it is in, or the last part of either matches a pattern."""
     parts = path.split("/")
     candidates = ["/".join(parts[: end + 1]) for end in range(len(parts))] + parts
-    return any(fnmatch(one, pattern.rstrip("/")) for one in candidates for pattern in patterns)
+    return any(
+        fnmatch(candidate, pattern.rstrip("/")) for candidate in candidates for pattern in patterns
+    )

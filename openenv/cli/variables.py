@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def read_variables(option: str, given: Sequence[str] | None) -> dict[str, str]:
     """Return what an option that may be repeated has said. Raises ConfigurationError."""
     variables = {}
-    for one in given or ():
-        name, sign, value = one.partition("=")
+    for text in given or ():
+        name, sign, value = text.partition("=")
         if not re.fullmatch(r"[A-Za-z_][\w.-]*", name, re.ASCII):
             raise ConfigurationError(f"{option} {name}: variables are given as NAME=VALUE")
-        found = value if sign else os.environ.get(name)
-        if found is None:
+        setting = value if sign else os.environ.get(name)
+        if setting is None:
             raise ConfigurationError(f"{option} {name}: it is not set here, so write {name}=VALUE")
-        variables[name] = found
+        variables[name] = setting
     return variables

@@ -1,12 +1,12 @@
-"""Batch: steps of many sessions to frames, and their replies to results: both column by column.
+"""Batch: encode the steps of many sessions and decode their results, both column by column.
 
-Who asks whom is pool.py's affair; what waits for replies is in requests.py. What cannot be read at
-once (hooks, errors, replies that came singly) goes the way of a single step.
+Hooks, errors and replies that came singly are decoded one by one, as for a single step. Pool
+chooses the links (pool.py); the pending requests are in link/requests.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from openenv.lifting import Columns
 from openenv.models import StepResult
@@ -16,14 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openenv.client.env import EnvClient
-    from openenv.client.link.link import Connection
+    from openenv.client.link.link import ClientLink
     from openenv.client.link.requests import BatchSink, ReplySink, Requests
     from openenv.errors import OpenEnvError
     from openenv.protocol.frames import Results
     from openenv.protocol.wire import Wire
 
     AnyClient = EnvClient[Any, Any, Any]
-    Outcome = StepResult[Any] | OpenEnvError
+    StepResultOrError = StepResult[Any] | OpenEnvError
+
+
+def link_of(client: AnyClient) -> ClientLink:
+    """Return the link of a client of a pool: only clients outside of pools have another kind."""
+    return cast("ClientLink", client._session.link)
 
 
 def payloads_of(envs: Sequence[AnyClient], actions: Sequence[Any]) -> Sequence[Any]:
@@ -37,26 +42,26 @@ def payloads_of(envs: Sequence[AnyClient], actions: Sequence[Any]) -> Sequence[A
 
 
 def send_steps(
-    connection: Connection,
+    link: ClientLink,
     sessions: list[int],
     payloads: list[Any],
     timeout_s: float | None,
     patience_s: float,
-    taker: ReplySink,
+    sink: ReplySink,
 ) -> Requests:
-    """Step many sessions of a connection, each with its payload.
+    """Step many sessions of a link, each with its payload.
 
-    The taker gets each reply when it comes, errors included. Raises what happened to the
-    connection.
+    The sink gets each reply when it comes, errors included. Raises the error that the link was lost
+    with.
     """
-    next_id = connection.next_id
-    taker.ids = ids = [next_id() for _ in sessions]
-    frames = step_frames(ids, sessions, payloads, timeout_s, connection.capabilities)
-    return connection.send_many(sessions, frames, patience_s, taker)
+    next_id = link.next_id
+    sink.ids = ids = [next_id() for _ in sessions]
+    frames = step_frames(ids, sessions, payloads, timeout_s, link.capabilities)
+    return link.send_many(sessions, frames, patience_s, sink)
 
 
-def read_batch(batch: BatchSink, envs: Sequence[AnyClient], wire: Wire) -> list[Outcome]:
-    """Return what came of a step of each of these, in their order; errors as values."""
+def read_batch(batch: BatchSink, envs: Sequence[AnyClient], wire: Wire) -> list[StepResultOrError]:
+    """Return the result of each client's step, in the clients' order; errors as values."""
     if not batch.replies and batch.columns[0].ids == batch.ids:
         return read_columns(envs, batch.columns[0], wire)
     outcomes: list[Any] = [None] * len(envs)
@@ -71,7 +76,9 @@ def read_batch(batch: BatchSink, envs: Sequence[AnyClient], wire: Wire) -> list[
     return outcomes
 
 
-def read_columns(clients: Sequence[AnyClient], frame: Results, wire: Wire) -> list[Outcome]:
+def read_columns(
+    clients: Sequence[AnyClient], frame: Results, wire: Wire
+) -> list[StepResultOrError]:
     """Return the results of a frame, one for each client; errors as values."""
     classes: set[type[AnyClient]] = set(map(type, clients))
     cls = classes.pop()
@@ -86,7 +93,7 @@ def read_columns(clients: Sequence[AnyClient], frame: Results, wire: Wire) -> li
     return [client._outcome(reply) for client, reply in zip(clients, singles, strict=True)]
 
 
-def _results(observations: list[Any], frame: Results) -> list[Outcome]:
+def _results(observations: list[Any], frame: Results) -> list[StepResultOrError]:
     columns = (observations, frame.rewards, frame.done, frame.truncated)
     if frame.metadata is None:
         return list(map(StepResult, *columns))

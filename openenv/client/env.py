@@ -1,7 +1,7 @@
 """EnvClient: episodes of a remote environment, typed by the client's own type parameters.
 
-Encodes actions and parses replies; how they travel is connection.py's affair. generic.py, http.py
-and sync.py are its relatives, pool.py makes many over few connections.
+Encodes actions and decodes replies. Knows nothing of sockets (link/), sessions' frames (session.py)
+or how a server is started (launch.py). pool.py makes many clients over few links.
 """
 
 from __future__ import annotations
@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, get_args, get_origin
 
-from openenv.client.link.dialing import http_url, unix_path
-from openenv.client.link.link import Connection
+from openenv.address import http_url, unix_path
+from openenv.client.blocking.sync import SyncEnvClient
+from openenv.client.launch import Launching
+from openenv.client.link.link import ClientLink
 from openenv.client.session import RemoteSession
 from openenv.codec import Codec, codec_for, decode_any
-from openenv.errors import ConfigurationError, OpenEnvError, from_wire
+from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.models import ActT, ObsT, StateT, StepResult
-from openenv.protocol.frames import Error, Result
+from openenv.protocol.frames import Result, StateReply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from openenv.client.blocking.awaitable import AwaitableSyncClient
-    from openenv.client.blocking.sync import SyncEnvClient
-    from openenv.protocol.frames import Partial, StateReply
+    from openenv.client.ports import RequestLink
+    from openenv.protocol.frames import Partial, Reply
+
+_MODES = ("simulation", "production")
 
 
-class EnvClient(Generic[ActT, ObsT, StateT]):
+class EnvClient(Launching[ActT, ObsT, StateT], Generic[ActT, ObsT, StateT]):
     """A client for one environment, one episode at a time.
 
     Subclass it as `EnvClient[MyAction, MyObservation, MyState]`, with an empty body.
@@ -71,68 +74,44 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
         headers: Mapping[str, str] | None = None,
         wait_s: float = 0.0,
         label: str | None = None,
+        link: RequestLink | None = None,
     ) -> None:
         """Remember where the server is.
 
-        Nothing is connected yet. `wait_s` is how long to queue for a session slot.
+        Nothing is connected yet. `wait_s` is how long to queue for a session slot. `link` is used
+        instead of a link of the client's own, and stays open when the client closes. `mode` is
+        checked and changes nothing: existing clients pass it.
         """
         if base_url is None and provider is None:
             raise ConfigurationError("a client needs the base_url of its server")
-        if mode is not None and mode.lower() not in ("simulation", "production"):
+        if mode is not None and mode.lower() not in _MODES:
             raise ConfigurationError(f"mode must be 'simulation' or 'production', not {mode!r}")
         self._base_url = base_url or ""
         self._provider = provider
-        self.mode = (mode or "simulation").lower()
         self._wait_s = wait_s
-        self._owns_connection = True
-        connection = Connection.to(
+        self._owns_link = link is None
+        link = link or self._new_link(connect_timeout_s, max_message_size_mb, headers)
+        self._session = RemoteSession(link, message_timeout_s, label)
+
+    def _new_link(
+        self,
+        connect_timeout_s: float,
+        max_message_size_mb: float,
+        headers: Mapping[str, str] | None,
+    ) -> RequestLink:
+        """Return the client's own link, which is not connected yet."""
+        return ClientLink.to(
             self._base_url,
             connect_timeout_s=connect_timeout_s,
             max_message_size_mb=max_message_size_mb,
             headers=headers,
+            exit_reason=getattr(self._provider, "how_it_ended", None),
         )
-        connection._attempts.how_it_ended = getattr(provider, "how_it_ended", None)
-        self._session = RemoteSession(connection, message_timeout_s, label)
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
         """Return a client of the server at this URL."""
         return cls(base_url=url, **options)
-
-    @classmethod
-    def from_docker_image(
-        cls, image: str, provider: Any = None, **options: Any
-    ) -> AwaitableSyncClient[ActT, ObsT, StateT]:
-        """Start a container of an image and return its client; `close` removes it.
-
-        What is returned is awaited in async code and used as it is in blocking code. `port`,
-        `env_vars`, `timeout_s` until the server answers, and those of ContainerOptions go to the
-        provider (default: LocalDockerProvider), other options to the client. Raises ProviderError.
-        """
-        from openenv.client.launch import from_image  # noqa: PLC0415 - built on this module
-
-        return from_image(cls, image, provider, options)  # type: ignore[no-any-return]
-
-    @classmethod
-    def from_env(
-        cls, repo_id: str, *, use_docker: bool = True, provider: Any = None, **options: Any
-    ) -> AwaitableSyncClient[ActT, ObsT, StateT]:
-        """Serve a copy of a Space, `org/name`, on this machine and return its client.
-
-        In a container of the Space's image; without Docker by uv, with an installation of its own.
-        `repo_id` may be an environment's folder too, and for uv `git+https://...`. For the rest it
-        is as `from_docker_image`. AutoEnv plays a Space where it runs.
-        """
-        from openenv.client.launch import from_repository  # noqa: PLC0415 - built on this module
-
-        return from_repository(cls, repo_id, use_docker, provider, options)  # type: ignore[no-any-return]
-
-    @classmethod
-    def _from_docker(
-        cls, image: str, port: int = 8000, **options: Any
-    ) -> AwaitableSyncClient[ActT, ObsT, StateT]:
-        """Start a container whose server listens on this port inside."""
-        return EnvClient.from_docker_image.__func__(cls, image, container_port=port, **options)  # type: ignore[attr-defined, no-any-return]
 
     @property
     def base_url(self) -> str:
@@ -148,7 +127,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
 
     async def connect(self) -> Self:
         """Connect to the server; `reset` does it too. Raises ConnectError."""
-        await self._session.connection.open()
+        await self._session.link.open()
         return self
 
     async def attach(self, token: str) -> Self:
@@ -168,31 +147,31 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
         if not session.is_open:
             await session.open(self._wait_s)
         frame = session.reset_frame(seed, episode_id, options)
-        return self._result(await session.ask(frame, session.patience_s))
+        return self._result(await session.ask(frame, Result, session.patience_s))
 
-    async def step(
-        self, action: ActT, timeout_s: float | None = None, **_: Any
-    ) -> StepResult[ObsT]:
+    async def step(self, action: ActT, timeout_s: float | None = None) -> StepResult[ObsT]:
         """Apply an action and return what is observed.
 
         The environment gets at most `timeout_s` for it. Raises NotReset before the first reset.
         """
         session = self._session
         frame = session.step_frame(self._payload(action), timeout_s)
-        # What `session.ask` does, without a coroutine more for each step.
+        # The body of `session.ask`, which would be one more coroutine for each step.
         try:
-            reply = await session.connection.request(frame, session.patience_for(timeout_s))
+            reply = await session.link.request(frame, session.patience_for(timeout_s))
         except (asyncio.CancelledError, OpenEnvError) as error:
             session.request_failed(frame, error)
             raise
-        return self._result(reply if type(reply) is Result else session.accept(frame, reply))
+        if type(reply) is not Result:
+            reply = session.accept(frame, reply, Result)
+        return self._result(reply)
 
     async def stream(
         self, action: ActT, timeout_s: float | None = None
     ) -> AsyncIterator[StepResult[ObsT]]:
         """Apply an action; yield its partial results as they come, the step's own last.
 
-        What has come and was not taken yet is kept in memory, however much it is.
+        Results that have arrived and are not consumed yet stay in memory, without a limit.
         """
         frame = self._session.step_frame(self._payload(action), timeout_s, stream=True)
         async for reply in self._session.follow(frame):
@@ -205,21 +184,22 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
     async def state(self) -> StateT:
         """Return the episode's state."""
         session = self._session
-        return self._state(await session.ask(session.state_frame(), session.patience_s))
+        frame = session.state_frame()
+        return self._state(await session.ask(frame, StateReply, session.patience_s))
 
     async def close(self) -> None:
-        """Close the session, the client's own connection, and what the provider started."""
+        """Close the session, the client's own link, and what the provider started."""
         try:
             await self._session.close()
         finally:
-            if self._owns_connection:
+            if self._owns_link:
                 try:
-                    await self._session.connection.aclose()
+                    await self._session.link.aclose()
                 finally:
                     await self._stop_provider()
 
     async def disconnect(self) -> None:
-        """Close the session and the connection, but nothing that a provider started."""
+        """Close the session and the client's own link, but nothing that a provider started."""
         provider, self._provider = self._provider, None
         try:
             await self.close()
@@ -236,32 +216,17 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
 
     def sync(self) -> SyncEnvClient[ActT, ObsT, StateT]:
         """Return the blocking form of this client, for code without an event loop."""
-        from openenv.client.blocking.sync import SyncEnvClient  # noqa: PLC0415 - built on this module
-
         return SyncEnvClient(self)
 
-    def _share(self, connection: Connection) -> None:
-        """Use the connection of a pool, before anything is opened."""
-        self._session.connection = connection
-        self._owns_connection = False
-
-    def _outcome(self, reply: Any) -> StepResult[ObsT] | OpenEnvError:
-        """Return what a reply to `step_many` or `reset_many` says; an error as a value."""
+    def _outcome(self, reply: Reply) -> StepResult[ObsT] | OpenEnvError:
+        """Return the result in a reply to `step_many` or `reset_many`; an error as a value."""
         try:
-            if type(reply) is Error:
-                raise from_wire(reply.code, reply.message, reply.details)
-            self._session.take_outcome(reply)
+            if type(reply) is not Result:
+                reply = self._session.accept(None, reply, Result)
+            self._session.note_outcome(reply)
             return self._result(reply)
         except OpenEnvError as error:
-            self._session.take_outcome(error)
             return error
-
-    async def _stop_provider(self) -> None:
-        provider, self._provider = self._provider, None
-        if provider is not None:
-            from openenv.client.launch import stop_provider  # noqa: PLC0415 - built on this module
-
-            await stop_provider(provider)
 
     # ---- payloads
 
@@ -275,14 +240,14 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
         if self._parses_by_hook:
             return self._result_by_hook(reply)
         observation = self._observation_codec.restore(
-            reply.observation, self._session.connection.encoding, reply
+            reply.observation, self._session.link.encoding, reply
         )
         return StepResult(
             observation, reply.reward, reply.done, reply.truncated, reply.metadata or {}
         )
 
     def _result_by_hook(self, reply: Result | Partial) -> StepResult[ObsT]:
-        data = decode_any(reply.observation, self._session.connection.encoding)
+        data = decode_any(reply.observation, self._session.link.encoding)
         beside = {"reward": reply.reward, "done": reply.done, "truncated": reply.truncated}
         metadata = reply.metadata or {}
         if hasattr(self, "_parse_result"):
@@ -293,7 +258,7 @@ class EnvClient(Generic[ActT, ObsT, StateT]):
         return StepResult(observation, reply.reward, reply.done, reply.truncated, metadata)
 
     def _state(self, reply: StateReply) -> StateT:
-        encoding = self._session.connection.encoding
+        encoding = self._session.link.encoding
         if hasattr(self, "_parse_state"):
             return self._parse_state(decode_any(reply.state, encoding))  # type: ignore[no-any-return]
         return self._state_codec.decode(reply.state, encoding)  # type: ignore[no-any-return]

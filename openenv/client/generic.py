@@ -1,4 +1,7 @@
-"""GenericEnvClient: a client without classes of its own: dicts in, dicts out."""
+"""GenericEnvClient: a client without payload classes, for any environment: dicts in, dicts out.
+
+Adds nothing to EnvClient (env.py) but the types; hub/ has the clients that know their classes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class GenericAction(dict[str, Any]):
 
 
 class GenericEnvClient(EnvClient[dict[str, Any], dict[str, Any], dict[str, Any]]):
-    """Talks to any environment.
+    """A client for any environment.
 
-    Actions, observations and states are dicts. Actions may be models too.
+    Observations and states are dicts. Actions are dicts or models.
     """

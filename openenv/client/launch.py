@@ -1,6 +1,8 @@
-"""Launching: from a provider, and what it shall start, to a client that stops it again.
+"""Launching: start a server by a provider, and return a client that stops it when it closes.
 
-Which provider, and of what, is the caller's affair. either.py is what callers get back.
+Launching gives client classes the calls for it. Knows nothing of a client but that its class takes
+`base_url` and `provider`. The providers package has the providers, blocking/awaitable.py has what
+the calls return.
 """
 
 from __future__ import annotations
@@ -9,12 +11,13 @@ import inspect
 import os
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from openenv.client.blocking import portal
 from openenv.client.blocking.awaitable import AwaitableSyncClient
 from openenv.client.blocking.sync import SyncEnvClient
 from openenv.errors import ConfigurationError
+from openenv.models import ActT, ObsT, StateT
 from openenv.providers.base import (
     READY_TIMEOUT_S,
     Endpoint,
@@ -29,15 +32,61 @@ if TYPE_CHECKING:
 
 ClientT = TypeVar("ClientT")
 
-# How long a server may take to answer: ours, and what AutoEnv has always called it.
+# How long a server may take to answer: our name for it, and the one that AutoEnv's callers use.
 _TIMEOUTS = ("timeout_s", "wait_timeout")
+
+# Where the client connects is never an option of the caller.
+_NOT_OPTIONS = ("base_url", "provider", "link")
+
+
+class Launching(Generic[ActT, ObsT, StateT]):
+    """Base of clients that can start the server they talk to, and stop it when they close."""
+
+    _provider: Any = None
+
+    @classmethod
+    def from_docker_image(
+        cls, image: str, provider: Any = None, **options: Any
+    ) -> AwaitableSyncClient[ActT, ObsT, StateT]:
+        """Start a container of an image and return its client; `close` removes it.
+
+        What is returned is awaited in async code and used as it is in blocking code. `port`,
+        `env_vars`, `timeout_s` until the server answers, and those of ContainerOptions go to the
+        provider (default: LocalDockerProvider), other options to the client. Raises ProviderError.
+        """
+        return from_image(cls, image, provider, options)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_env(
+        cls, repo_id: str, *, use_docker: bool = True, provider: Any = None, **options: Any
+    ) -> AwaitableSyncClient[ActT, ObsT, StateT]:
+        """Serve a copy of a Space, `org/name`, on this machine and return its client.
+
+        The copy runs in a container of the Space's image; without Docker uv runs it in an
+        installation of its own. `repo_id` may also be an environment's folder, and for uv
+        `git+https://...`. Otherwise like `from_docker_image`. AutoEnv plays a Space where it runs.
+        """
+        return from_repository(cls, repo_id, use_docker, provider, options)  # type: ignore[no-any-return]
+
+    @classmethod
+    def _from_docker(
+        cls, image: str, port: int = 8000, provider: Any = None, **options: Any
+    ) -> AwaitableSyncClient[ActT, ObsT, StateT]:
+        """Start a container whose server listens on this port inside; existing clients call it."""
+        return from_image(cls, image, provider, {"container_port": port, **options})  # type: ignore[no-any-return]
+
+    async def _stop_provider(self) -> None:
+        """Stop what the provider started, once."""
+        provider, self._provider = self._provider, None
+        if provider is not None:
+            await stop_provider(provider)
 
 
 def from_image(client_cls: type[Any], image: str, provider: Any, options: Mapping[str, Any]) -> Any:
-    """Return a client of what the provider starts of an image (default: Docker's).
+    """Return a client of a server that the provider (default: Docker's) starts of an image.
 
-    Options of the client class are given to it, `timeout_s` is how long the server may take to
-    answer, all others are the provider's.
+    Options that the client class takes go to the client. `timeout_s` is how long the server may
+    take to answer. All other options go to the provider.
     """
     of_client, of_provider, timeout_s = sort_options(client_cls, options)
     chosen = docker_provider() if provider is None else provider
@@ -57,7 +106,7 @@ def from_repository(
 ) -> Any:
     """Return a client of a copy of a Space, a git repository or a folder, served on this machine.
 
-    In a container of its image, or by uv, with the options that those take.
+    Docker runs a container of its image, or uv runs the code; options go as in `from_image`.
     """
     if not use_docker:
         space = None if os.path.isdir(repository) else space_id(repository)
@@ -78,7 +127,7 @@ def from_repository(
 
 
 def client_of(client_cls: type[Any], make: Callable[[], Awaitable[Any]]) -> Any:
-    """Return what `make` makes: to be awaited or used, or made at once if its class only blocks."""
+    """Return a client that `make` will make; a class that only blocks is made at once."""
     only_blocks = issubclass(client_cls, SyncEnvClient)
     return portal.run(make) if only_blocks else AwaitableSyncClient(make)
 
@@ -91,7 +140,7 @@ async def launch(
     of_provider: Mapping[str, Any] | None = None,
     of_client: Mapping[str, Any] | None = None,
 ) -> ClientT:
-    """Have a provider start something; return its client, not yet connected, that stops it."""
+    """Start a server; return a client that is not connected yet and stops the server on close."""
     endpoint = await start(provider, what, timeout_s, of_provider or {})
     async with AsyncExitStack() as undo:
         undo.push_async_callback(stop_provider, provider)
@@ -107,14 +156,14 @@ async def launch(
 async def start(
     provider: Any, what: tuple[Any, ...], timeout_s: float, options: Mapping[str, Any]
 ) -> Endpoint:
-    """Start a server by a provider of ours, or by one that only has the blocking calls."""
+    """Start a server by a Provider, or by an object that has only the blocking calls of one."""
     if isinstance(provider, Provider):
         return await provider.open(*what, timeout_s=timeout_s, **options)
     return await open_container(provider, what, timeout_s, options)
 
 
 async def stop_provider(provider: Any) -> None:
-    """Stop what a provider has started, whichever calls it has for that."""
+    """Stop what a provider has started, by the stopping call that it has."""
     if isinstance(provider, Provider):
         await provider.aclose()
     else:
@@ -138,7 +187,7 @@ def uv_provider() -> Provider:
 def sort_options(
     client_cls: type[Any], options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any], float]:
-    """Return the options of a client class, those of a provider, and how long to wait for it."""
+    """Return the client's options, the provider's, and how many seconds the server may take."""
     taken = _taken_by(client_cls)
     of_client, of_provider, timeout_s = {}, {}, READY_TIMEOUT_S
     for name, value in options.items():
@@ -146,7 +195,7 @@ def sort_options(
             timeout_s = value
         elif name == "request_timeout_s" and name not in taken:
             of_client["message_timeout_s"] = value
-        elif name in taken and name not in ("base_url", "provider"):
+        elif name in taken and name not in _NOT_OPTIONS:
             of_client[name] = value
         else:
             of_provider[name] = value
@@ -154,7 +203,7 @@ def sort_options(
 
 
 def _taken_by(client_cls: Any) -> set[str]:
-    """Return the names of what a class is made of, and of its bases' if it passes options on."""
+    """Return the parameters of a class's constructor, and of its bases' if it passes options on."""
     names: set[str] = set()
     for one in client_cls.__mro__:
         if "__init__" in vars(one):

@@ -1,20 +1,21 @@
-"""Pool: many episodes over few connections.
+"""Pool: many sessions over few links.
 
-Picks the connection for a session and sends whole batches in one message. An episode itself is an
-EnvClient (env.py).
+Picks the link of each session and sends whole batches in one message. Knows nothing of payloads
+(batch.py) and of a single episode, which is an EnvClient's (env.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
-from openenv.client.batch import payloads_of, read_batch, send_steps
+from openenv.client.batch import link_of, payloads_of, read_batch, send_steps
 from openenv.client.env import EnvClient
 from openenv.client.generic import GenericEnvClient
-from openenv.client.link.link import Connection
+from openenv.client.link.link import ClientLink
 from openenv.client.link.requests import BatchSink
 from openenv.client.session import TIMEOUT_MARGIN_S
 from openenv.errors import ConfigurationError, OpenEnvError
@@ -22,8 +23,9 @@ from openenv.errors import ConfigurationError, OpenEnvError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from openenv.client.link.link import Dial
+    from openenv.client.link.connecting import Dial
     from openenv.client.vector.client import VectorClient
+    from openenv.protocol.frames import Open
 
 ClientT = TypeVar("ClientT", bound=EnvClient[Any, Any, Any])
 
@@ -59,31 +61,33 @@ class Pool:
             "max_message_size_mb": max_message_size_mb,
             "headers": headers,
         }
-        self._connections = [
-            Connection.to(
+        self._links = [
+            ClientLink.to(
                 url,
                 connect_timeout_s=connect_timeout_s,
                 max_message_size_mb=max_message_size_mb,
                 headers=headers,
             )
             if dial is None
-            else Connection(dial, connect_timeout_s=connect_timeout_s)
+            else ClientLink(dial, connect_timeout_s=connect_timeout_s)
             for _ in range(connections)
         ]
         self._is_multiplexed = True
         self.is_open = False
-        "Whether it has been entered, and not been left."
-        self._private: WeakSet[Connection] = WeakSet()
-        "Those of one client each. The event loop holds open ones, nobody those that were closed."
+        "Whether the pool is connected: between entering and leaving it."
+        self._private_links: WeakSet[Any] = WeakSet()
+        """The links of one client each, to a legacy server.
+
+        The event loop keeps open ones alive; a closed one is collected with its client."""
 
     async def __aenter__(self) -> Self:
         """Connect. Raises ConnectError."""
-        first, *others = self._connections
+        first, *others = self._links
         try:
             await first.open()
             self._is_multiplexed = first.is_multiplexed
             if self._is_multiplexed:
-                await asyncio.gather(*(connection.open() for connection in others))
+                await asyncio.gather(*(link.open() for link in others))
             else:
                 # The socket of a legacy server is a session, and takes a slot.
                 await first.aclose()
@@ -94,14 +98,12 @@ class Pool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the connections, and with them every session that is still open."""
+        """Close the links, and with them every session that is still open."""
         self.is_open = False
-        # What fails, or is cancelled, keeps nothing else open.
+        # The stack closes every link, even if closing one of them fails or is cancelled.
         async with AsyncExitStack() as stack:
-            for connection in self._connections:
-                stack.push_async_callback(connection.aclose)
-            for connection in list(self._private):
-                stack.push_async_callback(connection.aclose)
+            for link in [*self._links, *self._private_links]:
+                stack.push_async_callback(link.aclose)
 
     async def session(
         self,
@@ -112,9 +114,7 @@ class Pool:
     ) -> ClientT:
         """Open a session, waiting for a slot; return its client, a generic one without a class."""
         client = self._client(client_cls, wait_s, label)
-        if self._is_multiplexed:
-            client._share(self._least_used())
-        # Opens it again if it was lost for good.
+        # This also connects the link again if it was lost for good.
         await client._session.open(wait_s)
         return client
 
@@ -133,29 +133,30 @@ class Pool:
         if not self._is_multiplexed:
             opening = [self.session(client_cls, wait_s=wait_s, label=label) for _ in range(count)]
             outcomes: list[Any] = await asyncio.gather(*opening, return_exceptions=True)
-            clients: list[Any] = [one for one in outcomes if not isinstance(one, BaseException)]
+            clients = [client for client in outcomes if not isinstance(client, BaseException)]
         else:
-            for connection in self._connections:
-                await connection.open()
-            clients = [self._client(client_cls, wait_s, label) for _ in range(count)]
-            outcomes = await self._open_many(clients, wait_s)
-        for failed in outcomes:
-            if isinstance(failed, BaseException):
+            for link in self._links:
+                await link.open()
+            clients, frames = [], []
+            for _ in range(count):
+                # Together, because the least used link is the one with the fewest sessions.
+                clients.append(self._client(client_cls, wait_s, label))
+                frames.append(clients[-1]._session.open_frame(wait_s))
+            outcomes = await self._open_many(clients, frames, wait_s)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
                 await asyncio.gather(*(client.close() for client in clients))
-                raise failed
+                raise outcome
         return clients
 
     async def _open_many(
-        self, clients: Sequence[EnvClient[Any, Any, Any]], wait_s: float
-    ) -> list[Any]:
+        self, clients: Sequence[EnvClient[Any, Any, Any]], frames: Sequence[Open], wait_s: float
+    ) -> list[OpenEnvError | None]:
+        """Send the requests that open the clients' sessions; return the error of each, or None."""
         sessions = [client._session for client in clients]
-        frames = []
-        for client in clients:
-            client._share(self._least_used())
-            frames.append(client._session.open_frame(wait_s))
 
-        async def ask(connection: Connection, indices: Sequence[int]) -> list[Any]:
-            replies = await connection.request_many(
+        async def ask(link: ClientLink, indices: Sequence[int]) -> list[Any]:
+            replies = await link.request_many(
                 [frames[i] for i in indices], self.message_timeout_s + wait_s
             )
             return [sessions[i].opened(reply) for i, reply in zip(indices, replies, strict=True)]
@@ -167,17 +168,17 @@ class Pool:
                 session.forsake()
             raise
 
-    def _least_used(self) -> Connection:
-        return min(self._connections, key=lambda connection: connection.session_count)
-
     def _client(
         self, client_cls: type[ClientT] | None, wait_s: float, label: str | None
     ) -> ClientT:
-        """Return a client with a connection of its own, for as long as it is given no other."""
+        """Return a client on the least used link, or with a link of its own to a legacy server."""
         cls: Any = client_cls or GenericEnvClient
-        client: ClientT = cls(base_url=self.url, wait_s=wait_s, label=label, **self._client_options)
+        options: dict[str, Any] = {"wait_s": wait_s, "label": label, **self._client_options}
+        if self._is_multiplexed:
+            options["link"] = min(self._links, key=attrgetter("session_count"))
+        client: ClientT = cls(base_url=self.url, **options)
         if not self._is_multiplexed:
-            self._private.add(client._session.connection)
+            self._private_links.add(client._session.link)
         return client
 
     def vector(
@@ -186,13 +187,13 @@ class Pool:
         client_cls: type[EnvClient[Any, Any, Any]] | None = None,
         **options: Any,
     ) -> VectorClient:
-        """Return a vector of that many sessions, which `async with` or its first `reset` opens.
+        """Return a vector of `num_envs` sessions; `async with` or its first `reset` opens them.
 
-        `autoreset_mode` is one of Gymnasium's, NEXT_STEP by default. `action` says what becomes of
-        the values in an array of actions: the name of the field that they go into, unless the
-        action has only one, or a function that makes an action of one. `stack=False` gives
-        observations as a list. `wait_s` is how long each session queues for a slot, `label` is
-        theirs. Needs numpy.
+        `autoreset_mode` is one of Gymnasium's, NEXT_STEP by default. `action` is how the values in
+        an array become actions: the name of the field that holds the value (not needed if the
+        action has one field), or a function from a value to an action. `stack=False` returns
+        observations as a list. Each session queues up to `wait_s` for a slot and gets `label`.
+        Needs numpy.
         """
         try:
             from openenv.client.vector.client import VectorClient  # noqa: PLC0415 - imports numpy
@@ -220,16 +221,16 @@ class Pool:
                 f"step_many got {len(envs)} sessions and {len(actions)} actions"
             )
         patience_s = self.message_timeout_s if timeout_s is None else timeout_s + TIMEOUT_MARGIN_S
-        # All of it before anything is sent: either may raise.
+        # Both may raise, so they come before anything is sent.
         numbers = [env._session.steppable_number() for env in envs]
         payloads = payloads_of(envs, actions)
 
-        async def ask(connection: Connection, indices: Sequence[int]) -> list[Any]:
+        async def ask(link: ClientLink, indices: Sequence[int]) -> list[Any]:
             sessions, rows = [numbers[i] for i in indices], [payloads[i] for i in indices]
             batch = BatchSink(len(sessions))
-            asked = send_steps(connection, sessions, rows, timeout_s, patience_s, batch)
+            asked = send_steps(link, sessions, rows, timeout_s, patience_s, batch)
             await asked.finish(batch)
-            return read_batch(batch, [envs[i] for i in indices], connection.wire)
+            return read_batch(batch, [envs[i] for i in indices], link.wire)
 
         return await self._ask_many(envs, ask, return_exceptions)
 
@@ -249,10 +250,8 @@ class Pool:
             for env, seed in zip(envs, seeds or [None] * len(envs), strict=True)
         ]
 
-        async def ask(connection: Connection, indices: Sequence[int]) -> list[Any]:
-            replies = await connection.request_many(
-                [frames[i] for i in indices], self.message_timeout_s
-            )
+        async def ask(link: ClientLink, indices: Sequence[int]) -> list[Any]:
+            replies = await link.request_many([frames[i] for i in indices], self.message_timeout_s)
             return [envs[i]._outcome(reply) for i, reply in zip(indices, replies, strict=True)]
 
         return await self._ask_many(envs, ask, return_exceptions)
@@ -260,19 +259,17 @@ class Pool:
     async def _ask_many(
         self,
         envs: Sequence[EnvClient[Any, Any, Any]],
-        ask: Callable[[Connection, Sequence[int]], Awaitable[list[Any]]],
+        ask: Callable[[ClientLink, Sequence[int]], Awaitable[list[Any]]],
         return_exceptions: bool,
     ) -> list[Any]:
-        where = [env._session.connection for env in envs]
-        connections = list(dict.fromkeys(where))
-        groups = [
-            [index for index, connection in enumerate(where) if connection is one]
-            if len(connections) > 1
-            else range(len(envs))
-            for one in connections
-        ]
+        """Call `ask` once for each link, with the indices of its sessions; join the results."""
+        link_of_each = list(map(link_of, envs))
+        links = list(dict.fromkeys(link_of_each))
+        groups: list[Sequence[int]] = [range(len(envs))]
+        if len(links) != 1:
+            groups = [[i for i, own in enumerate(link_of_each) if own is link] for link in links]
         try:
-            answers = await asyncio.gather(*map(ask, connections, groups))
+            answers = await asyncio.gather(*map(ask, links, groups))
         except asyncio.CancelledError:
             for env in envs:
                 env._session.require_reset()

@@ -1,46 +1,61 @@
 """RemoteSession: one session on a server, in frames: opened, asked, ended.
 
-Keeps what the client knows of it: its number on the connection, whether it needs a reset, why it
-has ended. Payloads are env.py's affair. A call never goes on in a fresh environment that nobody
-has reset.
+Keeps what the client knows of it: its number on the link, whether it needs a reset, why it has
+ended. A step never runs in an environment that was not reset first. Payloads are env.py's affair,
+replies and deadlines link/requests.py's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openenv.errors import (
     NotReset,
     OpenEnvError,
+    RemoteProtocolError,
     RequestCancelled,
     RequestTimeout,
     SessionExpired,
     StepTimeout,
     from_wire,
 )
-from openenv.protocol.frames import Close, Error, GetState, Open, Reset, Result, Step
+from openenv.protocol.frames import (
+    Close,
+    Closed,
+    Error,
+    GetState,
+    Open,
+    Opened,
+    Partial,
+    Reset,
+    Result,
+    Step,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from openenv.client.link.link import Connection
+    from openenv.client.ports import RequestLink
+    from openenv.protocol.frames import Reply, Request
 
 TIMEOUT_MARGIN_S = 5.0
 "How much longer than the server's own deadline a client waits for its reply."
+
+ReplyT = TypeVar("ReplyT", bound="Reply")
 
 
 class RemoteSession:
     """Opened by the first `open`; again by the next one after it has ended."""
 
-    __slots__ = ("_ended", "_needs_reset", "_number", "connection", "label", "patience_s", "token")
+    __slots__ = ("_ended", "_needs_reset", "_number", "label", "link", "patience_s", "token")
 
     def __init__(
-        self, connection: Connection, patience_s: float = 60.0, label: str | None = None
+        self, link: RequestLink, patience_s: float = 60.0, label: str | None = None
     ) -> None:
-        self.connection = connection
+        self.link = link
         self.patience_s = patience_s
-        "How long to wait for the reply to a request that says nothing of its own."
+        "How long to wait for the reply to a request that has no deadline of its own."
         self.label = label
         self.token: str | None = None
         self._number: int | None = None
@@ -49,65 +64,65 @@ class RemoteSession:
 
     @property
     def is_open(self) -> bool:
-        """Whether the server holds the session, as far as is known."""
+        """Whether the session is open, as far as the client knows."""
         return self._number is not None
 
     async def open(self, wait_s: float = 0.0, token: str | None = None) -> None:
-        """Open the session, without an episode yet; or take over the living one that `token` names.
+        """Open a session without an episode, or attach to the living one that `token` names.
 
         Raises SessionCapacityError when no slot comes free within `wait_s`.
         """
-        await self.connection.open()
+        await self.link.open()
         frame = self.open_frame(wait_s, token)
         try:
-            opened = await self.ask(frame, self.patience_s + wait_s)
+            opened = await self.ask(frame, Opened, self.patience_s + wait_s)
         except BaseException:
             self.forsake()
             raise
         self.token = opened.token
 
     def open_frame(self, wait_s: float, token: str | None = None) -> Open:
-        """Return the request that opens the session; `forsake` it should it not be answered."""
-        connection = self.connection
-        number = self._number = connection.next_session(self)
+        """Return the request that opens the session. Call `forsake` if it gets no reply."""
+        link = self.link
+        number = self._number = link.next_session(self)
         self._ended, self._needs_reset = None, token is None
-        return Open(connection.next_id(), number, wait_s, self.label, token)
+        return Open(link.next_id(), number, wait_s, self.label, token)
 
-    def opened(self, reply: Any) -> OpenEnvError | None:
-        """Take the reply to the request that opens the session; return what went wrong."""
+    def opened(self, reply: Reply) -> OpenEnvError | None:
+        """Read the reply to the request that opens the session; return the error in it."""
         try:
-            self.token = self.accept(None, reply).token
+            self.token = self.accept(None, reply, Opened).token
         except OpenEnvError as error:
             self.forsake()
             return error
         return None
 
     def forsake(self) -> None:
-        """Opening was cancelled or refused: should the server still do it, it is not wanted."""
+        """Give up opening. Should the server open the session all the same, it closes it again."""
         number, self._number = self._number, None
         if number is not None:
-            self.connection.forget_session(number)
-            if self.connection.is_open:
-                self.connection.push(Close(self.connection.next_id(), number))
+            self.link.forget_session(number)
+            if self.link.is_open:
+                self.link.push(Close(self.link.next_id(), number))
 
     async def close(self) -> None:
         """End the session."""
         number, self._number = self._number, None
-        if number is not None and self.connection.is_open:
-            self.connection.forget_session(number)
-            close = Close(self.connection.next_id(), number)
+        if number is not None and self.link.is_open:
+            self.link.forget_session(number)
+            close = Close(self.link.next_id(), number)
             try:
-                await self.ask(close, self.patience_s)
+                await self.ask(close, Closed, self.patience_s)
             except SessionExpired:
-                # The server has ended it in the same moment, which is just as well.
+                # The server has ended the session at the same moment.
                 return
             except OpenEnvError:
-                # A connection that is lost meanwhile has taken the session with it.
-                if self.connection.is_open:
+                # If the link was lost meanwhile, the session ended with it.
+                if self.link.is_open:
                     raise
 
     def session_closed(self, reason: str) -> None:
-        """Take the news that the server has ended the session, or that it is lost."""
+        """Record that the server has ended the session, or that it was lost with its link."""
         self._number = None
         self._ended = reason
 
@@ -118,12 +133,12 @@ class RemoteSession:
     ) -> Reset:
         """Return the request that begins an episode. Raises SessionExpired."""
         number = self._require_number()
-        return Reset(self.connection.next_id(), number, seed, episode_id, options or None)
+        return Reset(self.link.next_id(), number, seed, episode_id, options or None)
 
     def step_frame(self, payload: Any, timeout_s: float | None, *, stream: bool = False) -> Step:
         """Return the request that applies an action. Raises NotReset, SessionExpired."""
         number = self.steppable_number()
-        return Step(self.connection.next_id(), number, payload, timeout_s, stream)
+        return Step(self.link.next_id(), number, payload, timeout_s, stream)
 
     def steppable_number(self) -> int:
         """Return the session's number, if it can be stepped. Raises NotReset, SessionExpired."""
@@ -135,65 +150,70 @@ class RemoteSession:
 
     def state_frame(self) -> GetState:
         """Return the request for the state. Raises NotReset, SessionExpired."""
-        return GetState(self.connection.next_id(), self._require_number())
+        return GetState(self.link.next_id(), self._require_number())
 
-    async def ask(self, frame: Any, patience_s: float) -> Any:
-        """Send a request and return its reply. Raises what the reply says, or RequestTimeout.
+    async def ask(self, frame: Request, kind: type[ReplyT], patience_s: float) -> ReplyT:
+        """Send a request and return its reply, which is of this class.
 
-        Cancelling the call gives the request up; the connection stays usable.
+        Raises the error in the reply, or RequestTimeout. Cancelling the call gives the request up;
+        the link stays usable.
         """
         try:
-            reply = await self.connection.request(frame, patience_s)
+            reply = await self.link.request(frame, patience_s)
         except (asyncio.CancelledError, OpenEnvError) as error:
             self.request_failed(frame, error)
             raise
-        return self.accept(frame, reply)
+        return self.accept(frame, reply, kind)
 
-    def request_failed(self, frame: Any, error: BaseException) -> None:
-        """Learn from what the await of a request's reply has raised."""
+    def request_failed(self, frame: Request, error: BaseException) -> None:
+        """Handle what awaiting a request's reply has raised: give a cancelled request up."""
         if isinstance(error, OpenEnvError):
             self._note(error, frame)
             return
         if type(frame) in (Step, Reset):
             self.require_reset()
-        self.connection.give_up(frame)
+        self.link.give_up(frame)
 
-    def accept(self, frame: Any, reply: Any) -> Any:
-        """Return the reply to a request. Raises what it says."""
-        if type(reply) is Error:
+    def accept(self, frame: Request | None, reply: Reply, kind: type[ReplyT]) -> ReplyT:
+        """Return the reply to a request, which is of this class. Raises the error in it."""
+        if isinstance(reply, Error):
             failure = from_wire(reply.code, reply.message, reply.details)
             self._note(failure, frame)
             raise failure
+        if not isinstance(reply, kind):
+            raise RemoteProtocolError(f"the server answered with {type(reply).__name__}")
         if type(frame) is Reset:
             self._needs_reset = False
         return reply
 
-    async def follow(self, frame: Step) -> AsyncIterator[Any]:
+    async def follow(self, frame: Step) -> AsyncIterator[Result | Partial]:
         """Send a streaming step; yield its partial replies, then its reply."""
         try:
-            async for reply in self.connection.stream(frame, self.patience_for(frame.timeout_s)):
+            async for reply in self.link.stream(frame, self.patience_for(frame.timeout_s)):
+                if not isinstance(reply, Result | Partial):
+                    raise RemoteProtocolError(f"the server answered with {type(reply).__name__}")
                 yield reply
         except OpenEnvError as error:
             self._note(error, frame)
             raise
 
-    def take_outcome(self, reply: Any) -> None:
-        """Learn from a reply that came another way than through `ask`."""
-        if isinstance(reply, OpenEnvError):
-            self._note(reply)
-        elif type(reply) is Result:
+    def note_outcome(self, outcome: Reply | OpenEnvError) -> None:
+        """Learn from a reply, or its error, that came another way than through `ask`."""
+        if type(outcome) is Result:
             self._needs_reset = False
+        elif isinstance(outcome, OpenEnvError):
+            self._note(outcome)
 
     def require_reset(self) -> None:
-        """Refuse steps until the next reset: whether a request still ran cannot be known."""
+        """Refuse steps until the next reset, because nobody knows whether a request still ran."""
         self._needs_reset = True
 
     def patience_for(self, timeout_s: float | None) -> float:
         """Return how long to wait for the reply to a request with this deadline."""
         return self.patience_s if timeout_s is None else timeout_s + TIMEOUT_MARGIN_S
 
-    def _note(self, error: OpenEnvError, frame: Any = None) -> None:
-        # Asking for the state changes nothing, whatever became of the question.
+    def _note(self, error: OpenEnvError, frame: Request | None = None) -> None:
+        # A request for the state changes nothing in the environment, even if it timed out.
         if type(frame) is not GetState and isinstance(
             error, RequestTimeout | StepTimeout | RequestCancelled
         ):

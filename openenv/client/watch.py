@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from openenv.client.link.link import Connection
+from openenv.client.link.link import ClientLink
 from openenv.client.link.requests import ReplySink
 from openenv.codec import decode_any
 from openenv.errors import ConfigurationError, OpenEnvError, Unsupported, from_wire
-from openenv.protocol.frames import MAX_FRAMES_PER_S, WATCH, Error, Summary, Watch
+from openenv.protocol.frames import MAX_FRAMES_PER_S, WATCH, Error, Event, Summary, Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
 
     from openenv.arrays import Encoding
+    from openenv.protocol.frames import Reply
 
 __all__ = ["Summary", "WatchEvent", "watch"]
 
@@ -54,22 +55,22 @@ async def watch(
     """
     if not frames_per_s > 0:
         raise ConfigurationError(f"frames_per_s must be greater than 0, not {frames_per_s}")
-    connection = Connection.to(url, connect_timeout_s=connect_timeout_s, headers=headers)
+    link = ClientLink.to(url, connect_timeout_s=connect_timeout_s, headers=headers)
     try:
-        await connection.open()
-        if WATCH not in connection.capabilities:
+        await link.open()
+        if WATCH not in link.capabilities:
             raise Unsupported(
                 f"the server at {url} does not let its sessions be watched: "
                 "start it with --watch, or with OPENENV_WATCH=true"
             )
         names = None if sessions is None else list(sessions)
-        frame = Watch(connection.next_id(), label, names, observations, frames_per_s)
+        frame = Watch(link.next_id(), label, names, observations, frames_per_s)
         newest = _Newest(frame.id)
-        connection.send_many([0], [frame], math.inf, newest)
+        link.send_many([0], [frame], math.inf, newest)
         while True:
-            yield await newest.event(connection.encoding)
+            yield await newest.event(link.encoding)
     finally:
-        await connection.aclose()
+        await link.aclose()
 
 
 class _Newest(ReplySink):
@@ -84,11 +85,11 @@ class _Newest(ReplySink):
         self._error: OpenEnvError | None = None
         self._news = asyncio.Event()
 
-    def take(self, reply: Any) -> None:
-        """Take an event, or what ends them."""
-        if type(reply) is Error:
+    def on_reply(self, reply: Reply) -> None:
+        """Keep the news of an event, or the error that ends the events."""
+        if isinstance(reply, Error):
             self._error = from_wire(reply.code, reply.message, reply.details)
-        else:
+        elif isinstance(reply, Event):
             self._summaries.update({summary.session: summary for summary in reply.sessions})
             for name in reply.ended:
                 self._summaries.pop(name, None)

@@ -3,8 +3,8 @@
 from collections.abc import Coroutine
 from typing import Any
 
+from openenv.address import http_url
 from openenv.client.blocking import portal
-from openenv.client.link.dialing import http_url
 
 
 def run_async_safely(coroutine: Coroutine[Any, Any, Any]) -> Any:

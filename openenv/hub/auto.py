@@ -88,7 +88,7 @@ class AutoEnv:
     @classmethod
     def list_environments(cls) -> list[dict[str, Any]]:
         """Print the environments on this machine, and return what there is to say of each."""
-        listed = [summarize(found) for found in discover()]
+        listed = [summarize(environment) for environment in discover()]
         print(table(listed))  # noqa: T201 (this is what it is for)
         return listed
 
@@ -160,7 +160,7 @@ class ResolvedTarget:
         async def make() -> Any:
             # Whoever wants one of a certain kind does not want somebody else's.
             start = _at(base_url) if base_url else await in_thread(self.plan, not of_provider)
-            _say(f"{self.name}: {start.said}")
+            _say(f"{self.name}: {start.description}")
             if start.provider is None:
                 return self.client_cls(base_url=start.url, **_alone(of_client, of_provider))
             # A Space that sleeps needs longer than what is started here.
@@ -193,12 +193,12 @@ def _meant(name: str, wish: StartRequest) -> ResolvedTarget:
         ask_for_consent(name, is_trusted=wish.is_trusted)
         start = Start(f"a process serves {name}", None, UVProvider(), (name,))
         return ResolvedTarget(name, GenericEnvClient, lambda _: start)
-    found = find(name)
-    client_cls = GenericEnvClient if wish.avoids_code else client_class(found)
+    environment = find(name)
+    client_cls = GenericEnvClient if wish.avoids_code else client_class(environment)
     return ResolvedTarget(
-        found.name,
+        environment.name,
         client_cls,
-        lambda is_plain: plan_start(found, wish.provider, wish.image, may_share=is_plain),
+        lambda is_plain: plan_start(environment, wish.provider, wish.image, may_share=is_plain),
     )
 
 

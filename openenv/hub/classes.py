@@ -26,51 +26,49 @@ if TYPE_CHECKING:
 
     from openenv.hub.discovery import LocalEnvironment
 
-PAYLOADS = ("action", "observation", "state")
 
-
-def client_class(found: LocalEnvironment) -> type[Any]:
+def client_class(environment: LocalEnvironment) -> type[Any]:
     """Return the environment's client, GenericEnvClient if it has none.
 
     Raises ConfigurationError if it cannot be imported, or is no client.
     """
-    named = found.manifest.client
-    if named is None and not (found.folder / "client.py").is_file():
+    named = environment.manifest.client
+    if named is None and not (environment.folder / "client.py").is_file():
         return GenericEnvClient
     module, _, name = (named or "client").partition(":")
     if named is not None and not name:
         module, name = "client", named
-    members = _own(_module(found, module), is_client)
+    members = _own(_module(environment, module), is_client)
     if not name:
-        name = _usual(found, members, "Env") or next(iter(members), "")
+        name = _usual(environment, members, "Env") or next(iter(members), "")
         if not name:
             return GenericEnvClient
-    return _class(found, "client", f"{module}:{name}", is_client)
+    return _class(environment, "client", f"{module}:{name}", is_client)
 
 
-def payload_class(found: LocalEnvironment, kind: str) -> type[Any] | None:
+def payload_class(environment: LocalEnvironment, kind: str) -> type[Any] | None:
     """Return the class of actions, observations or states; None where dicts will do.
 
     Raises ConfigurationError.
     """
-    named = getattr(found.manifest, kind)
+    named = getattr(environment.manifest, kind)
     if named is not None:
         module, _, name = named.rpartition(".")
-        key = f"models.{kind}" if f"models.{kind}" in found.manifest.lines else kind
-        return _class(found, key, f"{module or 'models'}:{name}", inspect.isclass)
-    typed = _codec(client_class(found), kind)
+        key = f"models.{kind}" if f"models.{kind}" in environment.manifest.lines else kind
+        return _class(environment, key, f"{module or 'models'}:{name}", inspect.isclass)
+    typed = _codec(client_class(environment), kind)
     if not typed.is_generic:
         return typed.cls  # type: ignore[no-any-return]
-    if not (found.folder / "models.py").is_file():
+    if not (environment.folder / "models.py").is_file():
         return None
-    members = _own(_module(found, "models"), inspect.isclass)
-    name = _usual(found, members, kind.title())
+    members = _own(_module(environment, "models"), inspect.isclass)
+    name = _usual(environment, members, kind.title())
     return members.get(name) if name else None
 
 
-def action_class(found: LocalEnvironment) -> type[Any]:
+def action_class(environment: LocalEnvironment) -> type[Any]:
     """Return the class of actions, GenericAction where they are dicts."""
-    return payload_class(found, "action") or GenericAction
+    return payload_class(environment, "action") or GenericAction
 
 
 def schema_of(cls: type[Any] | None) -> dict[str, Any]:
@@ -88,24 +86,26 @@ def _codec(client_cls: type[Any], kind: str) -> Any:
     return getattr(getattr(client_cls, "_client_cls", client_cls), f"_{kind}_codec")
 
 
-def _module(found: LocalEnvironment, name: str) -> ModuleType:
-    package = _package_of_space(found) if found.origin == "space" else found.module
+def _module(environment: LocalEnvironment, name: str) -> ModuleType:
+    package = (
+        _package_of_space(environment) if environment.origin == "space" else environment.module
+    )
     if package is None:
-        return sys.modules[load_member(found.folder, f"{name}:__name__")]
+        return sys.modules[load_member(environment.folder, f"{name}:__name__")]
     try:
         return importlib.import_module(f"{package}.{name}")
     except (Exception, SystemExit) as error:
-        raise import_failed(f"{found.name} ({found.place})", error) from error
+        raise import_failed(f"{environment.name} ({environment.place})", error) from error
 
 
-def _package_of_space(found: LocalEnvironment) -> str:
+def _package_of_space(environment: LocalEnvironment) -> str:
     """Import a Space's folder, which is called after its commit, as the package that it is."""
-    name = re.sub(r"\W", "_", found.manifest.name)
-    for called in (name, f"{name}_{found.folder.name}"):
+    name = re.sub(r"\W", "_", environment.manifest.name)
+    for called in (name, f"{name}_{environment.folder.name}"):
         known = sys.modules.get(called)
         if known is None and (called != name or importlib.util.find_spec(name) is None):
-            import_package(called, found.folder, f"the Space {found.distribution}")
-        elif str(found.folder) not in getattr(known, "__path__", ()):
+            import_package(called, environment.folder, f"the Space {environment.distribution}")
+        elif str(environment.folder) not in getattr(known, "__path__", ()):
             continue  # another one has this name
         return called
     raise AssertionError("a name with a commit in it is no other package's")
@@ -120,25 +120,25 @@ def _own(module: ModuleType, is_candidate: Callable[[Any], bool]) -> dict[str, A
     }
 
 
-def _usual(found: LocalEnvironment, members: dict[str, Any], end: str) -> str | None:
+def _usual(environment: LocalEnvironment, members: dict[str, Any], end: str) -> str | None:
     """Return `CodingEnv` of coding_env; else what alone ends so, as CodeAction may."""
-    stem = found.manifest.stem.replace("-", "")
+    stem = environment.manifest.stem.replace("-", "")
     ending = [name for name in members if name.endswith(end)]
     exact = [name for name in ending if name.lower() == f"{stem}{end}".lower()]
     return exact[0] if exact else ending[0] if len(ending) == 1 else None
 
 
 def _class(
-    found: LocalEnvironment, key: str, reference: str, is_fit: Callable[[Any], bool]
+    environment: LocalEnvironment, key: str, reference: str, is_fit: Callable[[Any], bool]
 ) -> type[Any]:
     """Return the class, `module:name`, that the manifest gives under a key."""
     module, _, name = reference.partition(":")
-    holder = _module(found, module)
+    holder = _module(environment, module)
     value: Any = getattr(holder, name, None)
     if not is_fit(value):
         there = ", ".join(_own(holder, is_fit)) or "none that would do"
         kind = "client" if is_fit is is_client else "class"
         raise ConfigurationError(
-            f"{found.manifest.place(key)}: {module} has no {kind} {name!r}; it has: {there}"
+            f"{environment.manifest.place(key)}: {module} has no {kind} {name!r}; it has: {there}"
         )
     return value  # type: ignore[no-any-return]

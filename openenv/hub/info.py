@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from openenv.errors import OpenEnvError
-from openenv.hub.classes import PAYLOADS, client_class, payload_class, schema_of
+from openenv.hub.classes import client_class, payload_class, schema_of
+from openenv.payloads import PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

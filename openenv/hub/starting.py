@@ -33,14 +33,14 @@ KINDS = ("docker", "process", "uv")
 class Start:
     """A server that runs already, or a provider and what it is to start."""
 
-    said: str
+    description: str
     url: str | None = None
     provider: Any = None
     what: tuple[Any, ...] = ()
 
 
 def plan_start(
-    found: LocalEnvironment,
+    environment: LocalEnvironment,
     provider: Any = None,
     image: str | None = None,
     *,
@@ -52,21 +52,23 @@ def plan_start(
     ConfigurationError, ProviderError.
     """
     if provider == "docker" or (image is not None and provider is None):
-        return _container(image or _image_here(found) or found.manifest.images[0])
+        return _container(image or _image_here(environment) or environment.manifest.images[0])
     if provider == "process":
-        said = f"a process of this Python serves {found.place}"
-        return Start(said, None, ProcessProvider(), (str(found.folder),))
+        description = f"a process of this Python serves {environment.place}"
+        return Start(description, None, ProcessProvider(), (str(environment.folder),))
     if provider == "uv":
-        return _own_installation(found, "as was asked for")
+        return _own_installation(environment, "as was asked for")
     if isinstance(provider, str):
         raise ConfigurationError(f"no provider is called {provider!r}: {', '.join(KINDS)}")
     if provider is not None:
         serves_folder = isinstance(provider, RuntimeProvider)
-        what = str(found.folder) if serves_folder else image or found.manifest.images[0]
+        what = str(environment.folder) if serves_folder else image or environment.manifest.images[0]
         return Start(f"{type(provider).__name__} serves {what}", None, provider, (what,))
     # Whoever gives a folder means the code in it, and not what an image was once built of.
-    in_docker = None if found.origin == "folder" else _from_docker(found, may_share=may_share)
-    return in_docker or _from_folder(found)
+    in_docker = (
+        None if environment.origin == "folder" else _from_docker(environment, may_share=may_share)
+    )
+    return in_docker or _from_folder(environment)
 
 
 def plan_space(space: str, provider: Any = None, image: str | None = None) -> Start:
@@ -93,36 +95,44 @@ def plan_space(space: str, provider: Any = None, image: str | None = None) -> St
     return Start(f"{type(provider).__name__} serves {what}", None, provider, (what,))
 
 
-def _from_docker(found: LocalEnvironment, *, may_share: bool) -> Start | None:
+def _from_docker(environment: LocalEnvironment, *, may_share: bool) -> Start | None:
     """Return a container that runs, or an image that is here; None if there is neither."""
     try:
-        running = _running(found) if may_share else None
+        running = _running(environment) if may_share else None
         if running is not None:
             return running
-        image = _image_here(found)
+        image = _image_here(environment)
     except ProviderError:  # no Docker, or none for us
         return None
     return None if image is None else _container(image)
 
 
-def _running(found: LocalEnvironment) -> Start | None:
+def _running(environment: LocalEnvironment) -> Start | None:
     """Return a container of the environment's that is there for everyone."""
-    names = {name.partition(":")[0] for name in found.manifest.images}
+    names = {name.partition(":")[0] for name in environment.manifest.images}
     with docker_client() as client:
-        for one in started(client):
-            repository = one.image.rpartition("/")[2].partition(":")[0].replace("_", "-")
+        for container in started(client):
+            repository = container.image.rpartition("/")[2].partition(":")[0].replace("_", "-")
             # One that another program has started for itself ends with that program.
-            is_for_all = one.is_shared and one.status == "running"
-            if is_for_all and repository in names and one.url and health_status(one.url) == 200:
-                return Start(f"the container {one.name} runs already, at {one.url}", one.url)
+            is_for_all = container.is_shared and container.status == "running"
+            if (
+                is_for_all
+                and repository in names
+                and container.url
+                and health_status(container.url) == 200
+            ):
+                return Start(
+                    f"the container {container.name} runs already, at {container.url}",
+                    container.url,
+                )
     return None
 
 
-def _image_here(found: LocalEnvironment) -> str | None:
+def _image_here(environment: LocalEnvironment) -> str | None:
     """Return the environment's image if Docker has it."""
     here = ContainerOptions(pull="never")
     with docker_client() as client:
-        for name in found.manifest.images:
+        for name in environment.manifest.images:
             try:
                 find_image(client, name, here, threading.Event())
             except ImageNotFound:
@@ -135,21 +145,21 @@ def _container(image: str) -> Start:
     return Start(f"a container of {image}", None, LocalDockerProvider(), (image,))
 
 
-def _from_folder(found: LocalEnvironment) -> Start:
-    missing = missing_here(found.folder)
+def _from_folder(environment: LocalEnvironment) -> Start:
+    missing = missing_here(environment.folder)
     if not missing:
-        return plan_start(found, "process")
+        return plan_start(environment, "process")
     names = ", ".join(missing)
     try:
         find_uv()
     except ProviderUnavailable:
         raise ProviderUnavailable(
-            f"{found.name} needs {names}, which this Python does not have: pip install "
+            f"{environment.name} needs {names}, which this Python does not have: pip install "
             f"{' '.join(missing)}; or pip install uv, and it gets an installation of its own"
         ) from None
-    return _own_installation(found, f"as this Python does not have {names}")
+    return _own_installation(environment, f"as this Python does not have {names}")
 
 
-def _own_installation(found: LocalEnvironment, why: str) -> Start:
-    said = f"a process with an installation of its own serves {found.place}, {why}"
-    return Start(said, None, UVProvider(), (str(found.folder),))
+def _own_installation(environment: LocalEnvironment, why: str) -> Start:
+    description = f"a process with an installation of its own serves {environment.place}, {why}"
+    return Start(description, None, UVProvider(), (str(environment.folder),))

@@ -1,6 +1,6 @@
 """ClientProtocol: the client's half of the handshake, and the ids of its requests and sessions.
 
-One instance per link. Futures, deadlines and reconnecting are client/link/link.py's affair.
+One instance per link. client/link/link.py has futures, deadlines and reconnecting.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from openenv.protocol.link import Data
 
 
-def _malformed_reply(request_id: int, message: str) -> Error:
-    """Let the request whose reply cannot be read fail, instead of waiting for it."""
+def _malformed_reply(request_id: int, message: str, _code: str) -> Error:
+    """Return an error for the request whose reply cannot be read, so that it fails at once."""
     return Error(request_id, RemoteProtocolError.code, f"the reply cannot be read: {message}")
 
 
@@ -50,16 +50,16 @@ class ClientProtocol(Peer):
         super().__init__(wire, _DECODERS[wire.subprotocol], max_message_bytes, buffer_bytes)
         self.token: str | None = None
         self.server = ServerHello()
-        "What the server said of itself last."
+        "The newest hello of the server."
         self.next_id = count(1).__next__
         "Allocate a request id."
         self.next_session = count(1).__next__
         "Allocate a session's number."
-        self._refused: list[Error] = []
+        self._refused: list[ServerFrame] = []
 
     @property
     def capabilities(self) -> Sequence[str]:
-        """What the server has said that it can do."""
+        """The capabilities in the server's hello."""
         return self.server.capabilities
 
     def hello(self) -> Data:
@@ -74,10 +74,10 @@ class ClientProtocol(Peer):
         )
 
     def attach(self, data: Data) -> list[Data] | None:
-        """Take the server's hello; return the messages it lacks, None if it does not know the link.
+        """Read the server's hello; return the messages that the server has not received.
 
-        After None the link has ended, and its sessions with it: begin a new one with a new
-        ClientProtocol. Raises RemoteProtocolError.
+        None means that the server does not know the link: it has ended, and its sessions with it.
+        Then begin a new one with a new ClientProtocol. Raises RemoteProtocolError.
         """
         hello: ServerHello = self.wire.decode_hello(data, ServerHello)
         check_hello(hello)
@@ -94,8 +94,8 @@ class ClientProtocol(Peer):
         self.server = hello
         return self.link.resume(hello.received)
 
-    def take_local_replies(self) -> list[Error]:
-        """Return the errors for requests that `send` could not put on the wire, and forget them."""
+    def take_local_replies(self) -> list[ServerFrame]:
+        """Return and clear the errors of requests that `send` could not encode."""
         refused, self._refused = self._refused, []
         return refused
 

@@ -1,7 +1,7 @@
-"""Columns: frames that stand for many, `steps` and `results`; taken apart, and halved.
+"""Columns: the frames `steps` and `results`, each of which stands for many single frames.
 
-Their fields are read and written at once, which costs a tenth of reading a frame for each. What
-they stand for is a matter of single frames only: whoever does not want columns takes them apart.
+Reading one costs a tenth of reading the single frames. `single_steps` and `single_results` split
+them, for code that handles single frames only; `halves` divides one that is too large to send.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ STEPS = "steps"
 
 
 MAX_ROWS = 256
-"How many rows one frame has: more gains nothing, and a slow step would keep more replies waiting."
+"The most rows of a frame: more are not faster, and one slow step would delay more replies."
 
 _DECODERS = {name: wire.make_decoder(list[msgspec.Raw]) for name, wire in WIRES.items()}
 
 
 def request_id(frame: Any) -> int:
-    """Return the id that a frame's refusal is about: its own, or that of the one in its columns."""
+    """Return the id for an error about a frame: its own; the first of its rows; or 0."""
     ids = getattr(frame, "ids", None)
     return ids[0] if ids else getattr(frame, "id", 0)
 
@@ -43,7 +43,7 @@ def step_frames(
     timeout_s: float | None,
     capabilities: Sequence[str],
 ) -> list[Steps] | list[Step]:
-    """Return the frames for many steps: as few as a server with these capabilities takes."""
+    """Return the frames for many steps: in columns if the server has the capability."""
     if STEPS not in capabilities:
         return list(map(Step, ids, sessions, actions, repeat(timeout_s)))
     parts = [slice(start, start + MAX_ROWS) for start in range(0, len(ids), MAX_ROWS)]
@@ -51,7 +51,7 @@ def step_frames(
 
 
 def single_steps(frame: Steps, wire: Wire) -> list[Step | Malformed]:
-    """Return the steps that a received frame stands for."""
+    """Split a received frame into its steps."""
     actions = _payloads(frame.actions, wire)
     if not len(frame.ids) == len(frame.sessions) == len(actions):
         reason = (
@@ -62,7 +62,7 @@ def single_steps(frame: Steps, wire: Wire) -> list[Step | Malformed]:
 
 
 def single_results(frame: Results, wire: Wire) -> list[Result | Error]:
-    """Return the results that a received frame stands for."""
+    """Split a received frame into its results."""
     payloads = _payloads(frame.observations, wire)
     if not has_equal_columns(frame, len(payloads)):
         reason = "the reply cannot be read: its columns are not of one length"
@@ -79,7 +79,7 @@ def has_equal_columns(frame: Results, count: int) -> bool:
 
 
 def halves(frame: Any) -> tuple[Any, Any] | None:
-    """Return two frames for one that is to be sent, if it stands for more than one."""
+    """Divide a frame that is to be sent; None if it has fewer than two rows."""
     if type(frame) not in (Steps, Results) or len(frame.ids) < 2:
         return None
     middle = len(frame.ids) // 2

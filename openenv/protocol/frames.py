@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from openenv.arrays import VIEW_MIN_BYTES
+from openenv.errors import RemoteProtocolError
+from openenv.models import Reward
 
 VERSION = 1
 
@@ -22,15 +24,18 @@ WATCH = "watch"
 SUBPROTOCOL_MSGPACK = "openenv.v1.msgpack"
 SUBPROTOCOL_JSON = "openenv.v1.json"
 
-COALESCE_BYTES = VIEW_MIN_BYTES
-"""Up to this size frames share a message: a slow giant must not hold the others' replies.
+SESSION_HEADER = "X-OpenEnv-Session"
+"The HTTP header that names a session by its token, where requests come one by one."
 
-Nor may an array that is read in place keep the others' bytes in memory: whatever is as large as
-such an array travels alone."""
+COALESCE_BYTES = VIEW_MIN_BYTES
+"""Frames share a message up to this size, so that a large frame does not delay small replies.
+
+An array that is read in place keeps its whole message in memory. So a frame that is large enough
+to hold such an array has a message of its own."""
 
 MAX_MESSAGE_BYTES = 100 * 1024 * 1024
 MIN_MESSAGE_BYTES = 1024
-"What every peer must take: an error frame has to fit."
+"The smallest limit that a peer may set: an error frame must fit."
 
 MAX_ID = 2**53 - 1
 "The largest integer that every JSON reader keeps exact."
@@ -40,7 +45,7 @@ SHARED_MEMORY_BYTES = 64 * 1024 * 1024
 GRACE_S = 60.0
 ACK_DELAY_S = 0.1
 MAX_FRAMES_PER_S = 30.0
-"How often a spectator is shown what has changed, at most."
+"The most often that a spectator is sent changes."
 
 CLOSE_NORMAL = 1000
 CLOSE_GOING_AWAY = 1001
@@ -59,7 +64,6 @@ RequestId = Annotated[int, msgspec.Meta(gt=0, le=MAX_ID)]
 SessionNumber = Annotated[int, msgspec.Meta(gt=0, le=MAX_ID)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Timeout = Annotated[float, msgspec.Meta(gt=0)]
-Reward = bool | int | float | None
 
 
 class Frame(msgspec.Struct, array_like=True, gc=False):
@@ -83,7 +87,7 @@ class ClientHello(Frame, tag="hello"):
 
 
 class Open(Frame, tag="open"):
-    """Make a session, numbered by the client; or attach to the living one that `token` names."""
+    """Make a session, numbered by the client; or attach to the open one that `token` names."""
 
     id: RequestId
     session: SessionNumber
@@ -113,10 +117,10 @@ class Step(Frame, tag="step"):
 
 
 class Steps(Frame, tag="steps"):
-    """Steps of many sessions, column by column: each has its own id, and is a step like others.
+    """Many steps, column by column: row i of each list belongs to step i.
 
-    `actions` is an array with an action for each. May only be sent to a server whose hello names it
-    among its capabilities.
+    `actions` is an array with an action for each step. May only be sent to a server whose hello
+    names it among its capabilities.
     """
 
     ids: list[RequestId]
@@ -139,42 +143,11 @@ class Close(Frame, tag="close"):
     session: SessionNumber
 
 
-class Call(Frame, tag="call"):
-    """A JSON-RPC payload for the session's tools."""
-
-    id: RequestId
-    session: SessionNumber
-    payload: Payload
-
-
 class Cancel(Frame, tag="cancel"):
     """Give up the session's request of this id; there is no reply to a cancel."""
 
     id: RequestId
     session: SessionNumber
-
-
-class Fork(Frame, tag="fork"):
-    """Branch a session `count` ways."""
-
-    id: RequestId
-    session: SessionNumber
-    count: int = 1
-
-
-class Snapshot(Frame, tag="snapshot"):
-    """Export a session's state."""
-
-    id: RequestId
-    session: SessionNumber
-
-
-class Restore(Frame, tag="restore"):
-    """Import a session's state."""
-
-    id: RequestId
-    session: SessionNumber
-    data: Payload
 
 
 class Watch(Frame, tag="watch"):
@@ -221,7 +194,7 @@ class ServerHello(Frame, tag="hello"):
 
 
 class Opened(Frame, tag="opened"):
-    """The session is there; `token` names it on every transport."""
+    """The session is open; `token` names it on every transport."""
 
     id: int
     token: str
@@ -239,9 +212,9 @@ class Result(Frame, tag="result"):
 
 
 class Results(Frame, tag="results"):
-    """Replies to steps that came in one frame, column by column; others may come singly.
+    """Replies to steps of one `steps` frame, column by column; some may come in single frames.
 
-    `observations` is an array with a payload for each.
+    `observations` is an array with a payload for each reply.
     """
 
     ids: list[int]
@@ -253,7 +226,7 @@ class Results(Frame, tag="results"):
 
 
 class Partial(Frame, tag="partial"):
-    """An observation before the last of a streaming step."""
+    """An observation of a streaming step; the last one comes in a `result`."""
 
     id: int
     observation: Payload
@@ -288,22 +261,8 @@ class Error(Frame, tag="error"):
     details: dict[str, Any] | None = None
 
 
-class Forked(Frame, tag="forked"):
-    """The reply to fork: the tokens of the branches."""
-
-    id: int
-    tokens: list[str]
-
-
-class SnapshotReply(Frame, tag="snapshot"):
-    """The reply to snapshot."""
-
-    id: int
-    data: Payload
-
-
 class Summary(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
-    """Where a session stands, for spectators: an object, without the fields that say nothing.
+    """The state of a session for spectators: an object; fields with their default are left out.
 
     `session` is its public name, which gives no right to act in it.
     """
@@ -326,7 +285,7 @@ class Summary(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
 
 class Event(Frame, tag="event"):
-    """For spectators: the newest of what has changed since the last one, and who has ended."""
+    """The sessions that have changed since the last event of a watch, and those that have ended."""
 
     id: int
     sessions: list[Summary] = []
@@ -336,7 +295,7 @@ class Event(Frame, tag="event"):
 class SegmentOffer(Frame, tag="segment"):
     """Memory that a client on the same host can read: file `descriptor` of process `pid`.
 
-    It is the right one if it begins with `nonce`.
+    It begins with `nonce`: on another host the same numbers would name another file.
     """
 
     pid: int
@@ -346,47 +305,28 @@ class SegmentOffer(Frame, tag="segment"):
 
 
 ClientFrame = (
-    Open
-    | Reset
-    | Step
-    | Steps
-    | GetState
-    | Close
-    | Call
-    | Cancel
-    | Fork
-    | Snapshot
-    | Restore
-    | Watch
-    | Unwatch
-    | SegmentAnswer
+    Open | Reset | Step | Steps | GetState | Close | Cancel | Watch | Unwatch | SegmentAnswer
 )
 "What a message from a client may hold."
 
 ServerFrame = (
-    Opened
-    | Result
-    | Results
-    | Partial
-    | StateReply
-    | Closed
-    | Error
-    | Forked
-    | SnapshotReply
-    | Event
-    | SegmentOffer
+    Opened | Result | Results | Partial | StateReply | Closed | Error | Event | SegmentOffer
 )
 "What a message from a server may hold."
 
-UNSUPPORTED_FRAMES = (Call, Fork, Snapshot, Restore)
-"Named in the specification; this version answers them with the error UNSUPPORTED."
+Request = Open | Reset | Step | GetState | Close
+"What a client asks of one session; the reply has the request's id."
+
+Reply = Opened | Result | Partial | StateReply | Closed | Event | Error
+"What answers a single request; Results answers many."
 
 
 class Malformed(msgspec.Struct, gc=False):
-    """In place of a frame that could not be decoded.
+    """In place of a frame that could not be decoded: the error that answers it.
 
-    Who asked, as far as it can be told, and what was wrong.
+    `id` is 0 if no request can be named.
     """
 
     id: int
     message: str
+    code: str = RemoteProtocolError.code

@@ -19,6 +19,8 @@ import msgspec
 from openenv import arrays
 from openenv.errors import TABLE, PayloadError, RemoteProtocolError, Unsupported, to_wire
 from openenv.protocol import frames as f
+from openenv.protocol.peer import LinkState
+from openenv.protocol.result_object import ResultObject, reply_object
 from openenv.protocol.wire import UNREADABLE
 
 if TYPE_CHECKING:
@@ -88,6 +90,16 @@ class LegacyServerProtocol:
 
     def __init__(self) -> None:
         self._next_id = count(1).__next__
+        self.state = LinkState.LIVE
+        "Its link has one socket from beginning to end, so that it is never DETACHED."
+
+    def detach(self) -> None:
+        """The socket is gone, and the link with it."""
+        self.state = LinkState.ENDED
+
+    def end(self) -> None:
+        """Give the link up for good."""
+        self.state = LinkState.ENDED
 
     def open(self) -> f.Open:
         """Return the request that every legacy socket makes by connecting."""
@@ -116,6 +128,9 @@ class LegacyServerProtocol:
         frames.clear()
         return messages
 
+    def acknowledgement(self) -> None:
+        """Return nothing: this dialect acknowledges no messages."""
+
     def _malformed(self, message: str) -> f.Malformed:
         return f.Malformed(self._next_id(), message)
 
@@ -127,8 +142,6 @@ class LegacyServerProtocol:
             return f.GetState(request_id, SESSION)
         if kind == "close":
             return f.Close(request_id, SESSION)
-        if kind == "mcp":
-            return f.Call(request_id, SESSION, envelope.data)
         if kind != "reset":
             return f.Malformed(request_id, f"UNKNOWN_TYPE: unknown message type: {kind}")
         try:
@@ -160,17 +173,7 @@ class LegacyServerProtocol:
 
 def _legacy_message(frame: Any) -> dict[str, Any] | None:
     if isinstance(frame, f.Result):
-        # Optional keys only when they say something: readers of the first releases know three.
-        data = {
-            "observation": frame.observation,
-            "reward": frame.reward,
-            "done": frame.done or frame.truncated,
-        }
-        if frame.truncated:
-            data["truncated"] = True
-        if frame.metadata:
-            data["metadata"] = frame.metadata
-        return {"type": "observation", "data": data}
+        return {"type": "observation", "data": reply_object(frame)}
     if isinstance(frame, f.StateReply):
         return {"type": "state", "data": frame.state}
     if isinstance(frame, f.Error):
@@ -228,7 +231,7 @@ class LegacyClientProtocol:
         self.next_id = count(1).__next__
         self.next_session = count(SESSION).__next__
         self._waiting: deque[tuple[int, str]] = deque()
-        self._local: list[Any] = []
+        self._local: list[f.ServerFrame] = []
 
     def send(self, frames: list[Any]) -> list[Data]:
         """Return a text for each request.
@@ -236,6 +239,15 @@ class LegacyClientProtocol:
         What this dialect lacks is answered by `take_local_replies`.
         """
         return [text for frame in frames if (text := self._text(frame)) is not None]
+
+    def send_first(self, frames: list[Any]) -> list[Data]:
+        """Send all of them: here, few wait."""
+        messages = self.send(frames)
+        frames.clear()
+        return messages
+
+    def acknowledgement(self) -> None:
+        """Return nothing: this dialect acknowledges no messages."""
 
     def receive(self, data: Data) -> Sequence[Any]:
         """Return the reply frame. Raises RemoteProtocolError for what is none."""
@@ -251,7 +263,7 @@ class LegacyClientProtocol:
         request_id, kind = self._waiting.popleft()
         return [self._reply(request_id, kind, envelope)]
 
-    def take_local_replies(self) -> list[Any]:
+    def take_local_replies(self) -> list[f.ServerFrame]:
         """Return the replies to what could not be sent, or did not need to be, and forget them."""
         local, self._local = self._local, []
         return local
@@ -296,9 +308,7 @@ class LegacyClientProtocol:
             raise RemoteProtocolError(
                 f"the server sent an observation that is none: {error}"
             ) from error
-        return f.Result(
-            request_id, data.observation, data.reward, data.done, data.truncated, data.metadata
-        )
+        return data.to_result(request_id)
 
     def _error(self, request_id: int, envelope: _Envelope) -> f.Error:
         try:
@@ -315,15 +325,7 @@ class LegacyClientProtocol:
         return f.Error(request_id, code, message, TABLE[code].retryable, details or None)
 
 
-class _LegacyObservation(msgspec.Struct):
-    observation: msgspec.Raw
-    reward: bool | int | float | None = None
-    done: bool = False
-    truncated: bool = False
-    metadata: dict[str, Any] | None = None
-
-
-_observation = msgspec.json.Decoder(_LegacyObservation)
+_observation = msgspec.json.Decoder(ResultObject)
 
 
 def _legacy_request(frame: Any) -> dict[str, Any] | None:

@@ -49,7 +49,8 @@ class Link:
         self.announced = 0
         "Number up to which we have told the peer that we received its messages."
         self.kept_bytes = 0
-        self._kept: deque[Data] = deque()
+        self._kept: deque[tuple[Data, int]] = deque()
+        "(message, its size), oldest first."
 
     @property
     def is_full(self) -> bool:
@@ -64,11 +65,14 @@ class Link:
         """Whether messages have come in that no message of ours has acknowledged yet."""
         return self.announced < self.received
 
-    def keep(self, message: Data) -> None:
-        """Number a message that is about to be sent, and keep it until it is acknowledged."""
+    def keep(self, message: Data, size: int) -> None:
+        """Number a message that is about to be sent, and keep it until it is acknowledged.
+
+        The caller has measured its size in bytes, and so it is measured once.
+        """
         self.sent += 1
-        self.kept_bytes += size_bytes(message)
-        self._kept.append(message)
+        self.kept_bytes += size
+        self._kept.append((message, size))
 
     def take_acknowledgement(self, number: int) -> None:
         """Forget what the peer has received.
@@ -83,7 +87,7 @@ class Link:
         # is no error.
         while self.acknowledged < number:
             self.acknowledged += 1
-            self.kept_bytes -= size_bytes(self._kept.popleft())
+            self.kept_bytes -= self._kept.popleft()[1]
 
     def announce(self) -> int:
         """Return the acknowledgement to put into the next message."""
@@ -97,4 +101,4 @@ class Link:
     def resume(self, peer_received: int) -> list[Data]:
         """Return the messages that the peer lacks, oldest first; they keep their numbers."""
         self.take_acknowledgement(peer_received)
-        return list(self._kept)
+        return [message for message, _ in self._kept]

@@ -32,7 +32,7 @@ from openenv.protocol.link import Data, Link, size_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openenv.protocol.pieces import MessageReader, MessageWriter
+    from openenv.protocol.pieces import PiecesReader, PiecesWriter
     from openenv.protocol.wire import MessageDecoder, Wire
 
 
@@ -93,9 +93,9 @@ class Peer:
         "The largest message that this side takes."
         self.peer_max_message_bytes = MAX_MESSAGE_BYTES
         "The largest message that the peer takes; its hello says so."
-        self.writer: MessageWriter | None = None
+        self.writer: PiecesWriter | None = None
         "Puts large arrays into memory that the peer reads, once both have agreed on that."
-        self.reader: MessageReader | None = None
+        self.reader: PiecesReader | None = None
         "Takes out what the peer has put there."
         self._decoder = decoder
         self.mean_frame_bytes = 128.0
@@ -124,33 +124,31 @@ class Peer:
         return frames
 
     def send(self, frames: list[Any]) -> list[Data]:
-        """Return the messages that carry the frames, in order.
-
-        They are kept until the peer acknowledges them.
-        """
-        if self.state is LinkState.ENDED:
-            raise LocalProtocolError("the link has ended")
-        messages: list[Data] = []
-        size = max(1, int(_CHUNK_BYTES / self.mean_frame_bytes))
-        for start in range(0, len(frames), size):
-            self._add_message(
-                messages, frames[start : start + size] if len(frames) > size else frames
-            )
+        """Return the messages that carry the frames, in order."""
+        waiting = list(frames)
+        messages = self.send_first(waiting)
+        while waiting:
+            messages += self.send_first(waiting)
         return messages
 
     def send_first(self, frames: list[Any]) -> list[Data]:
-        """Do what `send` does with the first of the frames, which are taken out of the list.
+        """Remove the first of the frames from the list; return the messages that carry them.
 
-        It is one message, unless some of them cannot be sent. So whoever sends can look in between
-        whether the link is full, or the socket.
+        One message, unless some of the frames cannot be sent: the caller can look in between
+        whether the link is full, or the socket. Messages are kept until the peer acknowledges them.
         """
         if self.state is LinkState.ENDED:
             raise LocalProtocolError("the link has ended")
-        size = max(1, int(_CHUNK_BYTES / self.mean_frame_bytes))
-        first = frames[:size]
-        del frames[:size]
         messages: list[Data] = []
-        self._add_message(messages, first, frames)
+        size = max(1, int(_CHUNK_BYTES / self.mean_frame_bytes))
+        if len(frames) <= size:
+            first = frames.copy()
+            frames.clear()
+        else:
+            first = frames[:size]
+            del frames[:size]
+        if first:
+            self._add_message(messages, first, frames)
         return messages
 
     def acknowledgement(self) -> Data | None:
@@ -181,39 +179,35 @@ class Peer:
             raise LocalProtocolError(f"cannot {what} a link that is {self.state.value}")
         self.state = state
 
-    def _add_message(
-        self, messages: list[Data], frames: list[Any], rest: list[Any] | None = None
-    ) -> None:
-        """Add the frames in one message, or in more if it gets too large.
-
-        With `rest` only what fits into the first: the others go back there.
-        """
+    def _add_message(self, messages: list[Data], frames: list[Any], rest: list[Any]) -> None:
+        """Add a message of the frames; those that make it too large go back before `rest`."""
         try:
             if self.writer is None:
                 data = self.wire.encode((self.link.received, frames))
-                size = size_bytes(data)
+                size = kept_bytes = size_bytes(data)
             else:
                 data, size = self.writer.encode((self.link.received, frames))
+                kept_bytes = size_bytes(data)
         # A payload is a user's object: its encoding may raise anything.
         except Exception as error:  # noqa: BLE001
-            if not self._add_halves(messages, frames, rest):
+            if not self._add_half(messages, frames, rest):
                 self._add_refusal(messages, frames[0], unencodable(frames[0], error))
             return
         count, limit = len(frames), self.peer_max_message_bytes
         self.mean_frame_bytes += (size / count - self.mean_frame_bytes) / 8
-        if size > min(COALESCE_BYTES, limit) and self._add_halves(messages, frames, rest):
+        if size > min(COALESCE_BYTES, limit) and self._add_half(messages, frames, rest):
             return
         if size > limit:
             self._add_refusal(messages, frames[0], _too_large(frames[0], size, limit))
             return
         self.link.announced = self.link.received
-        self.link.keep(data)
+        self.link.keep(data, kept_bytes)
         messages.append(data)
         if size > COALESCE_BYTES:
             self._follow_large(messages)
 
-    def _add_halves(self, messages: list[Data], frames: list[Any], rest: list[Any] | None) -> bool:
-        """Add the frames in two messages; False if they are one that cannot be divided."""
+    def _add_half(self, messages: list[Data], frames: list[Any], rest: list[Any]) -> bool:
+        """Add a message of the first half; False if it is one frame that cannot be divided."""
         if len(frames) == 1:
             parts = halves(frames[0])
             if parts is None:
@@ -222,12 +216,9 @@ class Peer:
         else:
             middle = len(frames) // 2
             first, second = frames[:middle], frames[middle:]
-        if rest is not None:
-            # First: what the first half puts back in turn comes before it.
-            rest[:0] = second
+        # The second half goes back first: if the first half is divided again, its part precedes.
+        rest[:0] = second
         self._add_message(messages, first, rest)
-        if rest is None:
-            self._add_message(messages, second)
         return True
 
     def _follow_large(self, messages: list[Data]) -> None:

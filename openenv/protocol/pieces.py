@@ -1,7 +1,7 @@
 """Pieces: a message whose large arrays lie in memory that both sides share.
 
-Such a message is written as an array of its pieces: bytes, and where others lie. Joined they are
-the message as it would have been without. Knows nothing of how memory is shared:
+Such a message is sent as an array of pieces: bytes, and the places of bytes in shared memory.
+Joined, the pieces are the ordinary message. Knows nothing of how memory is shared:
 server/links/segment.py writes it, client/link/segment.py reads it.
 """
 
@@ -22,45 +22,45 @@ if TYPE_CHECKING:
     from openenv.protocol.link import Data
 
 SHARED_MEMORY = "shared_memory"
-"The capability of a client that takes offers of a segment."
+"The capability of a client that can map a segment."
 
 SEGMENT_NAME = "openenv"
-"What the kernel calls the file of a segment. No folder has it."
+"The name of a segment's file in the kernel; the file is in no folder (memfd_create)."
 
 NONCE_BYTES = 16
-"What a segment begins with, so that no other one is taken for it."
+"The length of the random bytes at a segment's beginning, by which the client recognises it."
 
 Place = tuple[int, int]
 "Where bytes lie in a segment: offset and size."
 
 _PAIR: Final = b"\x92"
-"How a message begins that is not in pieces: of those there is an odd number."
+"The first byte of an ordinary message, an array of two. The number of pieces is always odd."
 
 _pieces = msgspec.msgpack.Decoder(list[bytes | tuple[int, int]])
 
 
-class MessageWriter(Protocol):
-    """Writes messages in pieces where that is worth it."""
+class PiecesWriter(Protocol):
+    """Encodes messages, in pieces if they hold large arrays."""
 
     def encode(self, message: Any) -> tuple[Data, int]:
-        """Return a message as it travels, and how many bytes it has when it is joined."""
+        """Return the encoded message, and its size in bytes when its pieces are joined."""
 
 
-class MessageReader(Protocol):
-    """Reads messages in pieces, and others."""
+class PiecesReader(Protocol):
+    """Joins messages in pieces; returns others unchanged."""
 
     def join(self, data: Data, limit_bytes: int) -> Data:
         """Return the message, its pieces joined. Raises RemoteProtocolError."""
 
 
 def write(parts: Sequence[bytes], places: Sequence[Place]) -> bytes:
-    """Return a message of bytes, with what lies at a place between each two."""
+    """Return a message in pieces: between each two parts lie the bytes of a place."""
     between = chain.from_iterable(zip(parts, places, strict=False))
     return msgspec.msgpack.encode([*between, parts[-1]])
 
 
 def join(data: Data, memory: memoryview, limit_bytes: int) -> Data:
-    """Return a message whose pieces lie in this memory, in one; any other as it is.
+    """Join the pieces of a message from this memory; return any other message unchanged.
 
     Raises RemoteProtocolError for pieces that are not there or are too much together.
     """
@@ -69,7 +69,7 @@ def join(data: Data, memory: memoryview, limit_bytes: int) -> Data:
     try:
         pieces = _pieces.decode(data)
     except UNREADABLE:
-        return data  # whoever decodes it says what is wrong
+        return data  # the decoder of messages reports the error
     size = 0
     for index, piece in enumerate(pieces):
         if type(piece) is tuple:

@@ -1,7 +1,6 @@
-"""ServerProtocol: the server's half of the handshake, over what both sides share (peer.py).
+"""ServerProtocol: the server's half of the handshake; peer.py has what both sides share.
 
-One instance per link. Who the sessions are, and what a frame does to them, is the affair of
-server/links/link.py.
+One instance per link. server/links/link.py holds the sessions and passes frames to them.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from openenv.protocol.frames import (
     ServerHello,
 )
 from openenv.protocol.peer import LinkState, Peer, check_hello
-from openenv.protocol.pieces import SHARED_MEMORY, MessageWriter
+from openenv.protocol.pieces import SHARED_MEMORY, PiecesWriter
 from openenv.protocol.wire import WIRES, Wire
 
 if TYPE_CHECKING:
@@ -49,19 +48,19 @@ def error_frame(request_id: int, error: OpenEnvError) -> Error:
     return Error(request_id, *to_wire(error))
 
 
-class OfferedSegment(MessageWriter, Protocol):
-    """Memory that a client may share."""
+class OfferedSegment(PiecesWriter, Protocol):
+    """Shared memory that the server offers to one client."""
 
     @property
     def offer(self) -> SegmentOffer:
-        """Where the client finds it."""
+        """The frame that tells the client how to map the memory."""
 
     def close(self) -> None:
-        """Give the memory back; what the client has mapped stays until it lets go."""
+        """Close the server's side; the kernel frees the memory when the client unmaps it, too."""
 
 
 class ServerProtocol(Peer):
-    """The server's side of one link; `token` names it to its client, and to nobody else."""
+    """The server's side of one link; `token` is a secret that only its client knows."""
 
     def __init__(
         self,
@@ -83,9 +82,9 @@ class ServerProtocol(Peer):
         self.environment = environment
         self.capabilities = [STEPS, WATCH] if allows_watch else [STEPS]
         self._make_segment = make_segment
-        "Makes memory for large arrays; None if it is not to be, or has been made."
+        "Makes shared memory; None if the client cannot map it, or if it has been made."
         self._segment: OfferedSegment | None = None
-        "What the client has been offered, unless it has declined."
+        "The memory that was offered to the client; None if the client has declined."
 
     def can_resume(self, wire: Wire, hello: ClientHello) -> bool:
         """Whether this link can go on, on a new socket with this wire and hello."""
@@ -97,9 +96,9 @@ class ServerProtocol(Peer):
         )
 
     def attach(self, hello: ClientHello) -> list[Data]:
-        """Take a socket whose client said hello.
+        """Attach a socket whose client has sent this hello.
 
-        Return what to send first: our hello, and what the client lacks.
+        Return what to send first: our hello, and the messages that the client has not received.
         """
         resumed = hello.token == self.token
         self._attach(hello.max_message_bytes)
@@ -118,14 +117,14 @@ class ServerProtocol(Peer):
         return [self.wire.encode(reply), *(self.link.resume(hello.received) if resumed else ())]
 
     def take_answer(self, *, is_mapped: bool) -> None:
-        """Use the segment that was offered, if the client can read it; it is never asked again."""
+        """Use the offered segment if the client has mapped it, else close it for good."""
         if is_mapped:
             self.writer = self._segment
         elif self.writer is None:
             self._close_segment()
 
     def end(self) -> None:
-        """Give the link up, and the memory that its client reads."""
+        """End the link, and close the memory that its client reads."""
         super().end()
         self.writer = self._make_segment = None
         self._close_segment()
@@ -136,12 +135,12 @@ class ServerProtocol(Peer):
             segment.close()
 
     def _follow_large(self, messages: list[Data]) -> None:
-        """Offer memory to share, after the first message that would have been smaller by it."""
+        """Offer shared memory after the first message that would have been smaller with it."""
         make, self._make_segment = self._make_segment, None
         if make is not None and (segment := make(self.link)) is not None:
             self._segment = segment
-            self._add_message(messages, [segment.offer])
+            self._add_message(messages, [segment.offer], [])
 
     def _add_refusal(self, messages: list[Data], frame: Frame, error: OpenEnvError) -> None:
-        # An error frame is small and plain, so that this cannot recurse twice.
-        self._add_message(messages, [Error(request_id(frame), *to_wire(error))])
+        # An error frame is small and holds plain data, so sending it cannot fail again.
+        self._add_message(messages, [Error(request_id(frame), *to_wire(error))], [])

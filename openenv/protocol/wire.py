@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 import msgspec
 
 from openenv import arrays
-from openenv.errors import PayloadError, RemoteProtocolError
+from openenv.errors import PayloadError, RemoteProtocolError, Unsupported
 from openenv.protocol.frames import (
     MAX_ID,
     SUBPROTOCOL_JSON,
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from openenv.protocol.link import Data
 
 UNREADABLE: Final = (ValueError, RecursionError, MemoryError, PayloadError)
-"""What decoding raises for data that is not what it should be.
+"""What decoding raises for invalid data.
 
-ValueError is msgspec's and Unicode's; the others come from nesting too deep, from sizes that lie,
-and from arrays that do."""
+msgspec and Unicode raise ValueError, deep nesting RecursionError, a false size MemoryError, and an
+array whose bytes do not fit its shape PayloadError."""
 
 
 class Wire:
@@ -46,22 +46,22 @@ class Wire:
         encoding: Encoding,
         encode: Callable[[Any], Data],
         make_decoder: Callable[..., Any],
-        second_of: Callable[[Any], Any],
+        head_of: Callable[[Any], Sequence[Any]],
     ) -> None:
         self.subprotocol = subprotocol
         self.encoding: Encoding = encoding
         self.is_text = encoding == "json"
         self.encode = encode
         self.make_decoder = make_decoder
-        self.second_of = second_of
-        "Decode the second element of an array, whatever the others are."
+        self.head_of = head_of
+        "Decode the first two elements of an array, whatever the others are."
 
     def decoder(
-        self, frame_type: Any, malformed: Callable[[int, str], Any] = Malformed
+        self, frame_type: Any, malformed: Callable[[int, str, str], Any] = Malformed
     ) -> MessageDecoder:
         """Return a decoder of messages that hold frames of this union.
 
-        `malformed(id, message)` makes what stands in for a frame that cannot be decoded.
+        `malformed(id, message, code)` makes what stands in for a frame that cannot be decoded.
         """
         return MessageDecoder(self, frame_type, malformed)
 
@@ -83,15 +83,18 @@ class Wire:
 
 
 class MessageDecoder:
-    """Decodes messages; a frame that cannot be decoded becomes Malformed, alone."""
+    """Decodes messages; only the frame that cannot be decoded becomes Malformed."""
 
-    def __init__(self, wire: Wire, frame_type: Any, malformed: Callable[[int, str], Any]) -> None:
+    def __init__(
+        self, wire: Wire, frame_type: Any, malformed: Callable[[int, str, str], Any]
+    ) -> None:
         self._wire = wire
         self._is_text = wire.is_text
         self._malformed = malformed
         self._message = wire.make_decoder(tuple[int, list[frame_type]])
         self._envelope = wire.make_decoder(tuple[int, list[msgspec.Raw]])
         self._frame = FrameDecoder(wire, frame_type)
+        self._tags = frozenset(_tags(frame_type))
 
     def decode(self, data: Data) -> tuple[int, Sequence[Any]]:
         """Return (acknowledgement, frames).
@@ -121,8 +124,8 @@ class MessageDecoder:
         except ValueError:
             if not self._is_text:
                 raise
-            # Half a surrogate pair and a bare NaN are no JSON, but common enough: they must not
-            # cost the neighbours their frames.
+            # Half a surrogate pair and a bare NaN are invalid JSON, but common. Python's json
+            # reads them, so that the other frames of the message can be handled.
             acknowledgement, frames = msgspec.convert(json.loads(data), tuple[int, list[Any]])
             return acknowledgement, [json.dumps(frame) for frame in frames]
         return message
@@ -131,19 +134,25 @@ class MessageDecoder:
         try:
             return self._frame.decode(raw)
         except UNREADABLE as error:
-            return self._malformed(self._guess_id(raw), str(error))
+            tag, request_id = self._guess_head(raw)
+            if request_id and isinstance(tag, str) and tag not in self._tags:
+                return self._malformed(request_id, f"{tag} is not supported", Unsupported.code)
+            return self._malformed(request_id, str(error), RemoteProtocolError.code)
 
-    def _guess_id(self, raw: Any) -> int:
-        """Return the second element if it can be a request id: the error then finds its caller."""
+    def _guess_head(self, raw: Any) -> tuple[object, int]:
+        """Return the first element, and the second if it can be a request id, else 0.
+
+        With the id the error finds the request that it answers.
+        """
         try:
-            second = self._wire.second_of(raw)
+            tag, second, *_ = self._wire.head_of(raw)
         except (*UNREADABLE, LookupError, TypeError):
-            return 0
-        return second if type(second) is int and 0 < second <= MAX_ID else 0
+            return None, 0
+        return tag, second if type(second) is int and 0 < second <= MAX_ID else 0
 
 
 class FrameDecoder:
-    """Decodes one frame; in JSON also one whose non-finite numbers are spelled as strings."""
+    """Decodes one frame; in JSON also a frame with "NaN" or "Infinity" in a field of floats."""
 
     def __init__(self, wire: Wire, frame_type: Any) -> None:
         self._frame = wire.make_decoder(frame_type)
@@ -160,9 +169,9 @@ class FrameDecoder:
             return self._decode_spelled(raw)
 
     def _decode_spelled(self, raw: Any) -> Any:
-        """Decode a number of the same sign in place of each spelled one, then put that one in.
+        """Decode with a finite number of the same sign for each spelled one, then set the spelled.
 
-        So the limits of the fields hold for spelled numbers too.
+        So the limits of the fields (not negative, for instance) hold for spelled numbers, too.
         """
         parts: list[Any] = self._parts.decode(raw)
         spelled: dict[str, float] = {}
@@ -186,14 +195,19 @@ _STAND_INS: Final = {
 def _float_positions(frame_type: Any) -> dict[bytes, list[tuple[int, str]]]:
     """Return where the frames of a union have floats: JSON text of the tag -> (position, field)."""
     positions = {}
-    for cls in get_args(frame_type) or (frame_type,):
+    for tag, cls in _tags(frame_type).items():
         hints = get_type_hints(cls, include_extras=True)
-        positions[msgspec.json.encode(cls.__struct_config__.tag)] = [
+        positions[msgspec.json.encode(tag)] = [
             (position, name)
             for position, name in enumerate(cls.__struct_fields__, 1)
             if _takes_float(hints[name])
         ]
     return positions
+
+
+def _tags(frame_type: Any) -> dict[str, Any]:
+    """Return the frames of a union by their names."""
+    return {cls.__struct_config__.tag: cls for cls in get_args(frame_type) or (frame_type,)}
 
 
 def _takes_float(annotation: Any) -> bool:
@@ -206,8 +220,7 @@ _json_encoder = msgspec.json.Encoder(enc_hook=arrays.enc_hook_json)
 
 def _encode_json(message: Any) -> str:
     text = _json_encoder.encode(message)
-    # msgspec writes NaN and infinities as null, without a word; only a message with a null can hold
-    # one.
+    # msgspec writes NaN and infinities as null. Only a message with a null can hold one.
     if b"null" in text:
         text = _json_encoder.encode(_spell_non_finite(_json_builtins(message)))
     return text.decode()
@@ -238,14 +251,14 @@ MSGPACK = Wire(
     "msgpack",
     _msgpack_encoder.encode,
     partial(msgspec.msgpack.Decoder, ext_hook=arrays.decode_ext),
-    lambda raw: msgspec.msgpack.decode(_msgpack_parts.decode(raw)[1]),
+    lambda raw: [msgspec.msgpack.decode(part) for part in _msgpack_parts.decode(raw)[:2]],
 )
 JSON = Wire(
     SUBPROTOCOL_JSON,
     "json",
     _encode_json,
     msgspec.json.Decoder,
-    lambda raw: json.loads(bytes(raw) if isinstance(raw, msgspec.Raw) else raw)[1],
+    lambda raw: json.loads(bytes(raw) if isinstance(raw, msgspec.Raw) else raw)[:2],
 )
 WIRES: dict[str, Wire] = {wire.subprotocol: wire for wire in (MSGPACK, JSON)}
 "By subprotocol, best first."

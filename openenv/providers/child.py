@@ -78,11 +78,11 @@ class Child:
 
         Raises TimeoutError.
         """
-        deadline, said = time.monotonic() + timeout_s, b""
+        deadline, output = time.monotonic() + timeout_s, b""
         # Not `select`, for the file's number may be beyond 1,023.
         waiting = select.poll()
         waiting.register(self._ready, select.POLLIN)
-        while b"\n" not in said:
+        while b"\n" not in output:
             left_s = deadline - time.monotonic()
             if left_s <= 0 or not waiting.poll(left_s * 1000):
                 raise TimeoutError
@@ -90,8 +90,8 @@ class Child:
             if not read:
                 self._process.wait()
                 return None
-            said += read
-        return said.partition(b"\n")[0].decode()
+            output += read
+        return output.partition(b"\n")[0].decode()
 
     def hang_up(self) -> None:
         """Tell the child to end, without waiting for it."""

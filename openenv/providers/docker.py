@@ -15,8 +15,11 @@ import time
 import uuid
 import weakref
 from contextlib import AsyncExitStack, suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from openenv.address import LOOPBACK
+from openenv.backoff import pause_s
 from openenv.errors import (
     ConfigurationError,
     LocalProtocolError,
@@ -64,7 +67,6 @@ logger = logging.getLogger("openenv.providers")
 
 STOP_TIMEOUT_S = 10
 "How long a server may take to end its sessions before it is killed."
-LOOPBACK = "127.0.0.1"
 
 
 class LocalDockerProvider(ContainerProvider):
@@ -131,10 +133,10 @@ class LocalDockerProvider(ContainerProvider):
         if self._charge is None:
             raise LocalProtocolError("this provider runs no container: start_container first")
         try:
-            for pause_s in _pauses(timeout_s):
+            for interval_s in _pauses(timeout_s):
                 if self._is_ready(base_url):
                     return
-                time.sleep(pause_s)
+                time.sleep(interval_s)
             raise self._too_late(base_url, timeout_s)
         except ProviderError:
             self.stop_container()
@@ -160,11 +162,11 @@ class LocalDockerProvider(ContainerProvider):
             undo.push_async_callback(self.aclose)
             cancel = self._is_cancelled.set
             url = await in_thread(self.start_container, *what, on_cancel=cancel, **options)
-            for pause_s in _pauses(timeout_s):
+            for interval_s in _pauses(timeout_s):
                 if await in_thread(self._is_ready, url):
                     undo.pop_all()
                     return Endpoint(url)
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(interval_s)
             raise await in_thread(self._too_late, url, timeout_s)
 
     async def how_it_ended(self) -> str | None:
@@ -300,10 +302,9 @@ class LocalDockerProvider(ContainerProvider):
 
 def _pauses(timeout_s: float) -> Iterator[float]:
     """Yield how long to wait until the next look, until the time is over."""
-    deadline, pause_s = time.monotonic() + timeout_s, 0.02
+    deadline, attempts = time.monotonic() + timeout_s, count()
     while time.monotonic() < deadline:
-        yield pause_s
-        pause_s = min(pause_s * 1.5, 0.25)
+        yield pause_s(next(attempts), first_s=0.02, longest_s=0.25, factor=1.5)
 
 
 def _published(chosen: ContainerOptions) -> tuple[str, str]:

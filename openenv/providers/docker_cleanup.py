@@ -129,11 +129,11 @@ def url_of(container: Any) -> str | None:
 def started(client: Any) -> list[RunningContainer]:
     """Return all containers that openenv has started, whoever owns them, newest first."""
     listed = client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True)
-    found = []
+    containers = []
     for container in listed:
         with suppress(ConfigurationError, KeyError):  # somebody else's idea of these labels
-            found.append(RunningContainer.of(container))
-    return found
+            containers.append(RunningContainer.of(container))
+    return containers
 
 
 def find(client: Any, name: str) -> RunningContainer:
@@ -142,20 +142,20 @@ def find(client: Any, name: str) -> RunningContainer:
     Raises ConfigurationError.
     """
     everything = started(client)
-    found = [one for one in everything if one.name == name]
-    found = found or [one for one in everything if _has(one, name)]
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(one.name for one in found or everything) or "none"
-    problem = "names several containers" if found else "names no container of openenv's"
+    matches = [container for container in everything if container.name == name]
+    matches = matches or [container for container in everything if _has(container, name)]
+    if len(matches) == 1:
+        return matches[0]
+    names = ", ".join(container.name for container in matches or everything) or "none"
+    problem = "names several containers" if matches else "names no container of openenv's"
     raise ConfigurationError(f"{name!r} {problem}; there are: {names}")
 
 
-def _has(one: RunningContainer, name: str) -> bool:
+def _has(container: RunningContainer, name: str) -> bool:
     """Whether its id begins so, or its image is called so; without a tag, whatever its tag is."""
-    rest = one.image.removeprefix(name)
-    is_any = one.image.startswith(name) and rest.startswith((":", "@")) and "/" not in rest
-    return one.id.startswith(name) or one.image == name or is_any
+    rest = container.image.removeprefix(name)
+    is_any = container.image.startswith(name) and rest.startswith((":", "@")) and "/" not in rest
+    return container.id.startswith(name) or container.image == name or is_any
 
 
 def sweep(client: Any) -> list[str]:
@@ -163,10 +163,12 @@ def sweep(client: Any) -> list[str]:
     # The daemon's own list: it is asked before each start, and `started` asks for each container.
     listed = client.api.containers(all=True, filters={"label": OWNER_LABEL})
     names = []
-    for one in listed:
+    for listed_container in listed:
         with suppress(ConfigurationError):
-            if _is_orphaned(_owner(one["Labels"]), one["State"]) and remove(client, one["Id"]):
-                names.append(one["Names"][0].lstrip("/"))
+            if _is_orphaned(
+                _owner(listed_container["Labels"]), listed_container["State"]
+            ) and remove(client, listed_container["Id"]):
+                names.append(listed_container["Names"][0].lstrip("/"))
     return names
 
 

@@ -73,9 +73,9 @@ def daemon_host() -> str | None:
 
 def refusal(error: Any) -> str:
     """Return what the daemon said in a docker.errors.APIError, and what can be done about it."""
-    said = str(error.explanation or error).strip()
-    remedy = next((do for sign, do in _REMEDIES.items() if re.search(sign, said.lower())), None)
-    return f"Docker refuses: {said}" + (f" ({remedy})" if remedy else "")
+    reason = str(error.explanation or error).strip()
+    remedy = next((do for sign, do in _REMEDIES.items() if re.search(sign, reason.lower())), None)
+    return f"Docker refuses: {reason}" + (f" ({remedy})" if remedy else "")
 
 
 def _address() -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _unreachable(error: Exception, address: dict[str, Any]) -> str:
 
 def _root(error: BaseException) -> BaseException:
     """Return what the system has said, if it has: the SDK wraps it in texts of several layers."""
-    root, one = error, error.__context__
-    while one is not None:
-        root, one = (one if isinstance(one, OSError) else root), one.__context__
+    root, cause = error, error.__context__
+    while cause is not None:
+        root, cause = (cause if isinstance(cause, OSError) else root), cause.__context__
     return root

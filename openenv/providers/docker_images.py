@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from openenv.address import DEFAULT_PORT
 from openenv.errors import ImageNotFound, ProviderError
 from openenv.providers.docker_daemon import refusal
 
@@ -11,8 +12,6 @@ if TYPE_CHECKING:
     import threading
 
     from openenv.providers.docker_options import ContainerOptions
-
-DEFAULT_PORT = 8000
 
 
 def find_image(
@@ -43,10 +42,10 @@ def exposed_port(image: Any) -> int:
 
 
 def _spellings(name: str) -> list[str]:
-    place, slash, last = name.rpartition("/")
+    folder, slash, last = name.rpartition("/")
     repository, colon, tag = last.partition(":")
     spellings = (repository, repository.replace("_", "-"), repository.replace("-", "_"))
-    return list(dict.fromkeys(f"{place}{slash}{one}{colon}{tag}" for one in spellings))
+    return list(dict.fromkeys(f"{folder}{slash}{spelling}{colon}{tag}" for spelling in spellings))
 
 
 def _local(client: Any, name: str) -> Any:

@@ -77,7 +77,7 @@ class ContainerOptions:
 
         Raises ConfigurationError: for names that mean nothing here, and values that cannot be.
         """
-        known = {one.name for one in fields(cls)}
+        known = {field.name for field in fields(cls)}
         unknown = sorted(keywords.keys() - known - _ALIASES.keys())
         if unknown:
             raise ConfigurationError(
@@ -154,7 +154,7 @@ class ContainerOptions:
             return {"/tmp": ""} if self.read_only else {}
         if not isinstance(given, str) and hasattr(given, "items"):
             return dict(given.items())
-        parts = (one.partition(":") for one in _listed(given))
+        parts = (text.partition(":") for text in _listed(given))
         return {path: options for path, _, options in parts}
 
     def _devices(self) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ class ContainerOptions:
         given = self.volumes
         if hasattr(given, "items"):
             given = [_volume(source, target) for source, target in given.items()]
-        return [_absolute(one) for one in _listed(given)]
+        return [_absolute(text) for text in _listed(given)]
 
 
 def _is_text(value: Any) -> bool:
@@ -230,8 +230,8 @@ def _volume(source: str, target: Any) -> str:
 
 def _absolute(volume: str) -> str:
     """Return the volume with its folder's whole path; a name without a slash is Docker's own."""
-    source, found, rest = volume.partition(":")
-    if not found:
+    source, colon, rest = volume.partition(":")
+    if not colon:
         raise ConfigurationError(f"a volume is written like /here:/there:ro, not {volume!r}")
     if source.startswith(("/", ".", "~")):
         source = str(Path(source).expanduser().resolve())

@@ -67,7 +67,7 @@ def is_git_url(text: str) -> bool:
 
 def find_git() -> str:
     """Return the path of git. Raises ProviderUnavailable."""
-    found = shutil.which("git")
-    if found is None:
+    path = shutil.which("git")
+    if path is None:
         raise ProviderUnavailable("environments from repositories need git, which is not installed")
-    return found
+    return path

@@ -82,10 +82,10 @@ def hub_api(space: str = "", token: str | None = None) -> Iterator[Any]:
 
 
 def _refusal(error: Any) -> ProviderError:
-    said = str(error.server_message or error).strip().splitlines()[0]
+    reason = str(error.server_message or error).strip().splitlines()[0]
     status = error.response.status_code
     if status == 401:
-        return ProviderUnavailable(f"{endpoint()} does not know who you are ({said}): {LOG_IN}")
+        return ProviderUnavailable(f"{endpoint()} does not know who you are ({reason}): {LOG_IN}")
     if status == 403:
-        return ProviderError(f"{endpoint()} forbids it: {said} (may your token write?)")
-    return ProviderError(f"{endpoint()} refuses ({status}): {said}")
+        return ProviderError(f"{endpoint()} forbids it: {reason} (may your token write?)")
+    return ProviderError(f"{endpoint()} refuses ({status}): {reason}")

@@ -54,9 +54,9 @@ class Owner:
             return None
         if self.boot != _boot():
             return False
-        found = _started(self.pid)
+        started = _started(self.pid)
         # A process that exists but shows no start is hidden from us, and may be the one.
-        return found is not None and found in (self.started, "")
+        return started is not None and started in (self.started, "")
 
 
 def _host() -> str:

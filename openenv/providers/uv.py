@@ -165,17 +165,17 @@ class UVProvider(RuntimeProvider):
 
 def find_uv() -> str:
     """Return the path of uv. Raises ProviderUnavailable."""
-    found = shutil.which("uv")
-    if found is None:
+    path = shutil.which("uv")
+    if path is None:
         try:
             from uv import find_uv_bin  # noqa: PLC0415 - optional, and for this alone
 
-            found = str(find_uv_bin())
+            path = str(find_uv_bin())
         except (ImportError, FileNotFoundError):
             raise ProviderUnavailable(
                 "environments with an installation of their own need uv: pip install uv"
             ) from None
-    return found
+    return path
 
 
 def missing_here(folder: Path) -> list[str]:
@@ -186,8 +186,14 @@ def missing_here(folder: Path) -> list[str]:
         *project.get("optional-dependencies", {}).get("server", ()),
     ]
     # A marker may well say that it is not for here.
-    plain = [one for one in (needs if project else _listed(folder)) if ";" not in one]
-    names = dict.fromkeys(found[0] for one in plain if (found := re.match(r"[\w.-]+", one)))
+    plain = [
+        requirement
+        for requirement in (needs if project else _listed(folder))
+        if ";" not in requirement
+    ]
+    names = dict.fromkeys(
+        match[0] for requirement in plain if (match := re.match(r"[\w.-]+", requirement))
+    )
     return [name for name in names if not name.startswith("openenv") and not _is_installed(name)]
 
 

@@ -42,7 +42,7 @@ class Watchdog:
                 owner = str(Owner.this_process())
                 # -P: whatever lies in the working directory is none of ours.
                 sweeper = (sys.executable, "-P", "-m", "openenv.providers.watchdog", owner)
-                path = os.pathsep.join(one or os.getcwd() for one in sys.path)
+                path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
                 self._shell = subprocess.Popen(
                     ["/bin/sh", "-c", _WAIT, "openenv-watchdog", *sweeper],
                     # It must find openenv wherever this process has found it.
@@ -82,9 +82,9 @@ def sweep_after(owner: Owner) -> None:
         # Twice, for a container that was still being created.
         for pause_s in (0.0, 1.0):
             time.sleep(pause_s)
-            for one in started(client):
-                if one.owner == owner:
-                    remove(client, one.name)
+            for container in started(client):
+                if container.owner == owner:
+                    remove(client, container.name)
 
 
 watchdog = Watchdog()

@@ -131,10 +131,10 @@ def decode(line: bytes, where: str = "the line") -> Episode:
             raise PayloadError(
                 f"{where} has the version {version!r}; this release of openenv reads {VERSION}"
             )
-        for place in (data, *data["turns"]):
+        for item in (data, *data["turns"]):
             for name in ("return", "reward"):
-                if isinstance(place.get(name), str):
-                    place[name] = _NON_FINITE[place[name]]
+                if isinstance(item.get(name), str):
+                    item[name] = _NON_FINITE[item[name]]
         return msgspec.convert(_with_arrays(data, where) if _ARRAY in line else data, Episode)
     except (
         msgspec.DecodeError,

@@ -21,15 +21,15 @@ logger = logging.getLogger("openenv.recording")
 
 SUFFIX = ".zst"
 MAGIC = b"\x28\xb5\x2f\xfd"
-"How a zstd frame begins, and no line of JSON."
+"The first bytes of a zstd frame; no line of JSON begins with them."
 CHUNK_BYTES = 1 << 16
 
 
 def packer(path: str | PathLike[str]) -> Callable[[bytes], bytes]:
-    """Return what turns a line into the bytes that go into this file. Raises ConfigurationError."""
+    """Return the function that encodes a line for this file. Raises ConfigurationError."""
     if Path(path).suffix != SUFFIX:
         return bytes
-    # The checksum tells a damaged frame from a whole one.
+    # With a checksum a damaged frame is noticed.
     compressor = _zstandard(path).ZstdCompressor(write_checksum=True)
     return compressor.compress  # type: ignore[no-any-return]
 
@@ -64,9 +64,9 @@ def whole_bytes(path: str | PathLike[str]) -> int:
 
 
 def _walk(path: str | PathLike[str]) -> Iterator[tuple[bytes, int]]:
-    """Yield each line, and how many bytes of the file are whole up to there.
+    """Yield each line, with the size in bytes of the file up to its end.
 
-    What was cut comes last, without a newline and with the size of the file.
+    An incomplete rest comes last, without a newline and with the size of the whole file.
     """
     with Path(path).open("rb") as file:
         if _begins_with_frame(file):
@@ -98,7 +98,8 @@ def _walk_frames(file: BinaryIO, path: str | PathLike[str]) -> Iterator[tuple[by
                 frame, end = None, file.tell() - len(chunk)
             *lines, text = text.split(b"\n")
             if frame is not None and lines:
-                # Perhaps the frame's last: then it is as whole as its frame.
+                # Keep the last line back: if the frame ends with it, it counts as whole only
+                # when the frame is.
                 text = lines.pop() + b"\n" + text
             for line in lines:
                 yield line + b"\n", end
@@ -114,7 +115,7 @@ def _begins_with_frame(file: BinaryIO) -> bool:
 
 def _zstandard(path: str | PathLike[str]) -> Any:
     try:
-        # An extra: only who writes or reads such a file needs it.
+        # Imported late: an extra that only compressed recordings need.
         import zstandard  # noqa: PLC0415
     except ImportError:
         raise ConfigurationError(f"{path} needs zstandard: pip install 'openenv[zstd]'") from None

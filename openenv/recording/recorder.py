@@ -172,7 +172,7 @@ def open_recorder(
     overwrite: bool = False,
     resume: bool = False,
 ) -> Recorder:
-    """Return a recorder for a run, which resumes what is there if that is of the same run.
+    """Return a recorder for a run; it resumes an existing recording of the same run.
 
     Raises ConfigurationError.
     """
@@ -180,7 +180,7 @@ def open_recorder(
         raise ConfigurationError("a recording is either overwritten or resumed, not both")
     if resume and Recorder.is_begun(path):
         part = Path(f"{path}{PART}")
-        # Without one of its own, a part was about to become the recording.
+        # A part without a manifest was about to be renamed: the recording has its manifest.
         has_own = part.exists() and manifest_path(part).exists()
         check(part if has_own else path, manifest)
         return Recorder(path, resume=True)

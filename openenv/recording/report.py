@@ -134,15 +134,17 @@ def _content(summaries: Sequence[RecordingSummary]) -> dict[str, Any]:
         "lengths": [_moments(summary.lengths) for summary in summaries],
         "percentiles": PERCENTILES,
         "charts": {
-            "returns": [_curve(one.numbers, one.returns) for one in summaries],
-            "lengths": [_curve(one.numbers, one.lengths) for one in summaries],
-            "latencies": [_curve(one.numbers, one.mean_latencies_s) for one in summaries],
-            "policies": [_curve(one.numbers, one.mean_policy_s) for one in summaries],
-            "failures": [_failure_curve(one) for one in summaries],
+            "returns": [_curve(summary.numbers, summary.returns) for summary in summaries],
+            "lengths": [_curve(summary.numbers, summary.lengths) for summary in summaries],
+            "latencies": [
+                _curve(summary.numbers, summary.mean_latencies_s) for summary in summaries
+            ],
+            "policies": [_curve(summary.numbers, summary.mean_policy_s) for summary in summaries],
+            "failures": [_failure_curve(summary) for summary in summaries],
             "return-distribution": _histogram(returns),
             "length-distribution": _histogram([summary.lengths for summary in summaries]),
-            "step-distribution": _time_histogram([one.step_times for one in summaries]),
-            "policy-distribution": _time_histogram([one.policy_times for one in summaries]),
+            "step-distribution": _time_histogram([summary.step_times for summary in summaries]),
+            "policy-distribution": _time_histogram([summary.policy_times for summary in summaries]),
         },
     }
 
@@ -220,20 +222,20 @@ def _histogram(many: Sequence[Sequence[float]]) -> dict[str, Any]:
         least -= 0.5
     count = max(1, min(BINS + 1, math.floor((most - least) / width) + 1))
 
-    def place(value: float) -> int:
+    def index_of(value: float) -> int:
         return min(count - 1, int((value - least) / width))
 
-    return _bins([least + index * width for index in range(count + 1)], many, place)
+    return _bins([least + index * width for index in range(count + 1)], many, index_of)
 
 
 def _bins(
-    edges: list[float], many: Sequence[Sequence[float]], place: Callable[[float], int]
+    edges: list[float], many: Sequence[Sequence[float]], index_of: Callable[[float], int]
 ) -> dict[str, Any]:
     shares = []
     for values in many:
         counts = [0] * (len(edges) - 1)
         for value in values:
-            counts[place(value)] += 1
+            counts[index_of(value)] += 1
         shares.append(_shares(counts))
     return {"x": [_rounded(edge) for edge in edges], "shares": shares}
 
@@ -253,7 +255,10 @@ def _time_histogram(many: Sequence[Times]) -> dict[str, Any]:
         shares.append(_shares(counts))
     edges = [2 ** ((first + index) / TIME_BINS_PER_OCTAVE) for index in range(count + 1)]
     marks = [
-        [_rounded(times.quantile_s(one)) if times.count else None for one in PERCENTILES]
+        [
+            _rounded(times.quantile_s(percentile)) if times.count else None
+            for percentile in PERCENTILES
+        ]
         for times in many
     ]
     return {"x": [_rounded(edge) for edge in edges], "shares": shares, "marks": marks}

@@ -159,8 +159,8 @@ class RecordingSummary:
         )
 
     def _add_times(self, line: _Line) -> None:
-        latencies_s = [one.latency_s for one in line.turns if one.latency_s is not None]
-        policies_s = [one.policy_s for one in line.turns if one.policy_s is not None]
+        latencies_s = [turn.latency_s for turn in line.turns if turn.latency_s is not None]
+        policies_s = [turn.policy_s for turn in line.turns if turn.policy_s is not None]
         for took_s in latencies_s:
             self.step_times.add(took_s)
         for took_s in policies_s:

@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("openenv.rollout")
 
 SERVER_GONE = (ConnectionLost, ConnectError, ServerClosing)
-"Errors that end the run, unless the server comes back."
+"Errors after which a worker waits for the server; they end the run if it stays away."
 
 LOSSES = 5
-"How often an episode may lose its session before it has failed: it may be what ends them."
+"How many sessions an episode may lose before it fails: its own actions may end the server."
 
-CAP_S = 1.0
-"The longest between two attempts to reach a server that is gone."
+LONGEST_PAUSE_S = 1.0
+"The longest pause between two attempts to reach a server that is gone."
 
 
 async def collect(
@@ -109,7 +109,7 @@ async def collect(
         seed=seed,
         timeout_s=timeout_s,
         policy_timeout_s=policy_timeout_s,
-        # What lives in this process never comes back.
+        # An environment in this process cannot restart, so there is nothing to wait for.
         server_wait_s=server_wait_s if isinstance(source, str | Pool) else 0.0,
         client_cls=client_cls,
         retries=retries,
@@ -164,7 +164,7 @@ class _Terms:
 
 
 class _Run:
-    """One call of collect: workers, each with a session, take episodes until none is left."""
+    """One call of collect: workers, each with a session, play episodes until none is left."""
 
     def __init__(
         self,
@@ -185,13 +185,13 @@ class _Run:
         self._recorder = recorder
         name = self._player.id_prefix if recorder is None else recorder.path.name.partition(".")[0]
         self._label = f"collect/{name}"
-        "What spectators find the run's sessions by."
+        "The label of the run's sessions, by which spectators find them."
         self._kept: list[Episode] = []
         self._next = 0
         self._recorded: set[int] = set()
-        "Episodes that are not to be played again."
+        "Numbers of episodes that an earlier run has recorded."
         self._returned: list[int] = []
-        "Episodes that were taken but could not begin, or are to begin again."
+        "Numbers of episodes that could not begin, or are to begin again."
         self._attempts: Counter[int] = Counter()
         self._losses: Counter[int] = Counter()
         self._waiting: set[asyncio.Task[Any]] = set()
@@ -200,7 +200,7 @@ class _Run:
         self._playing = 0
 
     def result(self) -> Collection:
-        """Return what was done."""
+        """Return the outcome of the run."""
         tally, recorder = self.tally, self._recorder
         self._kept.sort(key=lambda episode: episode.episode)
         return Collection(
@@ -224,10 +224,10 @@ class _Run:
             self.tally.steps += episode.length
             self._count(episode)
         self.tally.resumed_episodes = len(self._recorded)
-        self._pass_recorded()
+        self._skip_recorded()
 
     async def play_all(self, pool: Pool) -> None:
-        """Play every episode. Raises what ends the run."""
+        """Play every episode. Raises the error that ends the run."""
         self.tally.start()
         episodes = self._terms.episodes
         missing = episodes - sum(index < episodes for index in self._recorded)
@@ -254,37 +254,37 @@ class _Run:
             try:
                 await self._use_session(pool)
             except SessionCapacityError:
-                # The sessions of the other workers are enough.
+                # The server is full. The workers that have sessions play the remaining episodes.
                 if not self._playing:
                     raise
                 return
             except EnvironmentFault as error:
-                self._take_fault(error)
+                self._record_fault(error)
 
     async def _use_session(self, pool: Pool) -> None:
-        """Play episodes one after another in one session, as long as that can be trusted."""
+        """Play episodes one after another in one session, until the session may be unusable."""
         client = await self._open(pool)
         self._playing += 1
         try:
             while self._has_more:
-                index = self._take()
+                index = self._next_index()
                 episode, failure = await self._player.play(client, index)
                 if isinstance(failure, SessionCapacityError):
-                    # A server of the published releases refuses only now.
+                    # Servers of the published releases accept the socket and refuse the reset.
                     self._returned.append(index)
                     raise failure
                 if self._tries_again(episode, failure):
                     return
                 self._finish(episode)
                 if isinstance(failure, RequestTimeout | SessionExpired | ConnectionLost):
-                    # The server may still be at it; another session need not wait for that.
+                    # The abandoned step may still run in this session: use another one.
                     return
         finally:
             self._playing -= 1
             await _close(client)
 
     def _tries_again(self, episode: Episode, failure: Exception | None) -> bool:
-        """Return an episode that need not be lost to those that are to be played."""
+        """Whether a failed episode is played again; if so, queue its number."""
         index = episode.episode
         self._attempts[index] += 1
         episode.attempts = self._attempts[index]
@@ -301,7 +301,7 @@ class _Run:
         return tries_again
 
     async def _open(self, pool: Pool) -> EnvClient[Any, Any, Any]:
-        """Open a session, as soon as there is a server. Raises what ends the run."""
+        """Open a session; wait for the server if it is gone. Raises the error that ends the run."""
         worker = asyncio.current_task()
         assert worker is not None
         loop = asyncio.get_running_loop()
@@ -319,7 +319,7 @@ class _Run:
                     if not self._is_server_gone:
                         self._is_server_gone = True
                         logger.warning("the server is gone (%s): waiting for it", error)
-                    await asyncio.sleep(random.uniform(0, CAP_S))
+                    await asyncio.sleep(random.uniform(0, LONGEST_PAUSE_S))
         finally:
             self._waiting.discard(worker)
 
@@ -327,17 +327,17 @@ class _Run:
     def _has_more(self) -> bool:
         return bool(self._returned) or self._next < self._terms.episodes
 
-    def _take(self) -> int:
+    def _next_index(self) -> int:
         if self._returned:
             return self._returned.pop()
         index, self._next = self._next, self._next + 1
-        self._pass_recorded()
+        self._skip_recorded()
         if self._next >= self._terms.episodes:
             for worker in self._waiting:
                 worker.cancel()
         return index
 
-    def _pass_recorded(self) -> None:
+    def _skip_recorded(self) -> None:
         while self._next in self._recorded:
             self._next += 1
 
@@ -362,10 +362,10 @@ class _Run:
             return
         tally.causes[episode.error.code] += 1
 
-    def _take_fault(self, error: EnvironmentFault) -> None:
-        """Count an episode whose environment could not even be made."""
+    def _record_fault(self, error: EnvironmentFault) -> None:
+        """Record an episode as failed because no environment could be made for it."""
         if self._has_more:
-            episode = self._player.begin(self._take())
+            episode = self._player.begin(self._next_index())
             self._player.fail(episode, error, error.code)
             if not self._tries_again(episode, error):
                 self._finish(episode)

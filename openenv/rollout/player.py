@@ -1,6 +1,6 @@
-"""Player: one episode in a session that it is given, from reset to its end, and what failed it.
+"""Player: plays one episode in a given session, from reset to its end, and records why it failed.
 
-Knows nothing of other episodes: which is played where, and again, is collect.py's affair.
+Knows nothing of other episodes: collect.py decides which is played where, and which again.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("openenv.rollout")
 
 POLICY_FAILED = "POLICY_FAILED"
-"The code of an episode that its policy ended."
+"The error code of an episode that ended because its policy failed."
 
 TICKS_PER_S = 1e7
-"No time is recorded finer than that."
+"Recorded times are rounded to 1/TICKS_PER_S."
 
 _MASK = 2**64 - 1
 
@@ -65,12 +65,12 @@ class Player:
         self._timeout_s = timeout_s
         self._reset_options = reset_options
         self.id_prefix = secrets.token_hex(4)
-        "What the episodes' names begin with."
+        "The beginning of the ids of all episodes of the run."
 
     async def play(
         self, client: EnvClient[Any, Any, Any], index: int
     ) -> tuple[Episode, Exception | None]:
-        """Return the episode as far as it came, and what ended it early, if anything did."""
+        """Return the episode as far as it was played, and the error that ended it early, if any."""
         episode = self.begin(index)
         failure: Exception | None = None
         try:

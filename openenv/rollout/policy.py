@@ -1,7 +1,7 @@
-"""Policies: what is called with an observation and returns an action, in each form it may have.
+"""Policies: functions from observation to action, in each of the forms that users may write.
 
-Knows nothing of environments. A plain policy is called for each observation; a batched one gets
-all observations that wait at the moment, and calls of it never overlap.
+Knows nothing of environments. A plain policy is called for each observation. A batched policy gets
+all observations that wait at the moment; its calls never overlap.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Policy = Any
 """From observation to action (or `Completion`), or, batched, from list to list; async or not.
 
-Or an object with `for_episode(episode_id, seed)`, which returns such a one for the episode."""
+Or an object whose `for_episode(episode_id, seed)` returns such a function for one episode."""
 
 TOKENS = {
     "prompt_token_ids": list[int],
@@ -34,7 +34,7 @@ TOKENS = {
     "logprobs": list[float],
     "loss_mask": list[int],
 }
-"What a Completion may hold beside the action."
+"The fields of a Completion beside the action, with their types."
 
 
 @dataclass
@@ -139,7 +139,7 @@ def _plain_actor(policy: Policy, timeout_s: float | None) -> Callable[[Any], Awa
             action = policy(observation)
             if hasattr(action, "__await__"):
                 action = await _within(action, timeout_s)
-        # Whatever a policy does, only its episode fails.
+        # A policy may raise anything; only its episode fails.
         except (Exception, asyncio.CancelledError) as error:
             if _is_ending(error):
                 raise
@@ -158,10 +158,10 @@ def _on_thread(thread: PolicyThread, timeout_s: float) -> Callable[[Any], Awaita
 
 
 def _is_ending(error: BaseException) -> bool:
-    """Whether the error ends the run, and is no failure of the policy.
+    """Whether the error ends the run, rather than the policy's episode alone.
 
-    A cancellation that nobody has asked this task for comes out of the policy, as from a task of
-    its own that was cancelled.
+    A CancelledError ends it only if this task was cancelled. Else the policy has raised it, for
+    instance because it awaited a task of its own that was cancelled.
     """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
@@ -195,13 +195,13 @@ class Batcher:
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((observation, future))
         if self._running is None:
-            # A task begins in the next turn of the event loop: by then every episode whose reply
-            # came in this turn waits here too.
+            # The task begins in the next turn of the event loop. By then the observations of all
+            # replies of this turn are in `_waiting`, too.
             self._running = asyncio.create_task(self._run(), name="openenv-policy")
         return await future
 
     async def stop(self) -> None:
-        """End the call that runs, if any."""
+        """Cancel the running call, if any, and wait for its end."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
@@ -211,7 +211,8 @@ class Batcher:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
                 await self._answer(batch)
-                # Those that were just answered go first, so that they can be in the next batch.
+                # Let the episodes that have their actions step first: their next observations may
+                # then be in the next batch.
                 await asyncio.sleep(0)
         finally:
             self._running = None
@@ -225,7 +226,8 @@ class Batcher:
             for (_, future), action in zip(batch, actions, strict=True):
                 if not future.done():
                     future.set_result(action)
-        # Whatever a policy does, only its episodes fail; but none of them waits for ever.
+        # A policy may raise anything. Only the episodes of this batch fail, and each of them
+        # gets an error: none waits for ever.
         except BaseException as error:
             is_ending = _is_ending(error)
             for _, future in batch:

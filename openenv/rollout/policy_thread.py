@@ -1,7 +1,7 @@
 """PolicyThread: a blocking policy on a thread of its own, so that a deadline can leave it behind.
 
-Python cannot end a thread: one that hangs goes on for as long as it likes, and does not keep the
-process from exiting. policy.py decides which policies need this.
+Python cannot end a thread. A policy that hangs keeps its thread, which is a daemon and does not
+keep the process from exiting. policy.py decides which policies need this.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ logger = logging.getLogger("openenv.rollout")
 class PolicyThread:
     """Calls a function, one call after the other, each within `timeout_s` from its beginning.
 
-    As on the event loop, no two calls overlap, except with one that was left behind: then another
-    thread goes on. Used on one event loop; `stop` lets the thread end.
+    Calls do not overlap, except with a call that has passed its deadline: it is left behind, and
+    another thread makes the next calls. Used on one event loop; `stop` lets the thread end.
     """
 
     def __init__(self, function: Callable[[Any], Any], timeout_s: float) -> None:
@@ -89,7 +89,7 @@ def _work(
         except BaseException as raised:  # noqa: BLE001 - it is raised where the policy was called
             error = raised
         try:
-            # As a value: a future refuses StopIteration.
+            # Pass the error as a result: Future.set_exception refuses StopIteration.
             loop.call_soon_threadsafe(_tell, future, (result, error))
         except RuntimeError:
             return  # the run is over, and its event loop closed

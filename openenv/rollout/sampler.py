@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openenv.errors import ConfigurationError
+from openenv.payloads.schema import (
+    bounds,
+    integer_bounds,
+    is_null,
+    properties,
+    required,
+    resolve,
+    without_all_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WORDS = ("alpha", "beacon", "cedar", "delta", "ember", "fjord", "granite", "harbor", "indigo")
 MAX_ITEMS = 3
-"How many items an array without bounds of its own gets at most."
+"The most items of an array whose schema sets no bounds."
 MAX_DEPTH = 8
-"From here on, what may be left out is left out: schemas may contain themselves."
+"Below this depth optional parts are left out, because schemas may contain themselves."
+
+Number = TypeVar("Number", int, float)
 
 _INTEGERS = (0, 9)
 _NUMBERS = (-1.0, 1.0)
@@ -49,7 +60,8 @@ class ActionSampler:
 
     def for_episode(self, _: str, seed: int | None) -> ActionSampler:
         """Return the sampler of an episode."""
-        # In words, so that it does not draw what an environment draws from the same seed.
+        # Not the seed itself: an environment that seeds `random` with it would draw the same
+        # numbers.
         words = None if seed is None else f"actions of {seed}"
         return ActionSampler(self._schema, words or self._random.getrandbits(64))
 
@@ -61,7 +73,7 @@ class ActionSampler:
                 "actions of this schema contain themselves without end: write a policy of your own"
             )
         if "$ref" in schema:
-            return self._sample(self._resolve(schema["$ref"]), depth + 1)
+            return self._sample(resolve(schema, self._schema), depth + 1)
         listed = self._listed(schema)
         if listed:
             return self._random.choice(listed)
@@ -73,8 +85,7 @@ class ActionSampler:
             if key in schema:
                 return self._sample(self._choose(schema[key], depth), depth + 1)
         if "allOf" in schema:
-            merged = {key: value for part in schema["allOf"] for key, value in part.items()}
-            return self._sample({**merged, **_without(schema, "allOf")}, depth + 1)
+            return self._sample(without_all_of(schema), depth + 1)
         return self._sample_type(schema, depth)
 
     def _listed(self, schema: Mapping[str, Any]) -> Any:
@@ -97,8 +108,7 @@ class ActionSampler:
             case "integer":
                 return self._integer(schema)
             case "number":
-                low, high = _bounds(schema, *_NUMBERS)
-                return self._random.uniform(low, high)
+                return self._random.uniform(*_closed(bounds(schema), *_NUMBERS))
             case "boolean":
                 return self._random.random() < 0.5
             case "null":
@@ -106,11 +116,11 @@ class ActionSampler:
         raise ConfigurationError(f"actions of type {kind!r} cannot be drawn: write a policy")
 
     def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
-        required = schema.get("required", ())
+        needed = required(schema)
         return {
             name: self._sample(inner, depth + 1)
-            for name, inner in schema.get("properties", {}).items()
-            if name in required or (name not in _SKIPPED and depth < MAX_DEPTH)
+            for name, inner in properties(schema).items()
+            if name in needed or (name not in _SKIPPED and depth < MAX_DEPTH)
         }
 
     def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
@@ -159,7 +169,7 @@ class ActionSampler:
 
     def _integer(self, schema: Mapping[str, Any]) -> int:
         step = int(schema.get("multipleOf", 1))
-        low, high = _bounds(schema, *_INTEGERS, tick=1)
+        low, high = _closed(integer_bounds(schema), *_INTEGERS)
         low, high = math.ceil(low / step), math.floor(high / step)
         if low > high:
             raise ConfigurationError(f"no integer fits {dict(schema)}: write a policy")
@@ -168,18 +178,9 @@ class ActionSampler:
     def _choose(self, options: list[Any], depth: int) -> Any:
         """Draw an option; deep down one that ends, if there is one."""
         if depth >= MAX_DEPTH:
-            ends = [option for option in options if option == "null" or _is_null(option)]
+            ends = [option for option in options if option == "null" or is_null(option)]
             options = ends or options
         return self._random.choice(options)
-
-    def _resolve(self, reference: str) -> Any:
-        found: Any = self._schema
-        try:
-            for part in reference.removeprefix("#").split("/")[1:]:
-                found = found[part.replace("~1", "/").replace("~0", "~")]
-        except (KeyError, TypeError):
-            raise ConfigurationError(f"the schema refers to {reference}, which it lacks") from None
-        return found
 
 
 def _field(observation: Any, name: str) -> Any:
@@ -188,29 +189,12 @@ def _field(observation: Any, name: str) -> Any:
     return getattr(observation, name, None)
 
 
-def _bounds(
-    schema: Mapping[str, Any], low: float, high: float, tick: float = 0.0
-) -> tuple[float, float]:
-    """Return the range of a number; where one end is open it is as wide as by default."""
+def _closed(
+    ends: tuple[Number | None, Number | None], low: Number, high: Number
+) -> tuple[Number, Number]:
+    """Return a range without open ends: where one is open, it is as wide as `low` to `high`."""
+    least, most = ends
     width = high - low
-    least = _end(schema, "inimum", tick)
-    most = _end(schema, "aximum", -tick)
     if least is None:
         return (low, high) if most is None else (most - width, most)
     return least, least + width if most is None else most
-
-
-def _end(schema: Mapping[str, Any], name: str, tick: float) -> float | None:
-    inclusive = schema.get(f"m{name}")
-    if inclusive is not None:
-        return float(inclusive) if not tick else inclusive
-    exclusive = schema.get(f"exclusiveM{name}")
-    return None if exclusive is None else exclusive + tick
-
-
-def _is_null(option: Any) -> bool:
-    return isinstance(option, dict) and option.get("type") == "null"
-
-
-def _without(schema: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in schema.items() if name != key}

@@ -1,6 +1,6 @@
 """Where episodes come from: a server, a pool of sessions on one, or an environment in this process.
 
-An environment in this process is served as over a socket, by the same sessions, but through memory.
+An environment in this process is served by the same sessions as over a socket, through memory.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from openenv.channel import FrameChannel
 
-PATIENCE_S = 60.0
-"How long to wait for a reply that nothing else bounds."
+REPLY_TIMEOUT_S = 60.0
+"How long to wait for a reply where no step deadline is longer."
 
 
 def open_pool(
@@ -40,8 +40,8 @@ def open_pool(
     if isinstance(source, Pool):
         return nullcontext(source)
     if isinstance(source, str):
-        patience_s = max(PATIENCE_S, (timeout_s or 0.0) + TIMEOUT_MARGIN_S)
-        return connect(source, connections, message_timeout_s=patience_s)
+        message_timeout_s = max(REPLY_TIMEOUT_S, (timeout_s or 0.0) + TIMEOUT_MARGIN_S)
+        return connect(source, connections, message_timeout_s=message_timeout_s)
     return in_process(source, connections)
 
 

@@ -103,14 +103,14 @@ class Rubric:
 
     def get_rubric(self, path: str) -> Rubric:
         """Return the rubric at a path. Raises KeyError."""
-        found = self
+        rubric = self
         for name in path.split(".") if path else ():
-            children = dict(found.named_children())
+            children = dict(rubric.named_children())
             if name not in children:
                 there = ", ".join(children) or "none"
                 raise KeyError(f"no rubric {path!r}: {name!r} is not one of: {there}")
-            found = children[name]
-        return found
+            rubric = children[name]
+        return rubric
 
     # ---- its state
 
@@ -143,7 +143,7 @@ class Rubric:
 
 def then(outcome: Any, call: Callable[[Any], Any]) -> Any:
     """Return `call` of an outcome: at once, or as an awaitable if the outcome is one."""
-    return _Later(outcome, call) if inspect.isawaitable(outcome) else call(outcome)
+    return _Continuation(outcome, call) if inspect.isawaitable(outcome) else call(outcome)
 
 
 def discard(outcome: Any) -> None:
@@ -152,7 +152,7 @@ def discard(outcome: Any) -> None:
         outcome.close()
 
 
-class _Later(Coroutine[Any, Any, Any]):
+class _Continuation(Coroutine[Any, Any, Any]):
     """Awaits an outcome, and then what is called with it.
 
     Unlike that of an `async def`, closing it before it has begun closes the outcome, too.

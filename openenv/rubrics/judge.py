@@ -113,9 +113,9 @@ class LLMJudge(Rubric):
             raise TimeoutError(f"the model took longer than {self._timeout_s:g} s") from error
 
     def _score(self, answer: str) -> float:
-        found = re.search(self.score_pattern, answer)
+        match = re.search(self.score_pattern, answer)
         try:
-            score = float(found.group(1 if found.re.groups else 0)) if found else None
+            score = float(match.group(1 if match.re.groups else 0)) if match else None
         except ValueError:
             score = None
         if score is None:

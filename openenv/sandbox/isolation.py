@@ -64,13 +64,13 @@ def kinds(name: str | None) -> tuple[Isolation, ...]:
     """Return the kinds to be tried: all, or the one of a name."""
     if name is None:
         return KINDS
-    found = tuple(kind for kind in (*KINDS, UNSAFE) if kind.name == name)
-    if not found:
+    kinds = tuple(kind for kind in (*KINDS, UNSAFE) if kind.name == name)
+    if not kinds:
         known = ", ".join(kind.name for kind in (*KINDS, UNSAFE))
         raise ValueError(
             f"there is no isolation {name!r}: give one of {known}, or None for the best"
         )
-    return found
+    return kinds
 
 
 def bubblewrap(folder: str, max_bytes: int) -> tuple[str, ...]:

@@ -72,9 +72,9 @@ class Sandbox:
     def layers(self) -> tuple[str, ...]:
         """What stands between the code and the machine, as the sandbox itself has found."""
         assert self._kind is not None
-        found = () if self._cell is None else self._cell.layers
+        layers = () if self._cell is None else self._cell.layers
         more = ["namespaces"] if self._kind.is_wrapped else []
-        return (*more, *found, "deadline", *(() if "tmpfs" in found else ("watcher",)))
+        return (*more, *layers, "deadline", *(() if "tmpfs" in layers else ("watcher",)))
 
     @property
     def isolation(self) -> str:

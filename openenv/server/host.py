@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from openenv.errors import ConfigurationError
 from openenv.server.config import ServerConfig
 from openenv.server.runners.inline import Runner
-from openenv.server.runners.spec import EnvironmentSpec, Factory
+from openenv.server.runners.making import make_spec
 from openenv.server.runners.task import TaskRunner
 from openenv.server.runners.thread import EnvironmentThreads, ThreadRunner
 from openenv.server.sessions.deadlines import DeadlineSweep
@@ -26,7 +26,8 @@ from openenv.server.workers.pool import WorkerPool
 from openenv.server.workers.runner import WorkerRunner
 
 if TYPE_CHECKING:
-    from openenv.server.ports import Completion
+    from openenv.server.ports import RunningSession
+    from openenv.server.runners.spec import EnvironmentSpec
 
 
 def make_registry(
@@ -84,7 +85,7 @@ def _join(
     )
     slots = SessionSlots(limit, deadlines)
 
-    def make_runner(session: Completion) -> Runner:
+    def make_runner(session: RunningSession) -> Runner:
         match spec.convention.execution:
             case "inline":
                 return Runner(spec, session)
@@ -108,31 +109,6 @@ def _join(
     return registry
 
 
-def make_spec(
-    env: Any,
-    action_cls: Any = None,
-    observation_cls: Any = None,
-    state_cls: Any = None,
-    *,
-    name: str | None = None,
-    debug: bool = False,
-    execution: str | None = None,
-) -> EnvironmentSpec:
-    """Return how to call the environments that these arguments of create_app mean."""
-    factory, sample, is_shared = _factory(env)
-    return EnvironmentSpec(
-        factory,
-        sample,
-        action_cls,
-        observation_cls,
-        state_cls,
-        name=name,
-        debug=debug,
-        execution=execution,
-        is_shared=is_shared,
-    )
-
-
 def _config(
     config: ServerConfig | None, max_concurrent_envs: int | None, concurrency_config: Any
 ) -> ServerConfig:
@@ -148,34 +124,3 @@ def _config(
     if max_concurrent_envs is not None:
         config = replace(config, max_concurrent_envs=max_concurrent_envs)
     return config
-
-
-def _factory(env: Any) -> tuple[Factory, Any, bool]:
-    """Return (factory, class or first instance, whether one instance is shared)."""
-    if inspect.isclass(env):
-        _check_arguments(env)
-        return env, env, False
-    if hasattr(env, "reset") and hasattr(env, "step"):
-        return lambda: env, env, True
-    if not callable(env):
-        raise ConfigurationError(
-            f"env must be an Environment class, a factory or an instance, not {type(env).__name__}"
-        )
-    # What a factory makes is known only when it has made one: the first session gets that instance.
-    first = env()
-    spare = [first]
-    return lambda: spare.pop() if spare else env(), first, False
-
-
-def _check_arguments(cls: Any) -> None:
-    """Raise ConfigurationError for a class that cannot be called without arguments."""
-    try:
-        inspect.signature(cls).bind()
-    except TypeError as error:
-        raise ConfigurationError(
-            f"{cls.__name__} cannot be made without arguments ({error}): "
-            f"give functools.partial({cls.__name__}, ...) in its place"
-        ) from None
-    except ValueError:
-        # A signature that cannot be read; the first session will tell.
-        return

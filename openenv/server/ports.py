@@ -12,10 +12,11 @@ from openenv.protocol.frames import (
     Close,
     Closed,
     Error,
+    Event,
     GetState,
-    Open,
     Opened,
     Partial,
+    Request,
     Reset,
     Result,
     StateReply,
@@ -27,14 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from openenv.arrays import Encoding
-    from openenv.environment import Episode
+    from openenv.environment import RunningEpisode
     from openenv.errors import OpenEnvError
+    from openenv.protocol.writer import Writer
 
 Call = Reset | Step | GetState | Close
 "A request that calls a method of the environment."
-
-Request = Open | Call
-"What a session is asked."
 
 Reply = Opened | Result | StateReply | Closed | Error
 "What ends a request."
@@ -64,7 +63,7 @@ class Expirable(Protocol):
         """The deadline has passed."""
 
 
-class Completion(Expirable, Protocol):
+class RunningSession(Expirable, Protocol):
     """A session, as its runner knows it."""
 
     needs_reset: bool
@@ -95,6 +94,37 @@ class Holder(Origin, Protocol):
         """Forget the session: another client has opened it by its token."""
 
 
+class SpectatorOutbox(Protocol):
+    """The writing half of a spectator's link."""
+
+    writer: Writer
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the client reads as fast as frames are sent."""
+
+    def send_now(self, frame: Event) -> None:
+        """Send a frame before this call returns, if no task writes to the socket."""
+
+
+class SpectatorLink(Protocol):
+    """The link of a client that watches sessions."""
+
+    protocol: Any
+    "A ServerProtocol: only native links watch."
+
+    @property
+    def outbox(self) -> SpectatorOutbox:
+        """The writing half."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a socket is attached."""
+
+    def reply(self, frame: Event) -> None:
+        """Put a frame into the next message."""
+
+
 class RegisteredLink(Protocol):
     """A native link, as the registry knows it."""
 
@@ -113,6 +143,9 @@ class RegisteredLink(Protocol):
 
 class Deadlines(Protocol):
     """Deadlines that one sweep looks at; they pass up to its period late."""
+
+    pending: dict[Expirable, float]
+    "When each deadline passes, by the event loop's clock."
 
     now_s: float
     "The event loop's clock at the last sweep: good enough for idle times, and free."
@@ -163,7 +196,7 @@ class WatchedSession(Protocol):
     "The view of it while at least one spectator looks; None otherwise."
 
     @property
-    def episode(self) -> Episode:
+    def episode(self) -> RunningEpisode:
         """The running episode."""
 
     @property

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from openenv.address import DEFAULT_PORT, LOOPBACK, MAX_PORT
 from openenv.errors import ConfigurationError
 from openenv.server.config import ServerConfig
-from openenv.server.links.uvicorn_socket import SessionSocket
+from openenv.server.links.uvicorn_check import websocket_class
 from openenv.server.target import load_app
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ its sessions for ever. One that was merely slow resumes its link.
 """
 
 BACKLOG = 2048
-MAX_PORT = 65_535
 FORCED_CLOSE_S = 5
 "How long sockets may take to close once their sessions have ended."
 
@@ -51,8 +51,8 @@ GC_THRESHOLDS = (100_000, 50, 1000)
 
 def serve(
     app: Any,
-    host: str = "127.0.0.1",
-    port: int = 8000,
+    host: str = LOOPBACK,
+    port: int = DEFAULT_PORT,
     *,
     uds: str | None = None,
     log_level: str = "info",
@@ -93,7 +93,7 @@ class DrainingServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 lifespan="on" if registry is not None else "auto",
-                ws=SessionSocket,
+                ws=websocket_class(),
                 # Deflating small frames costs more than everything else that is done with them.
                 ws_per_message_deflate=False,
                 ws_max_size=config.max_message_bytes,
@@ -183,7 +183,7 @@ def listening(host: str, port: int, uds: str | None = None) -> Iterator[socket.s
         _remove_socket(uds)
 
 
-def url_of(listener: socket.socket, host: str = "127.0.0.1") -> str:
+def url_of(listener: socket.socket, host: str = LOOPBACK) -> str:
     """Return the URL of a listening socket; `host` is what it was bound to."""
     address = listener.getsockname()
     if listener.family == socket.AF_UNIX:

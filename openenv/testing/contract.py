@@ -10,6 +10,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from openenv.codec import plain
+from openenv.payloads import PAYLOADS
 from openenv.protocol.wire import JSON, MSGPACK
 from openenv.testing.inprocess import Instance
 
@@ -43,26 +44,26 @@ class EnvironmentContract:
 
     def test_reset_and_step_return_observations(self) -> None:
         """Of the class that the environment names."""
-        with self._instance() as one:
-            cls = one.spec.replies.observation.cls
+        with self._instance() as instance:
+            cls = instance.spec.replies.observation.cls
             due: Any = cls if isinstance(cls, type) and cls is not Any else object
-            for method, observation in self._play(one):
+            for method, observation in self._play(instance):
                 what = type(observation).__name__
                 assert observation is not None, f"{method} returns an observation, not None"
                 assert isinstance(observation, due), f"{method} returns {due.__name__}, not {what}"
 
     def test_rewards_are_numbers_or_none(self) -> None:
         """Whatever learns from them can add them up."""
-        with self._instance() as one:
-            for method, observation in self._play(one):
+        with self._instance() as instance:
+            for method, observation in self._play(instance):
                 reward = _field(observation, "reward")
                 is_number = reward is None or isinstance(reward, Real)
                 assert is_number, f"the reward of {method} is a number or None, not {reward!r}"
 
     def test_done_and_truncated_are_true_or_false(self) -> None:
         """An episode has ended, or it has not."""
-        with self._instance() as one:
-            for method, observation in self._play(one):
+        with self._instance() as instance:
+            for method, observation in self._play(instance):
                 for name in ("done", "truncated"):
                     value = _field(observation, name, False)
                     is_bool = isinstance(value, bool)
@@ -70,9 +71,9 @@ class EnvironmentContract:
 
     def test_the_same_seed_begins_the_same_episode(self) -> None:
         """After another episode, and in another instance."""
-        with self._instance() as one:
-            first, *_ = [one.payload(observation) for _, observation in self._play(one)]
-            assert one.payload(one.reset(self.seed)) == first, (
+        with self._instance() as instance:
+            first, *_ = [instance.payload(observation) for _, observation in self._play(instance)]
+            assert instance.payload(instance.reset(self.seed)) == first, (
                 "a seed begins the same episode again"
             )
         with self._instance() as other:
@@ -81,63 +82,66 @@ class EnvironmentContract:
 
     def test_an_episode_may_be_given_a_name(self) -> None:
         """Whoever collects episodes gives each an id."""
-        with self._instance() as one:
-            first, named = (one.reset(self.seed, name) for name in (None, "named"))
+        with self._instance() as instance:
+            first, named = (instance.reset(self.seed, name) for name in (None, "named"))
             assert type(named) is type(first), f"reset takes an episode_id, and returns {first!r}"
 
     def test_the_state_counts_steps(self) -> None:
         """Its step_count grows with each of them."""
-        with self._instance() as one:
-            counts = [_step_count(one) for _ in self._play(one)]
+        with self._instance() as instance:
+            counts = [_step_count(instance) for _ in self._play(instance)]
         assert counts == sorted(set(counts)), f"step_count grows with each step, not like {counts}"
 
     def test_close_is_harmless(self) -> None:
         """Before the first reset, and in the middle of an episode."""
-        with self._instance() as one:
-            one.close()
-        with self._instance() as one:
-            one.reset()
-            one.close()
+        with self._instance() as instance:
+            instance.close()
+        with self._instance() as instance:
+            instance.reset()
+            instance.close()
 
     def test_instances_share_no_episode(self) -> None:
         """What happens in one does not show in another, if there may be another."""
-        with self._instance() as one:
-            *_, before = [_step_count(one) for _ in self._play(one)]
-            if one.spec.convention.is_concurrent:
+        with self._instance() as instance:
+            *_, before = [_step_count(instance) for _ in self._play(instance)]
+            if instance.spec.convention.is_concurrent:
                 with self._instance() as other:
                     *_, _ = self._play(other)
                     other.reset()
-            assert _step_count(one) == before, "an episode does not show in another instance"
+            assert _step_count(instance) == before, "an episode does not show in another instance"
 
     def test_a_snapshot_goes_on_as_the_episode_did(self) -> None:
         """In another instance; where `snapshot()` and `restore(snapshot)` are there at all."""
-        with self._instance() as one, self._instance() as other:
-            if not (hasattr(one.environment, "snapshot") and hasattr(one.environment, "restore")):
+        with self._instance() as instance, self._instance() as other:
+            if not (
+                hasattr(instance.environment, "snapshot")
+                and hasattr(instance.environment, "restore")
+            ):
                 return
-            observation = one.reset(self.seed)
-            other.call("restore", one.call("snapshot"))
+            observation = instance.reset(self.seed)
+            other.call("restore", instance.call("snapshot"))
             for _ in range(self.steps):
                 if _field(observation, "done") or _field(observation, "truncated"):
                     break
                 action = self.make_action(observation)
-                observation, branch = one.step(action), other.step(action)
-                assert other.payload(branch) == one.payload(observation), (
+                observation, branch = instance.step(action), other.step(action)
+                assert other.payload(branch) == instance.payload(observation), (
                     "what is restored goes on as the episode did"
                 )
 
     def test_payload_classes_have_json_schemas(self) -> None:
         """Actions, observations and states are objects of named fields."""
-        with self._instance() as one:
-            for name in ("action", "observation", "state"):
-                schema = getattr(one.spec.replies, name).json_schema()
+        with self._instance() as instance:
+            for name in PAYLOADS:
+                schema = getattr(instance.spec.replies, name).json_schema()
                 assert schema.get("type") == "object", f"the {name} has named fields: {schema}"
 
     def test_payloads_survive_the_wire(self) -> None:
         """Whoever receives one has what was sent."""
-        with self._instance() as one:
-            replies, observation = one.spec.replies, one.reset(self.seed)
+        with self._instance() as instance:
+            replies, observation = instance.spec.replies, instance.reset(self.seed)
             action = replies.action.convert(plain(self.make_action(observation)))
-            result, state = replies.result(1, observation), one.state
+            result, state = replies.result(1, observation), instance.state
 
             def receive(raw: Any, encoding: Encoding) -> Any:
                 received = replies.observation.restore(raw, encoding, result)
@@ -158,14 +162,14 @@ class EnvironmentContract:
         classes = self.action_cls, self.observation_cls, self.state_cls
         return Instance(self.make_environment, *classes)
 
-    def _play(self, one: Instance) -> Iterator[tuple[str, Any]]:
+    def _play(self, instance: Instance) -> Iterator[tuple[str, Any]]:
         """Yield what reset and the steps of an episode return."""
-        observation = one.reset(self.seed)
+        observation = instance.reset(self.seed)
         yield "reset", observation
-        while one.step_count < self.steps and not (
+        while instance.step_count < self.steps and not (
             _field(observation, "done") or _field(observation, "truncated")
         ):
-            observation = one.step(self.make_action(observation))
+            observation = instance.step(self.make_action(observation))
             yield "step", observation
 
 
@@ -175,7 +179,7 @@ def _field(payload: Any, name: str, default: Any = None) -> Any:
     )
 
 
-def _step_count(one: Instance) -> int:
-    count = _field(one.state, "step_count")
+def _step_count(instance: Instance) -> int:
+    count = _field(instance.state, "step_count")
     assert isinstance(count, int), f"the state has a step_count, a whole number, not {count!r}"
     return count

@@ -96,7 +96,7 @@ async def _outcome(call: Callable[..., Any], *arguments: Any, **options: Any) ->
     """Return what a call comes to."""
     value = call(*arguments, **options)
     if inspect.isasyncgen(value):
-        return [one async for one in value][-1]
+        return [item async for item in value][-1]
     if inspect.isawaitable(value):
         value = await value
     return list(value)[-1] if inspect.isgenerator(value) else value

@@ -6,15 +6,16 @@ be done only now and then the observation says, and the page reads it there (`am
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from openenv.errors import ConfigurationError, PayloadError
+from openenv.payloads.schema import integer_bounds, properties, required, resolve
 
 if TYPE_CHECKING:
     from openenv.codec import Codec
+    from openenv.payloads.schema import Schema
 
 MOST = 32
 "So many buttons at most; what has more choices is filled in as a form."
@@ -27,13 +28,12 @@ def buttons_of(cls: type, action: Codec) -> list[dict[str, Any]] | None:
     """
     named = _named(cls, "web_buttons", action)
     if named is not None:
-        return [{"label": label, "action": one} for label, one in named.items()]
+        return [{"label": label, "action": payload} for label, payload in named.items()]
     schema = action.json_schema()
     name = _only_field(schema)
     if name is None:
         return None
-    field = _resolved(schema["properties"][name], schema)
-    values = _values(field)
+    values = _values(resolve(schema["properties"][name], schema))
     if values is None or not 0 < len(values) <= MOST:
         return None
     return [
@@ -51,8 +51,8 @@ def is_chat(cls: type, observation_schema: dict[str, Any]) -> bool:
     """Whether episodes are conversations: what is seen is messages, or words become actions."""
     if callable(getattr(cls, "message_to_action", None)):
         return True
-    messages = observation_schema.get("properties", {}).get("messages")
-    return messages is not None and _resolved(messages, observation_schema).get("type") == "array"
+    messages = resolve(properties(observation_schema).get("messages", {}), observation_schema)
+    return bool(messages.get("type") == "array")
 
 
 def _named(cls: type, attribute: str, action: Codec) -> dict[str, Any] | None:
@@ -62,37 +62,29 @@ def _named(cls: type, attribute: str, action: Codec) -> dict[str, Any] | None:
     where = f"{cls.__name__}.{attribute}"
     if not isinstance(named, dict):
         raise ConfigurationError(f"{where} must be a dict of actions, not {type(named).__name__}")
-    for name, one in named.items():
+    for name, payload in named.items():
         try:
-            action.decode(msgspec.json.encode(one), "json")  # as the page sends it
+            action.decode(msgspec.json.encode(payload), "json")  # as the page sends it
         except (PayloadError, TypeError) as error:
             raise ConfigurationError(f"{where}[{name!r}] is no action: {error}") from error
-    return {str(name): one for name, one in named.items()}
+    return {str(name): payload for name, payload in named.items()}
 
 
 def _only_field(schema: dict[str, Any]) -> str | None:
     """Return the one field that an action needs, or the only one that it has."""
-    names = [name for name in schema.get("properties", {}) if name != "metadata"]
-    required = [name for name in schema.get("required", ()) if name != "metadata"]
-    deciding = required or names
+    names = [name for name in properties(schema) if name != "metadata"]
+    deciding = [name for name in required(schema) if name != "metadata"] or names
     return deciding[0] if len(deciding) == 1 else None
 
 
-def _values(field: dict[str, Any]) -> list[Any] | None:
+def _values(field: Schema) -> list[Any] | None:
     if "among" in field:
         return None
     if "enum" in field:
         return list(field["enum"])
     if field.get("type") == "boolean":
         return [False, True]
-    low, high = field.get("minimum"), field.get("maximum")
+    low, high = integer_bounds(field)
     if field.get("type") != "integer" or low is None or high is None or high - low >= MOST:
         return None
-    return list(range(math.ceil(low), math.floor(high) + 1))
-
-
-def _resolved(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a field's schema in place of a reference to it."""
-    name = field.get("$ref", "").removeprefix("#/$defs/")
-    found: dict[str, Any] = schema.get("$defs", {}).get(name, field)
-    return found
+    return list(range(low, high + 1))

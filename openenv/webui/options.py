@@ -9,6 +9,7 @@ import msgspec
 
 from openenv.codec import codec_for
 from openenv.errors import ConfigurationError
+from openenv.payloads.schema import DEFINITIONS, properties
 
 _ABOUT = {
     "seed": "The same seed begins the same episode.",
@@ -44,10 +45,10 @@ def reset_schema(reset: Any, *, keeps_id: bool = True, others: Any = None) -> di
 
 def _extend(schema: dict[str, Any], others: dict[str, Any]) -> None:
     """Add properties that may all be left out, for the server may have been told other defaults."""
-    for name, field in others.get("properties", {}).items():
+    for name, field in properties(others).items():
         bare = {key: value for key, value in field.items() if key != "default"}
         schema["properties"].setdefault(name, bare)
-    schema["$defs"] = {**others.get("$defs", {}), **schema.get("$defs", {})}
+    schema[DEFINITIONS] = {**others.get(DEFINITIONS, {}), **schema.get(DEFINITIONS, {})}
 
 
 def _field(parameter: inspect.Parameter, hint: Any) -> Any:

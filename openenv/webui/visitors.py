@@ -15,9 +15,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from openenv.codec import decode_any
 from openenv.errors import EnvironmentFault, NotReset, SessionError, from_wire
-from openenv.protocol.frames import Error, Result
+from openenv.protocol.frames import SESSION_HEADER, Error, Result
 from openenv.server.http.bodies import Body, StepBody
-from openenv.server.http.sessions import SESSION_COOKIE, SESSION_HEADER, SHOWN_S, answering
+from openenv.server.http.sessions import SESSION_COOKIE, SHOWN_S, answering
 from openenv.server.runners.queries import EnvironmentQuery, has
 from openenv.webui.episode_log import EpisodeLog, encode
 

@@ -1,7 +1,5 @@
 """Environments of Gymnasium, served: the same episodes as without a server."""
 
-import asyncio
-
 import gymnasium
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from openenv.errors import ConfigurationError, EnvironmentFault, PayloadError
 from openenv.server.workers.blueprint import blueprint_of
 from tests.adapters import worlds  # noqa: F401 - registers them
 from tests.interaction.worlds import world
+from tests.patience import within
 
 
 class Slippery(environment_class("CartPole-v1")):  # type: ignore[misc]
@@ -20,7 +19,7 @@ class Slippery(environment_class("CartPole-v1")):  # type: ignore[misc]
 @pytest.mark.parametrize("transport", ["websocket", "json", "legacy", "http"])
 async def test_an_episode_is_the_one_that_gymnasium_plays(transport: str) -> None:
     mine = gymnasium.make("CartPole-v1")
-    async with world(transport, environment_class("CartPole-v1")) as one, asyncio.timeout(20):
+    async with world(transport, environment_class("CartPole-v1")) as one, within(20):
         env = await one.client()
         result = await env.reset(seed=7)
         expected, _ = mine.reset(seed=7)
@@ -35,7 +34,7 @@ async def test_an_episode_is_the_one_that_gymnasium_plays(transport: str) -> Non
 
 
 async def test_a_dict_of_observations_becomes_fields_and_info_metadata() -> None:
-    async with world("websocket", environment_class("test/Room-v0")) as one, asyncio.timeout(20):
+    async with world("websocket", environment_class("test/Room-v0")) as one, within(20):
         env = await one.client()
         first = await env.reset(seed=1, difficulty=3)
         assert first.metadata == {"options": {"difficulty": 3}}
@@ -48,7 +47,7 @@ async def test_a_dict_of_observations_becomes_fields_and_info_metadata() -> None
 
 
 async def test_actions_outside_of_the_space_change_nothing() -> None:
-    async with world("websocket", environment_class("test/Room-v0")) as one, asyncio.timeout(20):
+    async with world("websocket", environment_class("test/Room-v0")) as one, within(20):
         env = await one.client()
         await env.reset()
         with pytest.raises(EnvironmentFault, match="is not in Box"):
@@ -75,7 +74,7 @@ async def test_a_target_gives_options_and_wrappers() -> None:
 
 async def test_it_runs_in_worker_processes() -> None:
     made = environment_class("CartPole-v1", max_episode_steps=2)
-    async with world("websocket", made, execution="process") as one, asyncio.timeout(30):
+    async with world("websocket", made, execution="process") as one, within(30):
         env = await one.client()
         await env.reset(seed=7)
         results = [await env.step({"action": 0}) for _ in range(2)]

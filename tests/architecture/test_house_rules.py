@@ -51,6 +51,7 @@ def run_pytest(folder: Path, source: str, *, ci: bool = False) -> subprocess.Com
     """Run a test file under this project's conftest and settings, in its own process."""
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "tests").mkdir()
+    shutil.copy(ROOT / "tests/patience.py", folder / "tests")
     for rules, grace in (("tests/conftest.py", "5.0"), ("tests/leftovers.py", "10.0")):
         text = (ROOT / rules).read_text(encoding="utf-8")
         assert f"_GRACE_S = {grace}" in text

@@ -13,7 +13,7 @@ from openenv.protocol.link import Link
 
 SWITCHES["no-keeping"].on_server()
 link = Link(buffer_bytes=100)
-link.keep(b"message")
+link.keep(b"message", 7)
 print(link.sent, link.kept_bytes)
 link.take_acknowledgement(1)
 print(link.acknowledged)

@@ -1,6 +1,5 @@
 """Every row of the benchmark of vectors steps all its environments."""
 
-import asyncio
 import os
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from benchmarks.cart_pole import CartPole
 from benchmarks.load_vectors import gymnasium_async, gymnasium_sync, halves, ours
 from openenv.app import create_app
+from tests.patience import within
 from tests.serving import serving
 
 
@@ -19,7 +19,7 @@ async def test_a_lane_steps_the_environments(way: Any, episodes: int) -> None:
     cores = os.sched_getaffinity(0)
     try:
         async with (
-            asyncio.timeout(50),
+            within(50),
             serving(create_app(CartPole)) as url,
             way(url, 4) as lanes,
         ):

@@ -20,6 +20,7 @@ from openenv.cli.docker_build import Builder, build_image, find_builder
 from openenv.cli.images import plan_image
 from openenv.cli.main import app
 from openenv.errors import ProviderError, ProviderUnavailable
+from tests.patience import within
 from tests.processes import ENVIRON, OPENENV
 from tests.registry import remove_images, unique_name
 
@@ -161,7 +162,7 @@ async def test_however_it_is_stopped_the_build_in_the_daemon_is_cancelled_too(
         stderr=PIPE,
     )
     assert process.stdout is not None
-    async with asyncio.timeout(50):
+    async with within(50):
         async for line in process.stdout:
             if line.strip() == b"going":
                 break

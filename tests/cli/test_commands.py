@@ -21,6 +21,7 @@ from openenv.cli.commands import demo
 from openenv.cli.main import main
 from openenv.errors import StartupTimeout
 from openenv.recording import read
+from tests.patience import within
 from tests.processes import ENVIRON, OPENENV, openenv, serving_process
 from tests.serving import serving
 
@@ -211,7 +212,7 @@ async def test_settings_reach_an_app_that_is_made_at_import() -> None:
         assert json.loads(run[1])["max_sessions"] == 3
         await env.close()
         process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(20):
+        async with within(20):
             assert await process.wait() == 0
 
 
@@ -267,7 +268,7 @@ async def test_what_is_changed_is_served_anew(folder: Path) -> None:
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    async with asyncio.timeout(40):
+    async with within(40):
         assert (await process.stdout.readline()).startswith(b"serving First ")
         (folder / "notes.txt").write_text("No code, so nothing happens.")
         (folder / "mine.py").write_text(code.format("Second"))
@@ -286,7 +287,7 @@ async def test_a_killed_watcher_of_code_takes_its_server_along(folder: Path) -> 
         *command, cwd=folder, env=ENVIRON, stdout=PIPE, stderr=PIPE
     )
     assert process.stdout is not None
-    async with asyncio.timeout(40):
+    async with within(40):
         assert (await process.stdout.readline()).startswith(b"serving Counter ")
         process.kill()
         # The server holds the other end of this pipe.
@@ -420,7 +421,7 @@ async def test_ctrl_c_ends_the_demo_and_its_server(tmp_path: Path) -> None:
         *OPENENV, *arguments, cwd=tmp_path, stdout=PIPE, stderr=PIPE
     )
     assert process.stdout is not None
-    async with asyncio.timeout(40):
+    async with within(40):
         url = (await process.stdout.readline()).decode().split()[0]
         process.send_signal(signal.SIGINT)
         _, log = await process.communicate()

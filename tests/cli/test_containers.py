@@ -18,6 +18,7 @@ from openenv.providers.docker import LocalDockerProvider
 from openenv.providers.docker_cleanup import IMAGE_LABEL, OWNER_LABEL
 from openenv.providers.ownership import Owner
 from tests.containers import Containers
+from tests.patience import patient
 from tests.processes import ENVIRON, OPENENV
 from tests.providers.environments import wait_until_gone
 
@@ -56,7 +57,7 @@ class Run:
         return self.wait()
 
     def wait(self) -> tuple[int, str]:
-        err = self.process.communicate(timeout=30)[1]
+        err = self.process.communicate(timeout=patient(30))[1]
         return self.process.returncode, err
 
 
@@ -142,7 +143,7 @@ def test_run_can_be_interrupted_while_it_waits(containers: Containers) -> None:
         next(events)
         events.close()
         run.send_signal(signal.SIGINT)
-        err = run.communicate(timeout=30)[1]
+        err = run.communicate(timeout=patient(30))[1]
     assert (run.returncode, err) == (130, "openenv: stopped\n")
     everything = containers.client.containers.list(all=True, filters={"name": "tests-sleeps"})
     assert everything == []
@@ -245,7 +246,7 @@ def test_logs_are_followed_to_the_container_s_end(containers: Containers, sleepi
     assert [following.stdout.readline() for _ in range(2)] == ["one\n", "two\n"]
     assert following.poll() is None
     containers.get(sleeping).kill()
-    assert following.communicate(timeout=30)[0] == ""
+    assert following.communicate(timeout=patient(30))[0] == ""
     assert following.returncode == 0
 
 

@@ -16,6 +16,7 @@ from openenv.cli.main import app
 from openenv.cli.scaffold import Names, Template, write_environment
 from openenv.errors import ConfigurationError
 from openenv.manifest import examine_manifest
+from tests.patience import within
 from tests.processes import serving_process
 
 LAYOUT = """\
@@ -199,7 +200,7 @@ async def test_the_quick_start_of_its_readme_plays_an_episode(folder: Path) -> N
         program = program.replace("http://127.0.0.1:8000", url)
         command = (sys.executable, "-c", program)
         process = await asyncio.create_subprocess_exec(*command, cwd=folder.parent, stdout=PIPE)
-        async with asyncio.timeout(30):
+        async with within(30):
             out, _ = await process.communicate()
     assert process.returncode == 0
     assert b"GridWorldObservation(" in out

@@ -21,6 +21,7 @@ from openenv.cli.docker_push import Login, repository_in
 from openenv.cli.main import app
 from openenv.errors import ConfigurationError
 from openenv.manifest import Manifest, read_manifest
+from tests.patience import within
 from tests.processes import ENVIRON, OPENENV
 from tests.registry import PASSWORD, USER, docker_login, registry, remove_images, unique_name
 
@@ -166,7 +167,7 @@ async def test_ctrl_c_ends_a_push_to_a_registry_that_never_answers(folder: Path)
             stdout=PIPE,
             stderr=PIPE,
         )
-        async with asyncio.timeout(40):
+        async with within(40):
             connection, _ = await asyncio.get_running_loop().sock_accept(silent)
             process.send_signal(signal.SIGINT)
             _, log = await process.communicate()

@@ -20,6 +20,7 @@ from openenv import create_app
 from openenv.cli.main import app
 from openenv.cli.scaffold import Template, write_environment
 from tests.environments import Counter
+from tests.patience import within
 from tests.processes import ENVIRON, OPENENV
 from tests.providers.environments import wait_until_gone
 from tests.serving import serving_elsewhere
@@ -172,7 +173,7 @@ async def test_what_it_has_started_ends_with_it(
         stdout=PIPE,
         stderr=PIPE,
     )
-    async with asyncio.timeout(40):
+    async with within(40):
         started = int(await asyncio.to_thread(fifo.read_text))
         process.send_signal(stop)
         _, log = await process.communicate()

@@ -8,11 +8,12 @@ import pytest
 from openenv.cli.scaffold import Template, write_environment
 from openenv.cli.validation.report import Criterion, Report
 from openenv.cli.validation.static import examine_folder, examine_imports
+from tests.patience import patient
 from tests.providers.environments import wait_until_gone
 
 Break = Callable[[Path], object]
 
-TIMEOUT_S = 40.0
+TIMEOUT_S = patient(40)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A good server passes every check; of the others, each fails the one that it should."""
 
-import asyncio
 import random
 import threading
 from collections.abc import Callable
@@ -20,13 +19,14 @@ from openenv.environment import Environment
 from openenv.errors import ConfigurationError
 from openenv.models import State
 from tests.environments import Add, Counter, Total
+from tests.patience import patient, within
 from tests.serving import serving
 
 
 async def examine(app: Any, **options: Any) -> Report:
     report = Report(target="it", validation_type="running_environment")
     async with serving(app) as url:
-        await examine_server(url, report, **{"timeout_s": 5.0, "max_turns": 12, **options})
+        await examine_server(url, report, **{"timeout_s": patient(5), "max_turns": 12, **options})
     return report
 
 
@@ -93,7 +93,7 @@ async def test_sessions_of_others_are_not_driven_out() -> None:
         GenericEnvClient(url) as env,
     ):
         await env.reset()
-        await examine_server(url, report, timeout_s=5.0, max_turns=3)
+        await examine_server(url, report, timeout_s=patient(5), max_turns=3)
         await env.step({"amount": 1})
     assert failed(report) == []
     reason = next(one.details for one in report.criteria if one.id == "sessions_isolated")
@@ -284,13 +284,13 @@ async def test_a_step_that_hangs_is_given_up() -> None:
         execution = "thread"
 
         def step(self, action: Add) -> Total:
-            gate.wait(20)
+            gate.wait(patient(20))
             return Total(0)
 
     report = Report(target="it", validation_type="running_environment")
     async with serving(create_app(Hanging)) as url:
         try:
-            async with asyncio.timeout(10):
+            async with within(10):
                 await examine_server(url, report, timeout_s=0.3, max_turns=3)
         finally:
             gate.set()
@@ -304,7 +304,7 @@ async def test_an_environment_that_does_not_let_go_is_found() -> None:
         execution = "thread"
 
         def close(self) -> None:
-            gate.wait(20)
+            gate.wait(patient(20))
             super().close()
 
     report = Report(target="it", validation_type="running_environment")

@@ -9,8 +9,14 @@ from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import openenv as package
+from openenv.cli.commands import watch as commands
+from openenv.client.watch import WatchEvent
+from tests.patience import within
 from tests.processes import ENVIRON, OPENENV, ROOT, openenv, serving_process
 
 
@@ -42,7 +48,7 @@ async def test_a_table_of_the_sessions() -> None:
 
 async def test_on_a_terminal_the_table_is_live() -> None:
     ours, theirs = pty.openpty()
-    async with being_played("--watch") as url, asyncio.timeout(20):
+    async with being_played("--watch") as url, within(20):
         process = await asyncio.create_subprocess_exec(
             *(*OPENENV, "watch", url), stdout=theirs, stderr=PIPE, env=ENVIRON | {"TERM": "xterm"}
         )
@@ -87,7 +93,7 @@ async def test_lines_of_json() -> None:
 
 async def test_a_reader_may_have_seen_enough() -> None:
     reader, writer = os.pipe()
-    async with being_played("--watch") as url, package.connect(url) as pool, asyncio.timeout(20):
+    async with being_played("--watch") as url, package.connect(url) as pool, within(20):
         process = await asyncio.create_subprocess_exec(
             *(*OPENENV, "watch", url, "--json"), stdout=writer, stderr=PIPE, env=ENVIRON
         )
@@ -97,6 +103,28 @@ async def test_a_reader_may_have_seen_enough() -> None:
         await pool.session(label="nobody reads of this one")
         _, complaint = await process.communicate()
     assert (process.returncode, complaint) == (1, b"")
+
+
+async def test_the_link_is_closed_before_a_broken_pipe_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed = asyncio.Event()
+
+    async def watched(url: str, **options: Any) -> AsyncIterator[WatchEvent]:
+        try:
+            yield WatchEvent([], ["a session"])
+        finally:
+            await asyncio.sleep(0)  # as closing a socket takes turns of the event loop
+            closed.set()
+
+    def nobody_reads(line: bytes) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(commands, "watch", watched)
+    monkeypatch.setattr("typer.echo", nobody_reads)
+    with pytest.raises(BrokenPipeError):
+        await commands._print_changes("http://server", None, once=False)
+    assert closed.is_set()
 
 
 async def test_a_server_that_does_not_allow_it_is_named_with_what_to_do() -> None:

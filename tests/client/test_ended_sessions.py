@@ -13,6 +13,7 @@ from openenv.errors import SessionExpired
 from openenv.protocol.frames import Closed, Open, Opened, Reset, Result
 from openenv.protocol.server import ServerProtocol, read_hello
 from openenv.protocol.wire import MSGPACK
+from tests.patience import within
 
 
 async def fake_server(channel: MemoryChannel) -> None:
@@ -44,7 +45,7 @@ async def pool_on_fake_server() -> AsyncIterator[Pool]:
     async def dial() -> Dialed:
         return Dialed(ours, MSGPACK.subprotocol)
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with within(5), asyncio.TaskGroup() as group:
         group.create_task(fake_server(theirs))
         async with Pool("memory:", 1, dial=dial) as pool:
             yield pool

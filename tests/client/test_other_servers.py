@@ -1,6 +1,5 @@
 """Servers that say hello wrongly: their clients are told so, and at once."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,9 +8,10 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from openenv.client.link.link import Connection
+from openenv.client.link.link import ClientLink
 from openenv.errors import RemoteProtocolError
 from openenv.protocol.frames import CLOSE_PROTOCOL_ERROR, SUBPROTOCOL_JSON, Close
+from tests.patience import within
 
 GOOD = '["hello", 1, "t"]'
 WRONG = ['["hello", 2, "t"]', '["hello", 1, "other", true]', '["hello", 1, "t", true, 99]', "[]"]
@@ -35,14 +35,14 @@ class Server:
 
 
 @asynccontextmanager
-async def connection_to(server: Server) -> AsyncIterator[Connection]:
+async def connection_to(server: Server) -> AsyncIterator[ClientLink]:
     subprotocols = [Subprotocol(SUBPROTOCOL_JSON)]
     async with (
-        asyncio.timeout(10),
+        within(10),
         serve(server.handle, "127.0.0.1", 0, subprotocols=subprotocols) as listening,
     ):
         port = next(iter(listening.sockets)).getsockname()[1]
-        connection = Connection.to(f"http://127.0.0.1:{port}")
+        connection = ClientLink.to(f"http://127.0.0.1:{port}")
         try:
             yield connection
         finally:

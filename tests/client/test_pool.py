@@ -10,6 +10,7 @@ from openenv.client.pool import Pool, connect
 from openenv.errors import ConfigurationError, ConnectError, PayloadError, SessionCapacityError
 from openenv.models import State
 from tests.environments import Add, AsyncCounter, Counter, ThreadCounter, Total
+from tests.patience import within
 from tests.serving import serving
 
 
@@ -20,7 +21,7 @@ class CounterEnv(EnvClient[Add, Total, State]):
 @pytest.mark.parametrize("environment", [Counter, ThreadCounter, AsyncCounter])
 async def test_hundreds_of_sessions_share_two_sockets(environment: type) -> None:
     app = create_app(environment, max_concurrent_envs=200)
-    async with serving(app) as url, connect(url) as pool, asyncio.timeout(20):
+    async with serving(app) as url, connect(url) as pool, within(20):
         envs = [await pool.session(CounterEnv) for _ in range(200)]
         firsts = await pool.reset_many(envs, seeds=list(range(200)))
         assert [first.observation.total for first in firsts] == list(range(200))
@@ -69,7 +70,7 @@ async def test_mismatched_lists_are_refused_before_anything_is_sent() -> None:
 
 async def test_sessions_of_a_pool_wait_for_a_slot_by_default() -> None:
     app = create_app(Counter, max_concurrent_envs=2)
-    async with serving(app) as url, connect(url) as pool, asyncio.timeout(10):
+    async with serving(app) as url, connect(url) as pool, within(10):
         finished = 0
 
         async def episode() -> None:
@@ -105,9 +106,9 @@ async def test_many_sessions_are_opened_at_once_and_spread_over_the_connections(
     environment: type,
 ) -> None:
     app = create_app(environment, max_concurrent_envs=100)
-    async with serving(app) as url, connect(url, connections=4) as pool, asyncio.timeout(20):
+    async with serving(app) as url, connect(url, connections=4) as pool, within(20):
         envs = await pool.sessions(100, CounterEnv, label="train/1")
-        assert sorted(one.session_count for one in pool._connections) == [25] * 4
+        assert sorted(one.session_count for one in pool._links) == [25] * 4
         assert len({env.session_token for env in envs}) == 100
         await pool.reset_many(envs)
         results = await pool.step_many(envs, [Add(index) for index in range(100)])
@@ -117,7 +118,7 @@ async def test_many_sessions_are_opened_at_once_and_spread_over_the_connections(
 
 async def test_of_many_sessions_all_or_none_are_opened() -> None:
     app = create_app(Counter, max_concurrent_envs=3)
-    async with serving(app) as url, connect(url) as pool, asyncio.timeout(20):
+    async with serving(app) as url, connect(url) as pool, within(20):
         with pytest.raises(SessionCapacityError):
             await pool.sessions(4, CounterEnv, wait_s=0)
         envs = await pool.sessions(3, CounterEnv, wait_s=5)
@@ -127,7 +128,7 @@ async def test_of_many_sessions_all_or_none_are_opened() -> None:
 
 async def test_giving_up_the_wait_for_many_sessions_leaves_none_behind() -> None:
     app = create_app(Counter, max_concurrent_envs=3)
-    async with serving(app) as url, connect(url) as pool, asyncio.timeout(20):
+    async with serving(app) as url, connect(url) as pool, within(20):
         waiting = asyncio.create_task(pool.sessions(4, CounterEnv))
         while app.state.registry.active < 3:
             await asyncio.sleep(0)

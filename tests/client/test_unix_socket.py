@@ -14,6 +14,7 @@ from openenv.models import State
 from openenv.recording import read
 from openenv.rollout.collect import collect
 from tests.environments import Add, Total
+from tests.patience import within
 from tests.processes import openenv as run_openenv
 from tests.processes import serving_process
 
@@ -28,7 +29,7 @@ class HttpCounterEnv(HTTPEnvClient[Add, Total, State]):
 
 async def test_every_client_plays_over_a_unix_socket(tmp_path: Path) -> None:
     arguments = ("tests.environments:Counter", "--uds", str(tmp_path / "env.sock"))
-    async with serving_process(*arguments) as (_, url), asyncio.timeout(40):
+    async with serving_process(*arguments) as (_, url), within(40):
         async with CounterEnv(url) as env:
             assert (await env.reset(seed=3)).observation.total == 3
             assert (await env.step(Add(2))).observation.total == 5

@@ -20,12 +20,12 @@ from openenv.errors import (
     SessionExpired,
 )
 from openenv.testing.chaos import cutting_proxy
+from tests.patience import within
 
 # The first run installs the releases.
 pytestmark = pytest.mark.timeout(900)
 
 _SLOTS = 8
-_WITHIN_S = 20.0
 
 
 @pytest.fixture(scope="module", params=[RENAMED_FROM, NEWEST], ids=str)
@@ -141,13 +141,13 @@ async def test_closing_our_client_frees_its_slot(url: str) -> None:
                     continue
                 return (await env.step(EchoAction(message="x"))).observation.message_length
 
-    async with asyncio.timeout(_WITHIN_S):
+    async with within(20):
         assert [await play() for _ in range(2 * _SLOTS)] == [1] * 2 * _SLOTS
 
 
 async def test_a_lost_socket_is_never_continued_in_a_fresh_environment(url: str) -> None:
     async with (
-        asyncio.timeout(_WITHIN_S),
+        within(20),
         cutting_proxy(int(url.rpartition(":")[2])) as proxy,
         EchoEnv(base_url=f"http://127.0.0.1:{proxy.port}") as env,
     ):

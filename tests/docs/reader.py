@@ -37,6 +37,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from tests.docs.test_links import ROOT
+from tests.patience import patient
 
 NUMBER = re.compile(r"\d[\d,.]*")
 FILLING = re.compile(r"[ ─]+")
@@ -251,7 +252,7 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=100,
+            timeout=patient(100),
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}"
         return done.stdout
@@ -276,7 +277,7 @@ class Reader:
         server, self.server = self.server, None
         if server is not None:
             server.terminate()
-            server.communicate(timeout=30)
+            server.communicate(timeout=patient(30))
 
     def note(self, printed: str) -> None:
         """Remember what was printed, as the page would show it."""

@@ -13,6 +13,7 @@ from openenv.models import State
 from openenv.server.config import ServerConfig
 from openenv.testing.chaos import cutting_proxy
 from tests.environments import Add, AsyncCounter, Counter, ThreadCounter, Total
+from tests.patience import within
 from tests.serving import serving
 
 
@@ -46,7 +47,7 @@ async def test_steps_run_exactly_once_while_sockets_are_cut_anywhere(environment
                 expected += amount
                 assert (await env.step(Add(amount))).observation.total == expected
 
-        async with asyncio.timeout(50):
+        async with within(50):
             await asyncio.gather(*(episode(env) for env in envs))
         assert Counter.steps == 400
         assert proxy.cuts >= 5
@@ -62,7 +63,7 @@ async def test_a_link_whose_grace_is_over_is_lost_and_says_so() -> None:
         await env.reset()
         proxy.is_refusing = True
         proxy.cut()
-        async with asyncio.timeout(10):
+        async with within(10):
             with pytest.raises(ConnectionLost):
                 await env.step(Add(1))
             with pytest.raises((ConnectionLost, SessionExpired)):
@@ -80,7 +81,7 @@ async def test_a_server_that_was_replaced_ends_the_sessions_and_serves_new_ones(
         serving(create_app(Counter)) as new,
         cutting_proxy(port_of(old)) as proxy,
         CounterEnv(f"http://127.0.0.1:{proxy.port}") as env,
-        asyncio.timeout(10),
+        within(10),
     ):
         await env.reset(seed=5)
         proxy.target_port = port_of(new)

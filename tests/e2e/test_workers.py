@@ -20,6 +20,7 @@ from openenv.errors import SessionExpired, WorkerDied
 from openenv.server.config import ServerConfig
 from openenv.testing.chaos import cutting_proxy
 from tests.environments import Counter
+from tests.patience import within
 from tests.processes import ENVIRON, OPENENV, Gate, serving_process
 from tests.serving import serving
 
@@ -36,7 +37,7 @@ def is_running(pid: int) -> bool:
 
 
 async def ended(pids: set[int]) -> None:
-    async with asyncio.timeout(10):
+    async with within(10):
         while any(is_running(pid) for pid in pids):
             await asyncio.sleep(0.005)
 
@@ -70,7 +71,7 @@ async def test_what_a_dead_worker_has_forked_neither_hides_its_death_nor_survive
         child = (await env.step({"do": "fork"})).observation["child"]
         assert is_running(child)
         os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(10):
+        async with within(10):
             with pytest.raises(WorkerDied):
                 while True:
                     await env.step({})
@@ -91,7 +92,7 @@ async def test_a_worker_without_its_server_ends_by_itself() -> None:
             pass_fds=(theirs.fileno(),),
             env=ENVIRON,
         )
-    async with asyncio.timeout(20):
+    async with within(20):
         assert await process.wait() == 0
 
 
@@ -110,13 +111,13 @@ async def test_a_step_that_runs_is_finished_when_the_server_is_told_to_stop(tmp_
         running = asyncio.create_task(busy.step({"wait": True}))
         await gate.wait()
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with within(20):
             with pytest.raises(SessionExpired, match="shutting down"):
                 while True:
                     await idle.step({})
         await gate.open()
         assert (await running).observation == {"passed": True}
-        async with asyncio.timeout(20):
+        async with within(20):
             assert await process.wait() == 0
 
 
@@ -132,7 +133,7 @@ async def test_ctrl_c_in_a_terminal_ends_server_and_workers_without_a_word() -> 
         async with openenv.connect(line.split()[-1], connections=1) as pool:
             _, pids = await begin(pool, 2)
             os.killpg(process.pid, signal.SIGINT)
-            async with asyncio.timeout(20):
+            async with within(20):
                 _, complaints = await process.communicate()
     finally:
         if process.returncode is None:
@@ -160,7 +161,7 @@ async def test_steps_run_exactly_once_while_sockets_are_cut() -> None:
         serving(create_app(Counter, config=ServerConfig(workers=2))) as url,
         cutting_proxy(int(url.rsplit(":", 1)[1]), budget) as proxy,
         openenv.connect(f"http://127.0.0.1:{proxy.port}", connections=1) as pool,
-        asyncio.timeout(50),
+        within(50),
     ):
 
         async def episode(env: Any) -> None:
@@ -190,7 +191,7 @@ async def test_health_counts_workers_and_a_killed_one_is_replaced() -> None:
             while True:
                 await envs[0].step({})
         assert (await envs[1].step({})).observation["pid"] == pids[1]
-        async with asyncio.timeout(20):
+        async with within(20):
             while (found := await asyncio.to_thread(health, url))["status"] != "healthy":
                 await asyncio.sleep(0.01)
         assert found["workers"] == {"count": 2, "running": 2, "blocked": 0, "restarts": 1}

@@ -18,6 +18,7 @@ from envs.browsergym_env import BrowserGymAction, BrowserGymEnv, BrowserGymObser
 from envs.browsergym_env.policy import sample_policy
 from openenv.errors import ConfigurationError, EnvironmentFault, PayloadError
 from tests.browsergym_server import BROWSERGYM, Served, serving_browsers
+from tests.patience import within
 from tests.web_pages import serving_site
 
 # The first one may have to install BrowserGym.
@@ -343,6 +344,6 @@ async def test_sessions_have_browsers_of_their_own(served: Served, site: str) ->
         results = await asyncio.gather(one.reset(**options), other.reset(**options))
         assert all("visit 1" in result.observation.text for result in results)
         before = served.processes()
-    async with asyncio.timeout(20):
+    async with within(20):
         while len(served.processes()) >= len(before):
             await asyncio.sleep(0.05)

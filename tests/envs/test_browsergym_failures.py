@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from envs.browsergym_env import BrowserGymAction, BrowserGymEnv
 from openenv.errors import ConfigurationError, EnvironmentFault, StepTimeout
 from tests.browsergym_server import FOLDER, Served, serving_browsers
+from tests.patience import patient, within
 from tests.processes import openenv
 from tests.web_pages import serving_site
 
@@ -58,7 +61,7 @@ def kill(pids: Iterable[int]) -> None:
 
 async def until_gone(*pids: int) -> None:
     """Return when none of these runs, or is about to."""
-    async with asyncio.timeout(END_S):
+    async with within(END_S):
         while any(is_running(pid) for pid in pids):
             await asyncio.sleep(0.02)
 
@@ -110,30 +113,54 @@ async def test_a_page_that_hangs_is_given_up(served: Served) -> None:
 # ---- what is left
 
 
-async def test_closing_leaves_no_process_and_no_file(tmp_path: Path) -> None:
-    with serving_browsers(TMPDIR=str(tmp_path)) as served:
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A temporary folder whose path leaves room for that of a socket, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def browsers() -> list[str]:
+    """The Chromiums that are installed here: one draws no windows, one would."""
+    names = ("chromium-headless-shell", "chromium")
+    return [name for name in names if shutil.which(name)] or ["chromium"]
+
+
+@pytest.mark.parametrize("name", browsers())
+async def test_every_chromium_starts_also_where_the_temporary_folder_has_a_long_path(
+    name: str, tmp_path: Path
+) -> None:
+    long = tmp_path / ("long" * 20)
+    long.mkdir()
+    with serving_browsers(TMPDIR=str(long), BROWSERGYM_CHROMIUM=name) as served:
+        async with BrowserGymEnv(served.url) as env:
+            await env.reset()
+
+
+async def test_closing_leaves_no_process_and_no_file(short_folder: Path) -> None:
+    with serving_browsers(TMPDIR=str(short_folder)) as served:
         async with BrowserGymEnv(served.url) as env:
             await env.reset()
             pids = served.processes()
-            assert profiles(tmp_path)
+            assert profiles(short_folder)
         await until_gone(*pids)
-        async with asyncio.timeout(END_S):
-            while os.listdir(tmp_path):
+        async with within(END_S):
+            while os.listdir(short_folder):
                 await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_server_that_is_ended_leaves_no_browser(
-    tmp_path: Path, number: signal.Signals
+    short_folder: Path, number: signal.Signals
 ) -> None:
-    with serving_browsers(TMPDIR=str(tmp_path)) as served:
-        async with httpx.AsyncClient(timeout=END_S) as client:
+    with serving_browsers(TMPDIR=str(short_folder)) as served:
+        async with httpx.AsyncClient(timeout=patient(END_S)) as client:
             (await client.post(f"{served.url}/reset", json={})).raise_for_status()
         pids = served.processes()
-        assert profiles(tmp_path)
+        assert profiles(short_folder)
         served.process.send_signal(number)
         await until_gone(*pids)
-        assert not profiles(tmp_path)
+        assert not profiles(short_folder)
 
 
 # ---- the network

@@ -1,6 +1,5 @@
 """The trading environment: FinRL's numbers, its own rules, and whole episodes over a server."""
 
-import asyncio
 import csv
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from envs.finrl_env.server.market import Market, market_of
 from openenv.errors import ConfigurationError, EnvironmentFault
 from tests.envs.finrl_reference import CASH, HMAX, STEPS, THRESHOLD
 from tests.envs.finrl_trace import FIRST_DAY, INDICATOR, TRACE, write_market
+from tests.patience import within
 from tests.serving import serving
 
 STOCKS = 10
@@ -265,7 +265,7 @@ def test_indicators_of_a_price_that_never_moves_say_nothing_happens() -> None:
 
 
 async def test_an_episode_over_a_server() -> None:
-    async with serving(app) as url, FinRLEnv(base_url=url) as env, asyncio.timeout(20):
+    async with serving(app) as url, FinRLEnv(base_url=url) as env, within(20):
         result = await env.reset(seed=3, days=20)
         assert result.observation.state.shape == (101,)
         for _ in range(19):

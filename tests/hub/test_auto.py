@@ -141,7 +141,7 @@ def test_what_this_python_does_not_have_gets_an_installation_of_its_own(
     (folder / "pyproject.toml").write_text(f'[project]\nname = "told"\ndependencies = {needs}\n')
     start = plan_start(find("told"))
     assert isinstance(start.provider, UVProvider)
-    assert "does not have no-such-thing" in start.said
+    assert "does not have no-such-thing" in start.description
 
     def no_uv() -> str:
         raise ProviderUnavailable("no uv")

@@ -25,6 +25,7 @@ from openenv.models import State
 from openenv.server.config import ServerConfig
 from tests.environments import Add, Counter, Sleeper, ThreadCounter, Total
 from tests.interaction.worlds import EVERY, STRICT, world
+from tests.patience import patient, within
 
 
 class CounterEnv(EnvClient[Add, Total, State]):
@@ -88,7 +89,7 @@ PLACEMENTS = [Misbehaving, MisbehavingOnThread, MisbehavingInProcess, Misbehavin
 async def test_a_step_that_goes_wrong_is_a_typed_error_and_the_session_lives_on(
     transport: str, environment: type
 ) -> None:
-    async with world(transport, environment) as one, asyncio.timeout(10):
+    async with world(transport, environment) as one, within(10):
         env = await one.client()
         await env.reset()
         for what in ("raise", "exit", "none", "unencodable", "bad reward"):
@@ -179,7 +180,7 @@ async def test_an_unknown_reset_option_is_named(transport: str) -> None:
 
 @pytest.mark.parametrize("transport", EVERY)
 async def test_one_session_too_many_is_refused_and_the_others_go_on(transport: str) -> None:
-    async with world(transport, Counter, max_concurrent_envs=2) as one, asyncio.timeout(10):
+    async with world(transport, Counter, max_concurrent_envs=2) as one, within(10):
         first, second = await one.client(CounterEnv), await one.client(CounterEnv)
         await first.reset()
         await second.reset()
@@ -194,7 +195,7 @@ async def test_one_session_too_many_is_refused_and_the_others_go_on(transport: s
 
 
 async def test_a_session_that_waits_gets_the_next_free_slot_in_order() -> None:
-    async with world("memory", Counter, max_concurrent_envs=1) as one, asyncio.timeout(10):
+    async with world("memory", Counter, max_concurrent_envs=1) as one, within(10):
         holder = await one.client(CounterEnv)
         await holder.reset()
         order: list[int] = []
@@ -215,7 +216,7 @@ async def test_a_session_that_waits_gets_the_next_free_slot_in_order() -> None:
 
 
 async def test_waiting_for_a_slot_ends_with_an_error_when_its_time_is_over() -> None:
-    async with world("memory", Counter, max_concurrent_envs=1) as one, asyncio.timeout(10):
+    async with world("memory", Counter, max_concurrent_envs=1) as one, within(10):
         holder = await one.client(CounterEnv)
         await holder.reset()
         late = await one.client(CounterEnv, wait_s=0.1)
@@ -238,7 +239,7 @@ class UnmakeableOnThread(Unmakeable):
 async def test_a_constructor_that_raises_is_told_and_frees_its_slot(
     transport: str, environment: type
 ) -> None:
-    async with world(transport, environment, max_concurrent_envs=1) as one, asyncio.timeout(10):
+    async with world(transport, environment, max_concurrent_envs=1) as one, within(10):
         for _ in range(3):
             env = await one.client()
             with pytest.raises(EnvironmentFactoryError):
@@ -250,7 +251,7 @@ async def test_a_constructor_that_raises_is_told_and_frees_its_slot(
 
 async def test_a_hung_step_times_out_and_the_next_reset_gets_a_new_environment() -> None:
     Sleeper.release = threading.Event()
-    async with world("websocket", Sleeper) as one, asyncio.timeout(10):
+    async with world("websocket", Sleeper) as one, within(10):
         try:
             env, other = await one.client(), await one.client()
             await env.reset()
@@ -274,7 +275,7 @@ async def test_a_hung_step_times_out_and_the_next_reset_gets_a_new_environment()
 async def test_the_servers_own_limit_holds_for_clients_that_set_none() -> None:
     Sleeper.release = threading.Event()
     config = ServerConfig(step_timeout_s=0.2)
-    async with world("websocket", Sleeper, config=config) as one, asyncio.timeout(10):
+    async with world("websocket", Sleeper, config=config) as one, within(10):
         env = await one.client()
         await env.reset()
         try:
@@ -291,7 +292,7 @@ class Pondering(Counter):
 
 
 async def test_an_async_step_that_is_too_slow_is_cancelled() -> None:
-    async with world("websocket", Pondering) as one, asyncio.timeout(10):
+    async with world("websocket", Pondering) as one, within(10):
         env = await one.client(CounterEnv)
         await env.reset()
         with pytest.raises(StepTimeout):
@@ -303,9 +304,9 @@ async def test_an_async_step_that_is_too_slow_is_cancelled() -> None:
 @pytest.mark.parametrize("environment", [Pondering, Sleeper])
 async def test_a_cancelled_call_leaves_the_connection_usable(environment: Any) -> None:
     Sleeper.release = threading.Event()
-    async with world("websocket", environment) as one, asyncio.timeout(10):
+    async with world("websocket", environment) as one, within(10):
         env = await one.client()
-        other = await one.client(connection=env._session.connection)
+        other = await one.client(connection=env._session.link)
         await env.reset()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
@@ -319,7 +320,7 @@ async def test_a_cancelled_call_leaves_the_connection_usable(environment: Any) -
 
 async def test_a_queued_request_that_is_cancelled_never_runs() -> None:
     Counter.steps = 0
-    async with world("memory", SlowThreadCounter) as one, asyncio.timeout(10):
+    async with world("memory", SlowThreadCounter) as one, within(10):
         env = await one.client(CounterEnv)
         await env.reset()
         first = asyncio.create_task(env.step(Add(1)))
@@ -338,7 +339,7 @@ class SlowThreadCounter(ThreadCounter):
     release = threading.Event()
 
     def step(self, action: Add) -> Total:
-        SlowThreadCounter.release.wait(10)
+        SlowThreadCounter.release.wait(patient(10))
         return super().step(action)
 
 
@@ -366,7 +367,7 @@ async def test_an_observation_of_the_wrong_class_is_a_fault() -> None:
 
 
 async def test_two_clients_with_one_session_the_newer_one_wins() -> None:
-    async with world("websocket", Counter) as one, asyncio.timeout(10):
+    async with world("websocket", Counter) as one, within(10):
         first, second = await one.client(CounterEnv), await one.client(CounterEnv)
         await first.reset(seed=5)
         await second._session.open(token=first.session_token)
@@ -379,7 +380,7 @@ async def test_two_clients_with_one_session_the_newer_one_wins() -> None:
 
 async def test_an_idle_session_expires_and_its_client_is_told() -> None:
     config = ServerConfig(idle_timeout_s=0.2)
-    async with world("websocket", Counter, config=config) as one, asyncio.timeout(10):
+    async with world("websocket", Counter, config=config) as one, within(10):
         env = await one.client(CounterEnv)
         await env.reset()
         while one.registry.sessions:

@@ -22,6 +22,7 @@ from openenv.server.links.connection import serve_channel
 from openenv.server.runners.thread import PARTIALS_AHEAD
 from tests.environments import ThreadCounter
 from tests.interaction.worlds import World, world
+from tests.patience import patient, within
 from tests.serving import serving
 
 REPLY_BYTES = 6_000_000
@@ -171,7 +172,7 @@ async def test_a_link_is_taken_over_from_a_blocked_socket_without_losing_a_reply
 ) -> None:
     async with (
         world(transport, environment) as one,
-        asyncio.timeout(20),
+        within(20),
         AsyncExitStack() as stack,
     ):
         old = await _raw(one, stack)
@@ -203,7 +204,7 @@ async def test_who_stops_reading_and_answers_no_ping_loses_socket_link_and_sessi
     app = create_app(Large, config=ServerConfig(grace_s=0.1))
     async with (
         serving(app, ws_ping_interval=0.2, ws_ping_timeout=0.2) as url,
-        asyncio.timeout(10),
+        within(10),
         AsyncExitStack() as stack,
     ):
         registry = app.state.registry
@@ -219,7 +220,7 @@ async def test_who_stops_reading_and_answers_no_ping_loses_socket_link_and_sessi
 
 
 async def test_a_blocked_socket_whose_link_was_taken_over_does_not_stay_open() -> None:
-    async with world("websocket", Large) as one, asyncio.timeout(10), AsyncExitStack() as stack:
+    async with world("websocket", Large) as one, within(10), AsyncExitStack() as stack:
         old = await _raw(one, stack)
         token = (await old.greet())[2]
         await old.send(["open", 1, 1], ["reset", 2, 1])
@@ -249,7 +250,7 @@ class Dead(MemoryChannel):
 
 
 async def test_who_serves_a_dead_socket_loses_nothing_of_the_newer_one_when_it_ends() -> None:
-    async with world("memory", ThreadCounter) as one, asyncio.timeout(10):
+    async with world("memory", ThreadCounter) as one, within(10):
         old, dead, new, slow = MemoryChannel(), Dead(), MemoryChannel(), MemoryChannel(bound=1)
         old.other, dead.other, new.other, slow.other = dead, old, slow, new
 
@@ -288,7 +289,7 @@ async def test_who_serves_a_dead_socket_loses_nothing_of_the_newer_one_when_it_e
 
 async def test_who_never_reads_and_never_acknowledges_is_ended_within_its_bound() -> None:
     config = ServerConfig(buffer_bytes=1_000_000)
-    async with world("memory", Large, config=config) as one, asyncio.timeout(20):
+    async with world("memory", Large, config=config) as one, within(20):
         ours, theirs = memory_pair()
         registry = one.registry
         serving = asyncio.create_task(serve_channel(registry, theirs, SUBPROTOCOL_MSGPACK))
@@ -310,7 +311,7 @@ async def test_who_never_reads_and_never_acknowledges_is_ended_within_its_bound(
 
 
 async def test_closing_a_session_twice_is_answered_twice() -> None:
-    async with world("websocket", Large) as one, asyncio.timeout(10), AsyncExitStack() as stack:
+    async with world("websocket", Large) as one, within(10), AsyncExitStack() as stack:
         client = await _raw(one, stack)
         await client.greet()
         await client.send(["open", 1, 1], ["reset", 2, 1], ["close", 3, 1], ["close", 4, 1])
@@ -326,7 +327,7 @@ TALKATIVE = pytest.mark.parametrize("environment", [Talkative, TalkativeInProces
 async def test_a_stream_waits_for_who_reads_it(environment: type) -> None:
     async with (
         world("websocket", environment) as one,
-        asyncio.timeout(20),
+        within(20),
         AsyncExitStack() as stack,
     ):
         client = await _raw(one, stack)
@@ -337,7 +338,7 @@ async def test_a_stream_waits_for_who_reads_it(environment: type) -> None:
         numbers, waiting = [], 0
         while len(numbers) < 400:
             numbers += [frame[2]["number"] for frame in await client.read(1)]
-            waiting = max(waiting, len(outbox.frames))
+            waiting = max(waiting, len(outbox.writer.frames))
         assert numbers == list(range(400))
         # Some were on their way from thread or process when the socket was full.
         assert waiting < 60
@@ -348,7 +349,7 @@ async def test_who_goes_away_from_a_stream_gets_all_of_it_later(environment: typ
     config = ServerConfig(buffer_bytes=4_000_000)
     async with (
         world("websocket", environment, config=config) as one,
-        asyncio.timeout(20),
+        within(20),
         AsyncExitStack() as stack,
     ):
         client = await _raw(one, stack)
@@ -374,7 +375,7 @@ async def test_who_goes_away_from_a_stream_gets_all_of_it_later(environment: typ
 async def test_a_stream_whose_step_is_given_up_ends_although_nobody_reads() -> None:
     async with (
         world("websocket", Ending) as one,
-        asyncio.timeout(20),
+        within(20),
         AsyncExitStack() as stack,
     ):
         Ending.has_ended.clear()
@@ -384,14 +385,14 @@ async def test_a_stream_whose_step_is_given_up_ends_although_nobody_reads() -> N
         await client.read(2)
         # Who reads nothing is not read either: a deadline is what still comes.
         await client.send(["step", 3, 1, {"count": 100_000}, 0.2, True])
-        await asyncio.to_thread(Ending.has_ended.wait, 10)
+        await asyncio.to_thread(Ending.has_ended.wait, patient(10))
         assert Ending.has_ended.is_set()
 
 
 async def test_a_stream_that_is_given_up_has_cleaned_up_before_the_next_call() -> None:
     async with (
         world("websocket", CleaningUp) as one,
-        asyncio.timeout(20),
+        within(20),
         AsyncExitStack() as stack,
     ):
         client = await _raw(one, stack)
@@ -406,7 +407,7 @@ async def test_a_stream_that_is_given_up_has_cleaned_up_before_the_next_call() -
 
 
 async def test_a_stream_does_not_wait_for_who_had_the_session_before() -> None:
-    async with world("memory", Talkative) as one, asyncio.timeout(10):
+    async with world("memory", Talkative) as one, within(10):
         former, present = Origin(has_room=False), Origin(has_room=True)
         session = one.registry.open()
         session.open(Open(1, 1), former)

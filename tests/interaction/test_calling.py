@@ -17,6 +17,7 @@ from openenv.rollout.collect import collect
 from openenv.server.config import ServerConfig
 from openenv.testing.inprocess import Instance
 from tests.interaction.worlds import EVERY, world
+from tests.patience import patient, within
 
 
 @dataclass
@@ -119,7 +120,7 @@ KINDS = (
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("transport", EVERY)
 async def test_each_kind_of_class_is_played(transport: str, kind: type) -> None:
-    async with world(transport, kind) as one, asyncio.timeout(20):
+    async with world(transport, kind) as one, within(20):
         env = await one.client()
         begun = await env.reset(episode_id="mine")
         # An environment knows its episode's id in `reset` already.
@@ -135,7 +136,7 @@ async def test_each_kind_of_class_is_played(transport: str, kind: type) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_each_kind_of_class_is_stepped_in_columns(kind: type) -> None:
-    async with world("websocket", kind) as one, Pool(one.url) as pool, asyncio.timeout(20):
+    async with world("websocket", kind) as one, Pool(one.url) as pool, within(20):
         envs = await pool.sessions(3)
         await pool.reset_many(envs)
         for count in (1, 2, 3):
@@ -168,7 +169,7 @@ async def test_an_async_function_that_nobody_can_see_is_named_with_its_cure(tran
         @hidden
         async def step(self, action: Act) -> Seen: ...  # type: ignore[empty-body]
 
-    async with world(transport, Hidden) as one, asyncio.timeout(20):
+    async with world(transport, Hidden) as one, within(20):
         env = await one.client()
         await env.reset()
         with pytest.raises(EnvironmentFault, match=r"functools\.wraps"):
@@ -187,7 +188,7 @@ class Blocking(Environment[Act, Seen, State]):
 
     def reset(self, seed: int | None = None) -> Seen:
         self.check()
-        assert self.may_go_on.wait(10)
+        assert self.may_go_on.wait(patient(10))
         return Seen(0)
 
     async def step(self, action: Act) -> Seen:
@@ -204,7 +205,7 @@ class Blocking(Environment[Act, Seen, State]):
 @pytest.mark.parametrize("transport", EVERY)
 async def test_a_blocking_reset_beside_an_async_step_holds_up_nobody(transport: str) -> None:
     Blocking.may_go_on, Blocking.loop_thread = threading.Event(), threading.get_ident()
-    async with world(transport, Blocking) as one, asyncio.timeout(20):
+    async with world(transport, Blocking) as one, within(20):
         slow = await one.client()
         resetting = asyncio.create_task(slow.reset())
         while not [session for session in one.registry.sessions.values() if session.is_busy]:
@@ -218,7 +219,7 @@ async def test_a_blocking_reset_beside_an_async_step_holds_up_nobody(transport: 
 async def test_a_blocking_call_beside_async_ones_has_a_deadline_and_is_left_behind() -> None:
     Blocking.may_go_on, Blocking.loop_thread = threading.Event(), threading.get_ident()
     config = ServerConfig(step_timeout_s=0.1)
-    async with world("memory", Blocking, config=config) as one, asyncio.timeout(20):
+    async with world("memory", Blocking, config=config) as one, within(20):
         env = await one.client()
         with pytest.raises(TimeoutError):
             await env.reset()

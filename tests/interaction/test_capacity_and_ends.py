@@ -14,12 +14,13 @@ from openenv.models import State
 from openenv.server.config import ServerConfig
 from tests.environments import Counter, Sleeper
 from tests.interaction.worlds import world
+from tests.patience import patient, within
 
 
 async def test_several_sessions_that_wait_never_exceed_the_capacity() -> None:
     before = Counter.living
     most = 0
-    async with world("websocket", Counter, max_concurrent_envs=1) as one, asyncio.timeout(10):
+    async with world("websocket", Counter, max_concurrent_envs=1) as one, within(10):
 
         async def episode() -> None:
             nonlocal most
@@ -57,7 +58,7 @@ class Unwinding(Environment[dict[str, Any], dict[str, Any], State]):
 
 
 async def test_an_async_call_that_unwinds_slowly_is_over_before_the_next_begins() -> None:
-    async with world("websocket", Unwinding) as one, asyncio.timeout(10):
+    async with world("websocket", Unwinding) as one, within(10):
         env, other = await one.client(), await one.client()
         await env.reset()
         await other.reset()
@@ -85,7 +86,7 @@ class PanickingOnThread(Panicking):
 
 @pytest.mark.parametrize("environment", [Panicking, PanickingOnThread])
 async def test_a_bare_base_exception_is_a_fault_too(environment: type) -> None:
-    async with world("websocket", environment) as one, asyncio.timeout(10):
+    async with world("websocket", environment) as one, within(10):
         env = await one.client()
         await env.reset()
         with pytest.raises(EnvironmentFault) as caught:
@@ -100,7 +101,7 @@ class HangsInClose(Counter):
     release: ClassVar[threading.Event] = threading.Event()
 
     def close(self) -> None:
-        HangsInClose.release.wait(20)
+        HangsInClose.release.wait(patient(20))
         super().close()
 
 
@@ -108,7 +109,7 @@ async def test_a_close_that_hangs_gives_its_slot_back_and_closes_once() -> None:
     HangsInClose.release.clear()
     before = Counter.living
     config = ServerConfig(close_timeout_s=0.2, max_concurrent_envs=1)
-    async with world("websocket", HangsInClose, config=config) as one, asyncio.timeout(10):
+    async with world("websocket", HangsInClose, config=config) as one, within(10):
         try:
             env = await one.client()
             await env.reset()
@@ -125,7 +126,7 @@ async def test_a_close_that_hangs_gives_its_slot_back_and_closes_once() -> None:
 
 async def test_a_close_that_was_given_up_while_it_waited_still_closes() -> None:
     Sleeper.release = threading.Event()
-    async with world("websocket", Sleeper) as one, asyncio.timeout(10):
+    async with world("websocket", Sleeper) as one, within(10):
         env = await one.client()
         await env.reset()
         step = asyncio.create_task(env.step({"hang": True}))
@@ -149,7 +150,7 @@ class Alone(Sleeper):
 
 async def test_a_shared_thread_that_comes_back_serves_the_others_again() -> None:
     Sleeper.release = threading.Event()
-    async with world("websocket", Alone) as one, asyncio.timeout(10):
+    async with world("websocket", Alone) as one, within(10):
         env, other = await one.client(), await one.client()
         await env.reset()
         await other.reset()
@@ -164,7 +165,7 @@ async def test_a_shared_thread_that_comes_back_serves_the_others_again() -> None
 
 async def test_a_session_after_a_quiet_time_is_not_idle() -> None:
     config = ServerConfig(idle_timeout_s=0.6)
-    async with world("websocket", Counter, config=config) as one, asyncio.timeout(10):
+    async with world("websocket", Counter, config=config) as one, within(10):
         await asyncio.sleep(0.8)
         env = await one.client()
         await env.reset()
@@ -173,14 +174,17 @@ async def test_a_session_after_a_quiet_time_is_not_idle() -> None:
 
 
 async def test_sessions_that_open_at_once_are_spread_over_the_connections() -> None:
-    async with world("websocket", Counter) as one, Pool(one.url) as pool, asyncio.timeout(10):
+    async with world("websocket", Counter) as one, Pool(one.url) as pool, within(10):
         await asyncio.gather(*(pool.session() for _ in range(100)))
-        assert sorted(len(link._held.by_number) for link in one.registry.links.values()) == [50, 50]
+        assert sorted(len(link._sessions.by_number) for link in one.registry.links.values()) == [
+            50,
+            50,
+        ]
 
 
 async def test_asking_for_the_state_in_vain_costs_no_episode() -> None:
     Sleeper.release = threading.Event()
-    async with world("websocket", Sleeper) as one, asyncio.timeout(10):
+    async with world("websocket", Sleeper) as one, within(10):
         env = await one.client()
         await env.reset()
         step = asyncio.create_task(env.step({"hang": True}))
@@ -196,7 +200,7 @@ async def test_asking_for_the_state_in_vain_costs_no_episode() -> None:
 async def test_an_endpoint_that_takes_less_than_it_says_loses_the_connection_not_the_loop() -> None:
     async with (
         world("websocket", Counter, ws_max_size=20_000) as one,
-        asyncio.timeout(10),
+        within(10),
     ):
         env = await one.client()
         await env.reset()

@@ -12,6 +12,7 @@ from openenv.models import State
 from openenv.server.config import ServerConfig
 from tests.environments import Counter, Sleeper
 from tests.interaction.worlds import NATIVE, world
+from tests.patience import within
 
 
 @pytest.mark.parametrize("transport", NATIVE)
@@ -19,7 +20,7 @@ async def test_no_reply_in_time_is_a_request_timeout_and_its_late_reply_is_dropp
     transport: str,
 ) -> None:
     Sleeper.release = threading.Event()
-    async with world(transport, Sleeper) as one, asyncio.timeout(10):
+    async with world(transport, Sleeper) as one, within(10):
         env = await one.client(message_timeout_s=0.3)
         await env.reset()
         with pytest.raises(RequestTimeout):
@@ -34,7 +35,7 @@ async def test_no_reply_in_time_is_a_request_timeout_and_its_late_reply_is_dropp
 async def test_a_reset_behind_a_call_that_was_given_up_and_hangs_gets_a_new_environment() -> None:
     Sleeper.release = threading.Event()
     config = ServerConfig(close_timeout_s=0.3)
-    async with world("websocket", Sleeper, config=config) as one, asyncio.timeout(10):
+    async with world("websocket", Sleeper, config=config) as one, within(10):
         env = await one.client()
         await env.reset()
         with pytest.raises(TimeoutError):
@@ -71,7 +72,7 @@ class Tidy(Environment[dict[str, Any], dict[str, Any], State]):
 
 
 async def test_an_async_step_that_is_given_up_is_cancelled_once_and_can_clean_up() -> None:
-    async with world("memory", Tidy) as one, asyncio.timeout(10):
+    async with world("memory", Tidy) as one, within(10):
         env = await one.client()
         await env.reset()
         with pytest.raises(StepTimeout):
@@ -86,7 +87,7 @@ async def test_an_async_step_that_is_given_up_is_cancelled_once_and_can_clean_up
 
 
 async def test_what_is_cancelled_before_it_begins_never_runs() -> None:
-    async with world("memory", Tidy) as one, asyncio.timeout(10):
+    async with world("memory", Tidy) as one, within(10):
         env = await one.client()
         assert (await env.reset()).observation == {"cancellations": 0, "is_clean": True}
         step = asyncio.create_task(env.step({}))
@@ -97,7 +98,7 @@ async def test_what_is_cancelled_before_it_begins_never_runs() -> None:
 
 
 async def test_a_call_that_waits_for_a_slot_can_be_given_up() -> None:
-    async with world("memory", Counter, max_concurrent_envs=1) as one, asyncio.timeout(10):
+    async with world("memory", Counter, max_concurrent_envs=1) as one, within(10):
         holder = await one.client()
         await holder.reset()
         late = await one.client(wait_s=60.0)
@@ -112,7 +113,7 @@ async def test_a_call_that_waits_for_a_slot_can_be_given_up() -> None:
 
 async def test_a_batch_that_is_given_up_leaves_its_sessions_needing_a_reset() -> None:
     Sleeper.release = threading.Event()
-    async with world("websocket", Sleeper) as one, asyncio.timeout(10):
+    async with world("websocket", Sleeper) as one, within(10):
         pool = one.pool()
         async with pool:
             envs: list[Any] = [await pool.session() for _ in range(3)]

@@ -14,6 +14,7 @@ from openenv.environment import Environment
 from openenv.errors import EnvironmentFault, StepTimeout
 from openenv.server.config import ServerConfig
 from tests.interaction.worlds import EVERY, World, world
+from tests.patience import within
 from tests.worker_environments import Living
 
 
@@ -78,7 +79,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 @asynccontextmanager
 async def played(transport: str, environment: type, **options: Any) -> AsyncIterator[World]:
-    async with world(transport, environment, **options) as one, asyncio.timeout(5):
+    async with world(transport, environment, **options) as one, within(5):
         yield one
         while one.registry.sessions or Kept.living:
             await asyncio.sleep(0)
@@ -121,7 +122,7 @@ async def test_an_environment_whose_call_was_cancelled_is_freed() -> None:
 
 
 async def test_a_worker_frees_an_environment_when_its_session_closes() -> None:
-    async with world("memory", Living, config=ServerConfig(workers=1)) as one, asyncio.timeout(5):
+    async with world("memory", Living, config=ServerConfig(workers=1)) as one, within(5):
         for _ in range(3):
             env = await one.client()
             # The reset collects nothing: it counts the instances that are alive.

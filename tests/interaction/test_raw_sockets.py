@@ -19,6 +19,7 @@ from openenv.protocol.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from openenv.server.config import ServerConfig
 from tests.environments import Add, Counter, Total
 from tests.interaction.worlds import World, world
+from tests.patience import within
 
 
 class CounterEnv(EnvClient[Add, Total, State]):
@@ -36,7 +37,7 @@ async def raw(one: World, *subprotocols: str) -> Any:
 @asynccontextmanager
 async def beside_a_good_client(**options: Any) -> Any:
     """Yield a world in which, whatever happens, another client's episode goes on."""
-    async with world("websocket", Counter, **options) as one, asyncio.timeout(10):
+    async with world("websocket", Counter, **options) as one, within(10):
         env = await one.client(CounterEnv)
         await env.reset()
         yield one
@@ -177,13 +178,18 @@ async def test_a_session_number_that_is_open_cannot_be_opened_again() -> None:
         ["snapshot", 1, 1],
         ["restore", 1, 1, {}],
         ["call", 1, 1, {}],
+        ["a name of a later version", 1],
     ],
 )
-async def test_what_is_not_done_yet_is_answered_with_unsupported(frame: list[Any]) -> None:
+async def test_a_request_of_an_unknown_type_is_unsupported_and_the_link_goes_on(
+    frame: list[Any],
+) -> None:
     async with beside_a_good_client() as one, raw(one, SUBPROTOCOL_JSON) as socket:
         await hello_json(socket)
         (reply,) = await ask_json(socket, frame)
         assert reply[:3] == ["error", 1, "UNSUPPORTED"]
+        (reply,) = await ask_json(socket, ["close", 2, 1])
+        assert reply[:3] == ["closed", 2, 1]
 
 
 async def test_a_message_over_the_limit_is_refused() -> None:
@@ -201,7 +207,7 @@ async def test_a_message_over_the_limit_is_refused() -> None:
 
 async def test_an_action_over_the_servers_limit_fails_locally_and_the_session_lives_on() -> None:
     config = ServerConfig(max_message_bytes=2048)
-    async with world("websocket", Counter, config=config) as one, asyncio.timeout(10):
+    async with world("websocket", Counter, config=config) as one, within(10):
         env = await one.client()
         await env.reset()
         with pytest.raises(PayloadError):

@@ -17,6 +17,7 @@ from openenv.recording import read
 from openenv.rollout.collect import collect
 from openenv.rubrics import Rubric, Sequential, TrajectoryRubric, WeightedSum
 from tests.interaction.worlds import NATIVE, world
+from tests.patience import within
 
 
 class Polite(Rubric):
@@ -82,7 +83,7 @@ class ChatAsync(Chat):
 @pytest.mark.parametrize("transport", NATIVE)
 @pytest.mark.parametrize("environment", [Chat, ChatOnThread, ChatInProcess])
 async def test_the_parts_of_a_reward_are_in_the_metadata(transport: str, environment: type) -> None:
-    async with world(transport, environment) as one, asyncio.timeout(10):
+    async with world(transport, environment) as one, within(10):
         env = await one.client()
         await env.reset()
         result = await env.step({"text": "tell me a long story, please"})
@@ -94,7 +95,7 @@ async def test_the_parts_of_a_reward_are_in_the_metadata(transport: str, environ
 
 
 async def test_an_async_environment_keeps_its_rubric_off_the_event_loop() -> None:
-    async with world("memory", ChatAsync) as one, asyncio.timeout(10):
+    async with world("memory", ChatAsync) as one, within(10):
         env = await one.client()
         await env.reset()
         Short.threads.clear()
@@ -156,7 +157,7 @@ async def test_a_rubric_of_whole_episodes_forgets_the_last_one_at_reset() -> Non
             said.reward = self._apply_rubric(action, said)
             return said
 
-    async with world("memory", Counted) as one, asyncio.timeout(10):
+    async with world("memory", Counted) as one, within(10):
         env = await one.client()
         for _ in range(2):
             await env.reset()

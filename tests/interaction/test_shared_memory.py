@@ -25,6 +25,7 @@ from openenv.protocol import pieces
 from openenv.server.config import ServerConfig
 from openenv.testing.chaos import cutting_proxy
 from tests.interaction.worlds import world
+from tests.patience import within
 from tests.processes import ENVIRON, serving_process
 from tests.serving import serving
 
@@ -164,7 +165,7 @@ async def test_small_observations_share_nothing() -> None:
 async def test_many_sessions_share_what_there_is(shared_memory_bytes: int) -> None:
     config = ServerConfig(shared_memory_bytes=shared_memory_bytes)
     app = create_app(Screens, config=config)
-    async with serving(app) as url, connect(url) as pool, asyncio.timeout(50):
+    async with serving(app) as url, connect(url) as pool, within(50):
         envs = await pool.sessions(12, ScreensEnv)
         played = await asyncio.gather(*(play(env, seed, 8) for seed, env in enumerate(envs)))
         assert shares(app.state.registry) == [True, True]
@@ -192,7 +193,7 @@ async def test_sockets_are_cut_anywhere_and_every_image_is_the_right_one() -> No
         serving(app) as url,
         cutting_proxy(int(url.rsplit(":", 1)[1]), budget) as proxy,
         connect(f"http://127.0.0.1:{proxy.port}", connections=1) as pool,
-        asyncio.timeout(50),
+        within(50),
     ):
         envs = await pool.sessions(3, ScreensEnv)
         await play(envs[0], 1, 3)
@@ -212,11 +213,11 @@ async def test_each_link_has_memory_of_its_own_which_ends_with_it() -> None:
                 assert shares(app.state.registry) == [True, True]
                 # Each process is both sides: a file that is written, and one that is mapped.
                 assert segments() == 4
-            async with asyncio.timeout(5):
+            async with within(5):
                 while segments() > 2:
                     await asyncio.sleep(0.01)
             await play(one, 3, 3)
-        async with asyncio.timeout(5):
+        async with within(5):
             while segments():
                 await asyncio.sleep(0.01)
 
@@ -245,7 +246,7 @@ async def start_client(url: str, uid: int = 0) -> Any:
     command = (sys.executable, "-c", CLIENT, url, str(uid))
     process = await create_subprocess_exec(*command, env=ENVIRON, stdin=PIPE, stdout=PIPE)
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with within(20):
         said = await process.stdout.readline()
     if said != b"played\n":
         process.kill()
@@ -261,7 +262,7 @@ async def test_a_killed_client_leaves_nothing_behind() -> None:
         assert (shares(app.state.registry), segments()) == ([True], 1)
         client.kill()
         await client.communicate()
-        async with asyncio.timeout(10):
+        async with within(10):
             while segments():
                 await asyncio.sleep(0.01)
     assert sorted(os.listdir("/dev/shm")) == named

@@ -20,6 +20,7 @@ from openenv.models import State
 from openenv.protocol.frames import Results
 from openenv.testing.chaos import cutting_proxy
 from tests.environments import Add, AsyncCounter, Counter, Sleeper, ThreadCounter, Total
+from tests.patience import within
 from tests.serving import serving
 
 
@@ -46,13 +47,13 @@ def _release() -> None:
 def results_frames(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The ids in each results frame that a client has read."""
     seen: list[list[int]] = []
-    take = Requests._take_columns
+    take = Requests._receive_columns
 
     def listen(self: Requests, frame: Results) -> None:
         seen.append(frame.ids)
         take(self, frame)
 
-    monkeypatch.setattr(Requests, "_take_columns", listen)
+    monkeypatch.setattr(Requests, "_receive_columns", listen)
     return seen
 
 
@@ -308,7 +309,7 @@ async def test_rows_run_exactly_once_while_sockets_are_cut_anywhere() -> None:
         serving(create_app(Counter)) as url,
         cutting_proxy(int(url.rsplit(":", 1)[1]), budget) as proxy,
         connect(f"http://127.0.0.1:{proxy.port}", connections=1) as pool,
-        asyncio.timeout(50),
+        within(50),
     ):
         envs = await begun(pool, CounterEnv, 6)
         expected = [100 * index for index in range(6)]
@@ -348,7 +349,7 @@ async def test_replies_for_rows_that_were_given_up_are_dropped() -> None:
     assert await asked is batch
     assert [batch.replies[i].code for i in (1, 2)] == [RequestTimeout.code] * 2
     # Too late: nobody waits for these any more, and nobody is disturbed by them.
-    requests.take([Results([1, 2], msgspec.Raw(b""), [1, 2], [False] * 2, [False] * 2)])
+    requests.receive([Results([1, 2], msgspec.Raw(b""), [1, 2], [False] * 2, [False] * 2)])
     assert batch.columns == []
     requests.stop()
 

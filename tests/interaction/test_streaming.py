@@ -14,6 +14,7 @@ from openenv.errors import EnvironmentFault, OpenEnvError, StepTimeout
 from openenv.models import State
 from openenv.server.config import ServerConfig
 from tests.interaction.worlds import EVERY, NATIVE, world
+from tests.patience import patient, within
 
 
 class Counting(Environment[dict[str, Any], dict[str, Any], State]):
@@ -77,7 +78,7 @@ PLACEMENTS = [Counting, CountingOnThread, CountingInProcess, CountingAsync]
 async def test_a_stream_yields_every_partial_and_then_the_result(
     transport: str, environment: type
 ) -> None:
-    async with world(transport, environment) as one, asyncio.timeout(10):
+    async with world(transport, environment) as one, within(10):
         env = await one.client()
         await env.reset()
         results = [result async for result in env.stream({"to": 5})]
@@ -89,7 +90,7 @@ async def test_a_stream_yields_every_partial_and_then_the_result(
 @pytest.mark.parametrize("transport", EVERY)
 @pytest.mark.parametrize("environment", PLACEMENTS)
 async def test_a_plain_step_gets_the_last_value_only(transport: str, environment: type) -> None:
-    async with world(transport, environment) as one, asyncio.timeout(10):
+    async with world(transport, environment) as one, within(10):
         env = await one.client()
         await env.reset()
         result = await env.step({"to": 3})
@@ -98,7 +99,7 @@ async def test_a_plain_step_gets_the_last_value_only(transport: str, environment
 
 @pytest.mark.parametrize("environment", PLACEMENTS)
 async def test_a_stream_that_fails_has_shown_what_came_before(environment: type) -> None:
-    async with world("websocket", environment) as one, asyncio.timeout(10):
+    async with world("websocket", environment) as one, within(10):
         env = await one.client()
         await env.reset()
         seen: list[int] = []
@@ -111,7 +112,7 @@ async def test_a_stream_that_fails_has_shown_what_came_before(environment: type)
 
 
 async def test_a_stream_that_is_left_early_leaves_the_connection_usable() -> None:
-    async with world("websocket", CountingAsync) as one, asyncio.timeout(10):
+    async with world("websocket", CountingAsync) as one, within(10):
         env = await one.client()
         await env.reset()
         async for _ in env.stream({"to": 1000}):
@@ -124,8 +125,8 @@ async def test_a_stream_that_is_left_early_leaves_the_connection_usable() -> Non
 async def test_a_stream_that_is_given_up_ends_and_costs_its_neighbours_nothing(
     is_closed: bool,
 ) -> None:
-    config = ServerConfig(workers=1, worker_grace_s=2, close_timeout_s=0.1)
-    async with world("websocket", Ending, config=config) as one, asyncio.timeout(20):
+    config = ServerConfig(workers=1, worker_grace_s=patient(10), close_timeout_s=0.1)
+    async with world("websocket", Ending, config=config) as one, within(20):
         env, neighbour = await one.client(), await one.client()
         await env.reset()
         pid = (await neighbour.reset()).observation["pid"]

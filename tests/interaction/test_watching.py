@@ -31,6 +31,7 @@ from openenv.server.config import ServerConfig
 from tests.environments import Add, AsyncCounter, Counter, ThreadCounter
 from tests.interaction.spectating import Spectator, dialed, spectator
 from tests.interaction.worlds import WEBSOCKET, World, world
+from tests.patience import patient, within
 
 WATCHED = ServerConfig(watch=True)
 IN_PROCESS = ServerConfig(watch=True, workers=1)
@@ -38,7 +39,7 @@ IN_PROCESS = ServerConfig(watch=True, workers=1)
 
 @asynccontextmanager
 async def watched(environment: Any, config: ServerConfig = WATCHED) -> AsyncIterator[World]:
-    async with world("websocket", environment, config=config) as one, asyncio.timeout(20):
+    async with world("websocket", environment, config=config) as one, within(20):
         yield one
 
 
@@ -400,7 +401,7 @@ class Scribbler(Environment[dict[str, Any], dict[str, Any], State]):
     def step(self, action: dict[str, Any]) -> dict[str, Any]:
         self.board["move"] = "half way"
         self.is_scribbling.set()
-        self.gate.wait(10)
+        self.gate.wait(patient(10))
         self.board["move"] = action["move"]
         return self.board
 
@@ -412,7 +413,7 @@ async def test_what_a_thread_is_changing_is_not_shown() -> None:
         scribbling = Scribbler.is_scribbling = threading.Event()
         await env.reset()
         step = asyncio.create_task(env.step({"move": 1}))
-        await asyncio.to_thread(scribbling.wait, 10)
+        await asyncio.to_thread(scribbling.wait, patient(10))
         async with spectator(one) as them:
             seen = await them.until(episode=1)
             assert "observation" not in seen
@@ -423,7 +424,7 @@ async def test_what_a_thread_is_changing_is_not_shown() -> None:
             gate.clear()
             scribbling.clear()
             step = asyncio.create_task(env.step({"move": 2}))
-            await asyncio.to_thread(scribbling.wait, 10)
+            await asyncio.to_thread(scribbling.wait, patient(10))
             async with spectator(one) as late:
                 assert (await late.until(episode=1))["observation"] == {"move": 1}
             gate.set()

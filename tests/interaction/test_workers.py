@@ -35,6 +35,7 @@ from openenv.server.host import make_registry
 from tests.environments import AsyncCounter, Counter
 from tests.interaction.test_bad_input import Misbehaving
 from tests.interaction.worlds import EVERY, World, world
+from tests.patience import within
 from tests.worker_environments import (
     Alone,
     Deadly,
@@ -51,7 +52,7 @@ async def workers(
     environment: Any, count: int = 1, transport: str = "websocket", **settings: Any
 ) -> AsyncIterator[World]:
     config = ServerConfig(workers=count, **settings)
-    async with world(transport, environment, config=config) as one, asyncio.timeout(20):
+    async with world(transport, environment, config=config) as one, within(20):
         yield one
 
 
@@ -92,7 +93,7 @@ async def outcomes(one: World) -> list[Any]:
 
 @pytest.mark.parametrize("transport", EVERY)
 async def test_what_goes_wrong_looks_the_same_as_inline(transport: str) -> None:
-    async with world(transport, Misbehaving) as one, asyncio.timeout(20):
+    async with world(transport, Misbehaving) as one, within(20):
         expected = await outcomes(one)
     async with workers(Misbehaving, transport=transport) as one:
         assert repr(await outcomes(one)) == repr(expected)
@@ -345,7 +346,7 @@ def test_a_registry_is_started_again_on_another_event_loop() -> None:
     registry = make_registry(Deadly, config=ServerConfig(workers=1), execution="process")
 
     async def play() -> int:
-        async with in_process(registry) as pool, asyncio.timeout(20):
+        async with in_process(registry) as pool, within(20):
             env = await pool.session()
             return int((await env.reset()).observation["pid"])
 

@@ -10,11 +10,12 @@ from openenv.channel import memory_pair
 from openenv.client.generic import GenericEnvClient
 from openenv.client.http.connection import HttpConnection
 from openenv.client.link.dialing import Dialed, dial
-from openenv.client.link.link import Connection
+from openenv.client.link.link import ClientLink
 from openenv.client.pool import Pool
 from openenv.protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from openenv.server.links.connection import serve_channel
 from openenv.server.sessions.registry import SessionRegistry
+from tests.patience import patient
 from tests.serving import serving
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ class World:
         if self.transport == "http":
             return HttpConnection(self.url)
         if self.transport == "memory":
-            return Connection(self._dial_memory)
-        return Connection(
+            return ClientLink(self._dial_memory)
+        return ClientLink(
             partial(
                 dial,
                 self.url,
-                connect_timeout_s=5.0,
+                connect_timeout_s=patient(5),
                 max_message_bytes=MAX_MESSAGE_BYTES,
                 subprotocols=_SUBPROTOCOLS[self.transport],
             )
@@ -61,11 +62,10 @@ class World:
         self, cls: Any = GenericEnvClient, connection: Any = None, **options: Any
     ) -> Any:
         """A connected client; closed with the world, with its connection if that is its own."""
-        client: EnvClient[Any, Any, Any] = cls(self.url or "memory", **options)
         if connection is None:
             connection = self.connection()
             self._stack.push_async_callback(connection.aclose)
-        client._share(connection)
+        client: EnvClient[Any, Any, Any] = cls(self.url or "memory", link=connection, **options)
         await client.connect()
         self._stack.push_async_callback(client.close)
         return client

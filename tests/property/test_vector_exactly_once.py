@@ -14,6 +14,7 @@ from openenv.client.vector.client import VectorClient
 from openenv.environment import Environment
 from openenv.models import State
 from openenv.rollout.source import in_process
+from tests.patience import patient, within
 
 COUNT = 5
 
@@ -42,7 +43,7 @@ class Gated(Environment[Go, Seen, State]):
         return Seen(self.who, 0, 0)
 
     def step(self, action: Go) -> Seen:
-        assert Gated.gates[self.who].acquire(timeout=20)
+        assert Gated.gates[self.who].acquire(timeout=patient(20))
         self.steps += 1
         return Seen(self.who, self.steps, action.number, reward=float(action.number))
 
@@ -106,7 +107,7 @@ moves = st.one_of(
 async def play(connections: int, plan: list[tuple[str, list[int] | int]]) -> None:
     Gated.gates = [threading.Semaphore(0) for _ in range(COUNT)]
     async with (
-        asyncio.timeout(20),
+        within(20),
         in_process(Gated, connections) as pool,
         pool.vector(COUNT, GatedEnv) as vector,
     ):

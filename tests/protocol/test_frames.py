@@ -31,13 +31,11 @@ def test_every_frame_is_sent_by_one_side() -> None:
 
 
 def test_the_specified_frames_are_there() -> None:
-    unsupported = {"call", "fork", "snapshot", "restore"}
-    both = {"hello", "state", "snapshot", "segment"}
+    both = {"hello", "state", "segment"}
     requests = {"open", "reset", "step", "steps", "close", "cancel", "watch", "unwatch"}
-    replies = {"opened", "result", "results", "partial", "closed", "error", "forked", "event"}
-    assert set(tags(FROM_CLIENT)) == unsupported | both | requests
+    replies = {"opened", "result", "results", "partial", "closed", "error", "event"}
+    assert set(tags(FROM_CLIENT)) == both | requests
     assert set(tags(FROM_SERVER)) == both | replies
-    assert set(tags(list(f.UNSUPPORTED_FRAMES))) == unsupported
 
 
 @pytest.mark.parametrize("cls", [*FROM_CLIENT, *FROM_SERVER], ids=lambda cls: cls.__name__)

@@ -11,6 +11,7 @@ import pytest
 from openenv.errors import TABLE, RemoteProtocolError, from_wire, to_wire
 from openenv.protocol import frames as f
 from openenv.protocol.legacy import SESSION, LegacyClientProtocol, LegacyServerProtocol
+from openenv.protocol.peer import LinkState
 from openenv.protocol.wire import JSON
 from tests.protocol.links import Unencodable, plain
 
@@ -61,7 +62,6 @@ def refused(text: Any) -> Any:
         ('{"type":"state"}', f.GetState(1, SESSION)),
         ('{"type":"state","data":{}}', f.GetState(1, SESSION)),
         ('{"type":"close"}', f.Close(1, SESSION)),
-        ('{"type":"mcp","data":{"id":1}}', f.Call(1, SESSION, {"id": 1})),
         ('{"type":"state","unknown":1}', f.GetState(1, SESSION)),
         # Python's json writes these.
         ('{"type":"step","data":{"x":[NaN,-Infinity]}}', f.Step(1, 1, {"x": ["NaN", "-Infinity"]})),
@@ -114,6 +114,26 @@ def test_replies_are_sent_all_at_once() -> None:
     texts = LegacyServerProtocol().send_first(frames)
     assert [json.loads(text)["data"] for text in texts] == [{"a": 1}, {"a": 2}]
     assert not frames
+
+
+def test_requests_are_sent_all_at_once() -> None:
+    frames: list[Any] = [f.GetState(1, 1), f.Cancel(1, 1), f.Close(2, 1)]
+    texts = LegacyClientProtocol().send_first(frames)
+    assert [json.loads(text)["type"] for text in texts] == ["state", "close"]
+    assert not frames
+
+
+@pytest.mark.parametrize("protocol", [LegacyServerProtocol(), LegacyClientProtocol()])
+def test_nothing_is_acknowledged(protocol: Any) -> None:
+    assert protocol.acknowledgement() is None
+
+
+@pytest.mark.parametrize("event", ["detach", "end"])
+def test_a_legacy_link_ends_with_its_socket(event: str) -> None:
+    server = LegacyServerProtocol()
+    assert server.state is LinkState.LIVE
+    getattr(server, event)()
+    assert server.state is LinkState.ENDED
 
 
 def test_requests_are_numbered_in_their_order() -> None:
@@ -248,8 +268,6 @@ def test_what_a_legacy_server_is_asked(frame: f.Frame, message: Any) -> None:
     ("frame", "reply"),
     [
         (f.Open(1, 1), f.Opened(1, "")),
-        (f.Call(1, 1, {}), "UNSUPPORTED"),
-        (f.Fork(1, 1), "UNSUPPORTED"),
         (f.Watch(1), "UNSUPPORTED"),
         (f.Step(1, 1, Unencodable()), "PAYLOAD_ERROR"),
     ],

@@ -11,7 +11,7 @@ from openenv.protocol.link import Link, size_bytes
 def link_that_sent(*messages: Any, buffer_bytes: int = 1000) -> Link:
     link = Link(buffer_bytes)
     for message in messages:
-        link.keep(message)
+        link.keep(message, size_bytes(message))
     return link
 
 
@@ -30,6 +30,12 @@ def link_that_sent(*messages: Any, buffer_bytes: int = 1000) -> Link:
 )
 def test_the_size_of_text_is_that_of_its_utf8(message: Any, size: int) -> None:
     assert size_bytes(message) == size
+
+
+def test_a_new_link_has_received_and_announced_nothing() -> None:
+    link = Link(1000)
+    assert (link.received, link.announced) == (0, 0)
+    assert not link.owes_acknowledgement
 
 
 def test_messages_are_numbered_from_one_and_kept() -> None:

@@ -456,3 +456,21 @@ def test_what_is_not_where_it_should_be_was_not_received() -> None:
     with pytest.raises(RemoteProtocolError):
         receive_all(client, server.send([f.Result(1, None)]))
     assert client.link.received == 0
+
+
+def test_each_side_measures_a_message_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, server = begun(JSON)
+    measured: list[Any] = []
+
+    def measure(message: Any) -> int:
+        measured.append(message)
+        return size_bytes(message)
+
+    monkeypatch.setattr("openenv.protocol.peer.size_bytes", measure)
+    monkeypatch.setattr("openenv.protocol.link.size_bytes", measure)
+    [request] = client.send(steps(1))
+    server.receive(request)
+    [reply] = server.send([f.Result(1, None)])
+    client.receive(reply)
+    assert measured == [request, request, reply, reply]
+    assert client.link.kept_bytes == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from openenv.client.link.segment import answer_offer
-from openenv.errors import LocalProtocolError, RemoteProtocolError
+from openenv.errors import LocalProtocolError, PayloadError, RemoteProtocolError
 from openenv.protocol import frames as f
 from openenv.protocol import pieces
 from openenv.protocol.client import ClientProtocol
@@ -17,7 +17,7 @@ from openenv.protocol.columns import STEPS
 from openenv.protocol.link import Link, size_bytes
 from openenv.protocol.peer import LinkState
 from openenv.protocol.pieces import SHARED_MEMORY
-from openenv.protocol.server import ServerProtocol, read_hello
+from openenv.protocol.server import ServerProtocol, error_frame, read_hello
 from openenv.protocol.wire import JSON, MSGPACK, Wire
 from openenv.server.links.segment import Segment, make_segment
 from tests.protocol.links import (
@@ -367,3 +367,8 @@ def test_a_message_counts_as_received_only_when_it_is_joined(sharing: Any) -> No
     with pytest.raises(RemoteProtocolError):
         both.client.receive(pieces.write([b"", b""], [(1 << 20, 1)]))
     assert both.client.link.received == received
+
+
+def test_an_exception_becomes_an_error_frame_with_its_code_and_details() -> None:
+    error = PayloadError("wrong", path=".amount")
+    assert error_frame(7, error) == f.Error(7, "PAYLOAD_ERROR", "wrong", False, {"path": ".amount"})

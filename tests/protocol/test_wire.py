@@ -168,6 +168,36 @@ def test_a_malformed_frame_is_malformed_alone(wire: Wire, bad: Any, guessed_id: 
     assert malformed.message
 
 
+@both_wires
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        (["dance", 5, 1], (5, "UNSUPPORTED")),
+        (["dance", 5], (5, "UNSUPPORTED")),
+        (["dance", 1], (1, "UNSUPPORTED")),
+        (["step", "5", 1, {}], (0, "PROTOCOL_ERROR")),
+        (["fork", 5, "x"], (5, "UNSUPPORTED")),
+        (["dance", 0], (0, "PROTOCOL_ERROR")),
+        (["dance", "5"], (0, "PROTOCOL_ERROR")),
+        (["dance"], (0, "PROTOCOL_ERROR")),
+        ([5, 5], (5, "PROTOCOL_ERROR")),
+        (["step", 5], (5, "PROTOCOL_ERROR")),
+    ],
+    ids=repr,
+)
+def test_only_a_request_of_an_unknown_type_is_unsupported(
+    wire: Wire, frame: Any, expected: tuple[int, str]
+) -> None:
+    before, malformed, after = from_client(wire, GOOD, frame, GOOD)
+    assert before == after == f.Close(7, 1)
+    assert (malformed.id, malformed.code) == expected
+
+
+def test_only_fields_of_numbers_hold_spelled_numbers() -> None:
+    [frame] = from_client(JSON, ["open", 5, 1, "Infinity", "NaN"])
+    assert frame == f.Open(5, 1, float("inf"), "NaN")
+
+
 def test_text_that_is_no_utf8_costs_no_other_frame() -> None:
     bad = b"\x95\xa5reset\x05\x01\x07\xa2\xff\xfe"
     data = b"\x92\x03\x92" + bad + msgspec.msgpack.encode(GOOD)
@@ -201,8 +231,9 @@ def test_no_id_is_guessed_from_what_cannot_be_read_at_all() -> None:
 
 @both_wires
 def test_another_stand_in_for_malformed_frames_can_be_chosen(wire: Wire) -> None:
-    decoder = wire.decoder(f.ServerFrame, lambda number, text: (number, bool(text)))
-    assert decoder.decode(message(wire, ["opened", 5]))[1] == [(5, True)]
+    decoder = wire.decoder(f.ServerFrame, lambda number, text, code: (number, bool(text), code))
+    expected = (5, True, "PROTOCOL_ERROR")
+    assert decoder.decode(message(wire, ["opened", 5]))[1] == [expected]
 
 
 # ---------------------------------------------------------------- messages that are none

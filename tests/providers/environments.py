@@ -4,6 +4,8 @@ import os
 import select
 from pathlib import Path
 
+from tests.patience import patient
+
 APP = """
 import os
 from pathlib import Path
@@ -35,7 +37,7 @@ def write_environment(folder: Path, preamble: str = "", manifest: str = "") -> P
     return folder
 
 
-def wait_until_gone(pid: int, timeout_s: float = 20) -> None:
+def wait_until_gone(pid: int, timeout_s: float = patient(20)) -> None:
     """Return when a process, which need not be this one's child, has ended."""
     try:
         process = os.pidfd_open(pid)

@@ -19,6 +19,7 @@ from openenv.providers.docker import LocalDockerProvider
 from openenv.providers.docker_options import PIDS_LIMIT
 from openenv.providers.health import health_status
 from tests.containers import REQUIRED, Containers
+from tests.patience import patient
 
 SLEEP = ["sleep", "60"]
 GVISOR = "runsc"
@@ -289,7 +290,7 @@ def test_a_container_may_have_a_name_and_a_network_of_dockers(containers: Contai
 def test_torchforge_finds_the_keywords_it_uses(containers: Containers) -> None:
     env = EchoEnv.from_docker_image(
         containers.image,
-        timeout_s=60,
+        timeout_s=patient(60),
         request_timeout_s=20,
         env_vars={"ONE": "1"},
         port=None,
@@ -317,7 +318,7 @@ def test_an_image_without_a_healthcheck_is_asked_for_its_health(containers: Cont
 
 async def test_the_async_twin_returns_an_endpoint(containers: Containers) -> None:
     provider = LocalDockerProvider()
-    endpoint = await provider.open(containers.image, None, {"ONE": "1"}, timeout_s=60)
+    endpoint = await provider.open(containers.image, None, {"ONE": "1"}, timeout_s=patient(60))
     try:
         assert isinstance(endpoint, Endpoint)
         assert health_status(endpoint.url) == 200

@@ -18,6 +18,7 @@ from docker.models.containers import Container, ContainerCollection
 from envs.echo_env import EchoEnv
 from openenv.providers.docker import LocalDockerProvider
 from tests.containers import Containers
+from tests.patience import patient
 from tests.processes import ENVIRON, openenv
 from tests.providers.environments import wait_until_gone
 
@@ -46,7 +47,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(containers: Containers, 
     provider = LocalDockerProvider()
     with telling(stage) as reached:
         task = asyncio.create_task(EchoEnv.from_docker_image(containers.image, provider))
-        await asyncio.to_thread(reached.wait, 20)
+        await asyncio.to_thread(reached.wait, patient(20))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -58,7 +59,7 @@ async def test_waiting_for_a_server_can_be_cancelled(containers: Containers) -> 
     provider = LocalDockerProvider(command=["sleep", "60"])
     task = asyncio.create_task(provider.open(containers.image))
     with telling("start") as reached:
-        await asyncio.to_thread(reached.wait, 20)
+        await asyncio.to_thread(reached.wait, patient(20))
     while not await asyncio.to_thread(containers.left):
         await asyncio.sleep(0)
     task.cancel()
@@ -85,7 +86,7 @@ class HangingRegistry:
             def do_GET(self) -> None:
                 if self.path != "/v2/":
                     registry.asked.set()
-                    registry.released.wait(20)
+                    registry.released.wait(patient(20))
                 self.send_response(200 if self.path == "/v2/" else 404)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -113,7 +114,7 @@ async def test_pulling_can_be_cancelled(containers: Containers) -> None:
     with HangingRegistry() as registry:
         name = f"127.0.0.1:{registry.server.server_port}/some-env:latest"
         task = asyncio.create_task(EchoEnv.from_docker_image(name))
-        await asyncio.to_thread(registry.asked.wait, 20)
+        await asyncio.to_thread(registry.asked.wait, patient(20))
         task.cancel()
         # Docker tells nothing while it waits for a registry, and is heard when it does.
         asyncio.get_running_loop().call_soon(registry.released.set)
@@ -223,7 +224,7 @@ class Client:
     def end(self, number: int) -> str:
         """Send it a signal and wait for its end; return what it wrote to stderr."""
         self.process.send_signal(number)
-        return self.process.communicate(timeout=30)[1]
+        return self.process.communicate(timeout=patient(30))[1]
 
 
 @contextmanager
@@ -291,7 +292,7 @@ def test_a_client_that_ends_without_a_word_takes_its_container_along(
     containers: Containers,
 ) -> None:
     with running(containers, CLIENT.replace("signal.pause()", ""), "up") as client:
-        assert client.process.communicate(timeout=30)[1] == ""
+        assert client.process.communicate(timeout=patient(30))[1] == ""
         assert client.process.returncode == 0
         wait_until_gone(client.watchdog)
     assert containers.left() == []

@@ -31,6 +31,7 @@ from openenv.errors import (
 from openenv.providers.docker import LocalDockerProvider
 from openenv.providers.health import health_status
 from tests.containers import Containers
+from tests.patience import patient, within
 from tests.processes import ENVIRON
 
 HOARDS = ["python", "-c", "kept = [bytearray(2**24) for _ in range(64)]"]
@@ -47,7 +48,9 @@ def _sockets_of_the_sdk_are_collected_here() -> Iterator[None]:
     gc.collect()
 
 
-def failure(containers: Containers, timeout_s: float = 20, **options: Any) -> StartupFailed:
+def failure(
+    containers: Containers, timeout_s: float = patient(20), **options: Any
+) -> StartupFailed:
     """The error of a container whose server does not come up; nothing is left of it."""
     with pytest.raises(StartupFailed) as caught:
         EchoEnv.from_docker_image(containers.image, timeout_s=timeout_s, **options)
@@ -110,7 +113,7 @@ def test_a_server_that_answers_something_else_is_quoted(containers: Containers) 
     serve = ["python", "-m", "http.server", "8000", "--directory", "/tmp"]
     provider = LocalDockerProvider(command=serve)
     url = provider.start_container(containers.image)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patient(20)
     while health_status(url) != 404:
         assert time.monotonic() < deadline
     with pytest.raises(StartupTimeout, match="it answers 404"):
@@ -124,7 +127,7 @@ def test_an_image_that_finds_itself_unhealthy_is_believed(containers: Containers
     check = f'HEALTHCHECK {often} CMD echo "I feel ill"; exit 1'
     with containers.image_of(name, {}, *SLEEPS, more=check):
         with pytest.raises(StartupFailed, match="I feel ill") as caught:
-            EchoEnv.from_docker_image(name, timeout_s=20)
+            EchoEnv.from_docker_image(name, timeout_s=patient(20))
         assert not isinstance(caught.value, StartupTimeout)
     assert containers.left() == []
 
@@ -167,7 +170,7 @@ async def test_a_client_is_told_at_once_when_its_container_has_ended(
         container = containers.get(provider.container_name)
         end(container, **({"force": True} if end is Container.remove else {}))
         # A link would be kept for a minute, in the hope that its server comes back.
-        async with asyncio.timeout(10):
+        async with within(10):
             with pytest.raises(ConnectionLost, match=told):
                 await env.step(EchoAction(message="still there?"))
 

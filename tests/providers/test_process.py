@@ -23,6 +23,7 @@ from openenv.errors import (
 from openenv.providers import lifeline
 from openenv.providers.health import health_status
 from openenv.providers.process import ProcessProvider
+from tests.patience import patient, within
 from tests.processes import ENVIRON
 from tests.providers.environments import logs_of, wait_until_gone, write_environment
 
@@ -141,8 +142,8 @@ def test_a_server_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 async def test_a_cancelled_start_leaves_nothing(tmp_path: Path) -> None:
     folder = waiting_environment(tmp_path)
     provider = ProcessProvider()
-    starting = asyncio.create_task(provider.open(folder, timeout_s=50))
-    async with asyncio.timeout(30):
+    starting = asyncio.create_task(provider.open(folder, timeout_s=patient(50)))
+    async with within(30):
         await asyncio.to_thread((tmp_path / "began").read_text)
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -188,7 +189,7 @@ def test_a_server_ends_with_its_client(tmp_path: Path, then: str) -> None:
         assert client.stdout.readline().startswith("http://127.0.0.1:")
         wait_until_gone(int((tmp_path / "pid").read_text()))
     finally:
-        client.communicate(timeout=20)
+        client.communicate(timeout=patient(20))
 
 
 def test_the_child_of_a_fork_does_not_end_its_parents_server(tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ def test_what_does_not_stop_is_killed_and_its_folder_removed(tmp_path: Path, how
         line.terminate()
     else:
         line.stdin.close()
-    assert line.wait(20) == 128 + signal.SIGKILL
+    assert line.wait(patient(20)) == 128 + signal.SIGKILL
     wait_until_gone(pid)
     assert not folder.exists()
     line.stdout.close()

@@ -14,6 +14,7 @@ from openenv.errors import ConfigurationError, ProviderError, StartupFailed, Sta
 from openenv.providers.space import SpaceProvider
 from tests.environments import Counter
 from tests.hub.stub import TOKEN, HubStub, Space, SpaceFront, serving_hub
+from tests.patience import within
 from tests.serving import serving_elsewhere
 
 NAME = "other/counter"
@@ -73,7 +74,7 @@ def test_one_that_does_not_get_ready_is_given_up(hub: HubStub) -> None:
 async def test_waiting_can_be_cancelled(hub: HubStub) -> None:
     hub.spaces[NAME] = Space(NAME, stage="BUILDING")
     waiting = asyncio.create_task(SpaceProvider().open(NAME))
-    async with asyncio.timeout(20):
+    async with within(20):
         while not any(line.endswith("/runtime") for line in hub.asked):
             await asyncio.sleep(0.01)
         waiting.cancel()

@@ -15,6 +15,7 @@ from openenv.client.launch import launch
 from openenv.errors import ConfigurationError, ProviderError, ProviderUnavailable, StartupFailed
 from openenv.providers.git import GitSource
 from openenv.providers.uv import UVProvider
+from tests.patience import within
 from tests.processes import ENVIRON
 from tests.providers.environments import wait_until_gone, write_environment
 
@@ -212,7 +213,7 @@ def waiting_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def test_installing_can_be_cancelled(waiting_uv: Path, tmp_path: Path) -> None:
     folder = write_environment(tmp_path / "told_env")
     starting = asyncio.create_task(UVProvider(folder).open())
-    async with asyncio.timeout(30):
+    async with within(30):
         await asyncio.to_thread((waiting_uv / "began").read_text)
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patient
 from tests.processes import ENVIRON
 
 PROGRAM = """
@@ -75,7 +76,7 @@ def test_a_million_turns_need_the_memory_of_a_few_episodes(name: str, tmp_path: 
         env=ENVIRON | {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=patient(50),
     )
     assert run.returncode == 0, run.stderr
     growths_mb = [float(growth) for growth in run.stdout.split()]

@@ -20,6 +20,7 @@ from openenv.models import State
 from openenv.recording import read
 from openenv.rollout.collect import POLICY_FAILED, collect
 from openenv.rollout.policy import Completion, PolicyFailed, acting
+from tests.patience import patient, within
 from tests.processes import ENVIRON
 
 
@@ -53,7 +54,7 @@ class Hanging:
 
     def plain(self, observation: Any) -> Any:
         if self.is_last():
-            self.released.wait(20)
+            self.released.wait(patient(20))
         return {}
 
     async def cancellable(self, observation: Any) -> Any:
@@ -93,7 +94,7 @@ async def test_a_call_that_hangs_fails_its_episodes_and_the_others_go_on(
 ) -> None:
     out, is_batched = tmp_path / "episodes.jsonl", form.startswith("batched")
     with hanging() as policy:
-        async with asyncio.timeout(20):
+        async with within(20):
             run = await collect(
                 Numbered,
                 getattr(policy, form),
@@ -153,7 +154,7 @@ async def test_who_waits_for_another_call_does_not_spend_its_own_time() -> None:
     def policy(number: int) -> int:
         if number == 0:
             first.set()
-            gate.wait(20)
+            gate.wait(patient(20))
         return number
 
     async with acting(policy, timeout_s=0.3) as act:
@@ -219,7 +220,11 @@ def test_a_process_ends_although_its_policy_hangs_for_good(tmp_path: Path) -> No
         "print(run.causes)\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program], env=ENVIRON, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", program],
+        env=ENVIRON,
+        capture_output=True,
+        text=True,
+        timeout=patient(30),
     )
     assert run.stdout == "{'POLICY_FAILED': 2}\n", run.stderr
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from openenv.recording import read
+from tests.patience import patient
 from tests.processes import ENVIRON, OPENENV
 
 ROOM_KB = 64
@@ -56,7 +57,7 @@ def collect(disk: Disk, name: str, *options: str) -> subprocess.CompletedProcess
         env=ENVIRON | {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=patient(50),
     )
 
 

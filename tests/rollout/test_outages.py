@@ -17,6 +17,7 @@ from openenv.rollout.collect import collect, episode_seed
 from openenv.testing.chaos import cutting_proxy
 from tests.docs.reader import free_port
 from tests.environments import Counter
+from tests.patience import within
 from tests.processes import serving_process
 from tests.serving import serving
 
@@ -89,7 +90,7 @@ async def test_a_server_that_is_started_again_gets_the_cut_episodes_from_their_b
         async with serving_process(*server):
             yield run
 
-    async with asyncio.timeout(50), interrupted() as running:
+    async with within(50), interrupted() as running:
         run = await running
     assert (run.episodes, run.failures) == (EPISODES, 0)
     attempts = check_whole(out)
@@ -102,7 +103,7 @@ async def test_a_network_that_is_gone_for_a_while_cuts_no_episode(tmp_path: Path
     out, policy = tmp_path / "episodes.jsonl", Switch()
     Counter.steps = 0
     async with (
-        asyncio.timeout(50),
+        within(50),
         serving(create_app(Counter)) as url,
         cutting_proxy(int(url.rsplit(":", 1)[1])) as proxy,
     ):
@@ -127,7 +128,7 @@ async def test_a_server_that_stays_away_ends_the_run_which_can_be_resumed(tmp_pa
         await policy.is_in_the_middle.wait()
         process.kill()
         policy.gate.set()
-        async with asyncio.timeout(20):
+        async with within(20):
             with pytest.raises(ConnectError):
                 await run
     kept = len(list(read(f"{out}.part")))
@@ -143,7 +144,7 @@ async def test_an_episode_that_always_ends_the_server_fails_at_last(
 ) -> None:
     monkeypatch.setattr(collecting, "LOSSES", 2)
     async with (
-        asyncio.timeout(30),
+        within(30),
         serving(create_app(Counter)) as one,
         serving(create_app(Counter)) as other,
         cutting_proxy(int(one.rsplit(":", 1)[1])) as proxy,

@@ -8,6 +8,7 @@ import pytest
 from openenv.rollout.collect import collect
 from openenv.rollout.policy import PolicyFailed, acting
 from tests.environments import Counter
+from tests.patience import within
 
 
 async def test_what_is_asked_in_one_turn_of_the_loop_is_one_call() -> None:
@@ -35,7 +36,7 @@ async def test_what_comes_during_a_call_waits_for_the_next() -> None:
         running -= 1
         return observations
 
-    async with acting(slow, batched=True) as act, asyncio.timeout(5):
+    async with acting(slow, batched=True) as act, within(5):
         first = asyncio.create_task(act(1))
         while not batches:
             await asyncio.sleep(0)
@@ -115,7 +116,7 @@ async def test_a_cancellation_that_comes_out_of_the_policy_fails_only_its_episod
         model.cancel()
         await model
 
-    async with asyncio.timeout(5):
+    async with within(5):
         run = await collect(
             Counter,
             ask_a_model_that_was_cancelled,
@@ -136,6 +137,6 @@ async def test_what_is_no_exception_ends_the_run_and_leaves_nobody_waiting(batch
     def panic(_: Any) -> Any:
         raise Panic
 
-    async with asyncio.timeout(5):
+    async with within(5):
         with pytest.raises(Panic):
             await collect(Counter, panic, episodes=3, concurrency=2, batched=batched)

@@ -12,6 +12,7 @@ from openenv.errors import ConfigurationError
 from openenv.recording import read
 from openenv.rollout.collect import collect, episode_seed
 from tests.environments import Add, Counter
+from tests.patience import within
 from tests.processes import openenv, serving_process
 
 DYING = """
@@ -234,7 +235,7 @@ async def test_two_runs_do_not_write_one_recording(tmp_path: Path) -> None:
         await may_go_on.wait()
         return Add(1)
 
-    async with asyncio.timeout(10):
+    async with within(10):
         first = asyncio.create_task(collect(Counter, waits, resume=True, **options))
         await policy_runs.wait()
         for manner in ("resume", "overwrite"):

@@ -6,6 +6,7 @@ import pytest
 
 from openenv.errors import ConfigurationError
 from openenv.rubrics import Gate, Rubric, RubricDict, RubricList, Sequential, WeightedSum
+from tests.patience import within
 from tests.rubrics.scoring import Fixed, Given, Later
 
 
@@ -67,7 +68,7 @@ async def test_what_fails_in_a_weighted_sum_cancels_the_others() -> None:
 
     stuck = Later(1.0)
     stuck.release.clear()
-    async with asyncio.timeout(5):
+    async with within(5):
         with pytest.raises(ValueError, match="no model"):
             await WeightedSum([stuck, Failing(1.0)], [0.5, 0.5])(None, None)  # type: ignore[misc]
     assert stuck.last_score is None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from openenv.sandbox import Limits, Sandbox
+from tests.patience import patient
 from tests.sandbox.probes import PRELUDE, PROBES, Probe
 
 _NUMBERS = {
@@ -104,7 +105,7 @@ def attempt(probe: Probe, sandbox: Sandbox, secret: str) -> dict[str, Any]:
         "NUMBERS": numbers(),
     }
     names = "\n".join(f"{name} = {value!r}" for name, value in known.items())
-    outcome = sandbox.run(f"{names}\n{PRELUDE}\n{probe.code}", timeout_s=20)
+    outcome = sandbox.run(f"{names}\n{PRELUDE}\n{probe.code}", timeout_s=patient(20))
     return {
         "lines": outcome.stdout.splitlines(),
         "exit_code": outcome.exit_code,

@@ -14,6 +14,7 @@ import pytest
 from openenv.providers.docker_cleanup import IMAGE_LABEL
 from openenv.sandbox import Sandbox
 from openenv.sandbox.inside.syscalls import ALLOWED
+from tests.patience import patient
 from tests.sandbox.attempts import LIMITS, attempt, secret_file, wrong_with
 from tests.sandbox.probes import PRELUDE, PROBES, Probe
 
@@ -144,7 +145,7 @@ def _attempts_in(containers: Any, **options: Any) -> dict[str, Any]:
     try:
         container.put_archive("/probe", _archive(HERE / "probes.py", HERE / "attempts.py"))
         container.start()
-        status = container.wait(timeout=120)["StatusCode"]
+        status = container.wait(timeout=patient(120))["StatusCode"]
         assert status == 0, container.logs().decode()
         return dict(json.loads(container.logs(stdout=True, stderr=False)))
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from openenv.sandbox import Limits, Sandbox, folder, isolation
+from tests.patience import patient
 from tests.sandbox.attempts import LIMITS, attempt, secret_file, wrong_with
 from tests.sandbox.probes import PROBES
 
@@ -115,7 +116,7 @@ def test_a_folder_without_a_size_is_watched(monkeypatch: pytest.MonkeyPatch, cod
     ):
         assert "watcher" in sandbox.layers
         sandbox.run("x = 1")
-        outcome = sandbox.run(f"import os, time\n{code}", timeout_s=20)
+        outcome = sandbox.run(f"import os, time\n{code}", timeout_s=patient(20))
         assert (outcome.exit_code, outcome.variables_lost) == (137, True)
         assert "The folder is full: it may hold 8,388,608 bytes" in outcome.stderr
         assert outcome.duration_s < 20

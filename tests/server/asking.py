@@ -11,6 +11,7 @@ from openenv.app import create_app
 from openenv.client.env import EnvClient
 from openenv.models import State
 from tests.environments import Add, Total
+from tests.patience import patient, within
 from tests.serving import serving
 
 
@@ -21,7 +22,7 @@ class CounterEnv(EnvClient[Add, Total, State]):
 @asynccontextmanager
 async def client_of(url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client that keeps cookies."""
-    async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=patient(20)) as client:
         yield client
 
 
@@ -46,6 +47,6 @@ def add(amount: Any, **more: Any) -> dict[str, Any]:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for what nothing announces."""
-    async with asyncio.timeout(10):
+    async with within(10):
         while not is_so():
             await asyncio.sleep(0.005)

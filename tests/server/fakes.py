@@ -6,6 +6,7 @@ from typing import Any
 
 from openenv.protocol.frames import Error
 from openenv.server.ports import Expirable
+from tests.patience import within
 
 
 class FakeTimer:
@@ -51,23 +52,23 @@ class FakeDeadlines:
 
     def __init__(self) -> None:
         self.now_s = 5.0
-        self.at: dict[Any, float] = {}
+        self.pending: dict[Any, float] = {}
 
     def set(self, target: Expirable, timeout_s: float) -> None:
-        self.at[target] = timeout_s
+        self.pending[target] = timeout_s
 
     def bring_forward(self, target: Expirable, timeout_s: float) -> None:
-        self.at[target] = min(timeout_s, self.at.get(target, timeout_s))
+        self.pending[target] = min(timeout_s, self.pending.get(target, timeout_s))
 
     def clear(self, target: Expirable) -> None:
-        self.at.pop(target, None)
+        self.pending.pop(target, None)
 
     def pop(self, target: Expirable) -> float | None:
-        return self.at.pop(target, None)
+        return self.pending.pop(target, None)
 
     def expire(self, target: Expirable) -> None:
         """The deadline of this target passes; it must have one."""
-        del self.at[target]
+        del self.pending[target]
         target.expire_deadline()
 
 
@@ -134,7 +135,7 @@ class FakeSession:
         return self.replies.pop(0)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with within(10):
             while not is_so():
                 self._changed.clear()
                 await self._changed.wait()

@@ -30,13 +30,14 @@ from openenv.server.serve import (
     url_of,
 )
 from tests.environments import Add, Counter, Total
+from tests.patience import within
 from tests.processes import Gate, serving_process
 from tests.processes import openenv as run_openenv
 
 
 async def drained(pool: openenv.Pool) -> None:
     """Return when the server takes no new sessions any more."""
-    async with asyncio.timeout(20):
+    async with within(20):
         while True:
             try:
                 await (await pool.session(wait_s=0.0)).close()
@@ -68,7 +69,7 @@ async def test_sigterm_lets_a_running_step_finish_and_tells_the_client(tmp_path:
         assert (await running).observation == {"passed": True}
         with pytest.raises(SessionError, match="shutting down"):
             await busy.step({})
-        async with asyncio.timeout(20):
+        async with within(20):
             assert await process.wait() == 0
 
 
@@ -86,7 +87,7 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         await drained(pool)
         assert process.returncode is None
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with within(20):
             assert await process.wait() == -signal.SIGTERM
         hanging.cancel()
         await asyncio.wait([hanging])
@@ -95,7 +96,7 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 async def test_draining_waits_no_longer_than_configured() -> None:
     registry = make_registry(Waiting, config=ServerConfig(drain_timeout_s=0.05))
     Waiting.event, Waiting.closed = asyncio.Event(), 0
-    async with in_process(registry) as pool, asyncio.timeout(20):
+    async with in_process(registry) as pool, within(20):
         env = await pool.session()
         await env.reset()
         step = asyncio.create_task(env.step({}))
@@ -109,7 +110,7 @@ async def test_draining_waits_no_longer_than_configured() -> None:
 async def test_draining_lets_an_async_step_finish() -> None:
     registry = make_registry(Waiting)
     Waiting.event, Waiting.began, Waiting.closed = asyncio.Event(), asyncio.Event(), 0
-    async with in_process(registry) as pool, asyncio.timeout(20):
+    async with in_process(registry) as pool, within(20):
         env = await pool.session()
         await env.reset()
         step = asyncio.create_task(env.step({}))
@@ -125,7 +126,7 @@ async def test_draining_lets_an_async_step_finish() -> None:
 
 async def test_who_waits_for_a_slot_is_told_of_the_shutdown() -> None:
     registry = make_registry(Counter, config=ServerConfig(max_concurrent_envs=1))
-    async with in_process(registry) as pool, asyncio.timeout(20):
+    async with in_process(registry) as pool, within(20):
         holder = await pool.session()
         waiting = asyncio.create_task(pool.session())
         await asyncio.sleep(0)
@@ -163,7 +164,7 @@ async def test_a_server_can_be_started_and_stopped_inside_a_loop() -> None:
         assert server.config.ws_ping_timeout == PONG_TIMEOUT_S
         try:
             running = asyncio.create_task(server._serve([listener]))
-            async with asyncio.timeout(20):
+            async with within(20):
                 assert await ready == url
                 async with openenv.GenericEnvClient(url) as env:
                     assert (await env.reset()).observation == {"total": 0}
@@ -183,7 +184,7 @@ async def test_an_app_with_mounted_routes_is_drained_too() -> None:
         ready = asyncio.get_running_loop().create_future()
         serving = DrainingServer(app, url_of(listener), ready=ready.set_result)
         running = asyncio.create_task(serving._serve([listener]))
-        async with asyncio.timeout(20), openenv.connect(await ready, connections=1) as pool:
+        async with within(20), openenv.connect(await ready, connections=1) as pool:
             env = await pool.session()
             await env.reset()
             serving.handle_exit(signal.SIGTERM, None)
@@ -205,7 +206,7 @@ async def test_a_unix_socket_is_served_and_removed(tmp_path: Path) -> None:
             await socket_.send('{"type": "reset"}')
             assert json.loads(await socket_.recv())["data"]["observation"] == {"total": 0}
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with within(20):
             assert await process.wait() == 0
     assert not path.exists()
 

@@ -65,7 +65,8 @@ def messages() -> dict[str, Any]:
         _read("many replies", "server", 4, list(samples.SERVER_FRAMES.values())[:6]),
         _read("a later version's trailing elements are ignored", "client", 0, [[*GOOD, "new", {}]]),
         _read("trailing defaults may be left out", "client", 0, [["step", 6, 1, {"x": 1}]]),
-        _malformed("a frame of a later version", ["dance", 5, 1], 5),
+        _malformed("a frame of a later version", ["dance", 5, 1], 5, "UNSUPPORTED"),
+        _malformed("a frame of a later version without an id", ["dance", "5"], 0),
         _malformed("a field of the wrong type", ["reset", 5, 1, "a seed"], 5),
         _malformed("a field that is missing", ["step", 5, 1], 5),
         _malformed("a number outside its limits", ["step", 5, 1, {}, -1.0], 5),
@@ -96,10 +97,12 @@ def _read(name: str, side: str, acknowledgement: int, content: list[Any]) -> dic
     }
 
 
-def _malformed(name: str, frame: Any, guessed_id: int) -> dict[str, Any]:
+def _malformed(
+    name: str, frame: Any, guessed_id: int, code: str = "PROTOCOL_ERROR"
+) -> dict[str, Any]:
     """A frame that is none between two that are."""
     vector = _read(name, "client", 0, [GOOD, frame, GOOD])
-    vector["frames"][1] = {"malformed": True, "id": guessed_id}
+    vector["frames"][1] = {"malformed": True, "id": guessed_id, "code": code}
     return vector
 
 
@@ -176,7 +179,6 @@ def error_vectors() -> list[dict[str, Any]]:
         {
             "code": code,
             "http_status": cls.http_status,
-            "close_code": cls.close_code,
             "retryable": cls.retryable,
             "details": {name: DETAILS.get(name, name) for name in cls.fields},
             **encoded(f.Error(6, *errors.to_wire(_raised(cls)))),

@@ -43,10 +43,6 @@ CLIENT_FRAMES: dict[str, f.Frame] = {
     "close": f.Close(11, 1),
     "cancel": f.Cancel(6, 1),
     "largest id": f.Close(f.MAX_ID, f.MAX_ID),
-    "call": f.Call(12, 1, {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
-    "fork": f.Fork(13, 1, count=4),
-    "snapshot": f.Snapshot(14, 1),
-    "restore": f.Restore(15, 1, {"moves": ["e4", "e5"]}),
     "watch": f.Watch(16),
     "watch: with everything": f.Watch(
         16, "train/7", ["5d41402abc4b"], observations=False, frames_per_s=2.5
@@ -81,8 +77,6 @@ SERVER_FRAMES: dict[str, f.Frame] = {
         retryable=True,
         details={"active_sessions": 4, "max_sessions": 4, "retry_after_s": 1.0},
     ),
-    "forked": f.Forked(13, ["s2", "s3"]),
-    "snapshot": f.SnapshotReply(14, {"moves": ["e4", "e5"]}),
     "event": f.Event(16),
     "event: a session and an end": f.Event(
         16, [f.Summary(session="5d41402abc4b", environment="EchoEnvironment")], ["7d793037a076"]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from openenv.environment import Environment
 from openenv.models import State
+from tests.patience import patient
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Probe(Environment[dict[str, Any], Probed, State]):
             self.doors[action["open"]].set()
         if "wait" in action:
             # The end of the test's patience, not a time that anything is measured by.
-            self.doors[action["wait"]].wait(30)
+            self.doors[action["wait"]].wait(patient(30))
         if "fail" in action:
             raise ValueError(action["fail"])
         self.total += action.get("add", 0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.node import run_npm, workspace
+from tests.patience import patient
 from tests.processes import ROOT
 
 STATIC = ROOT / "openenv/webui/static"
@@ -23,7 +24,16 @@ def files_of(folder: Path) -> dict[str, bytes]:
 @pytest.mark.timeout(240)  # the compilers of the page, beside other tests
 def test_the_files_in_the_checkout_are_what_the_sources_make(tmp_path: Path) -> None:
     workspace()
-    run_npm("run", "build", "--workspace", "page", "--", "--outDir", str(tmp_path), timeout_s=200)
+    run_npm(
+        "run",
+        "build",
+        "--workspace",
+        "page",
+        "--",
+        "--outDir",
+        str(tmp_path),
+        timeout_s=patient(200),
+    )
     built, committed = files_of(tmp_path), files_of(STATIC)
     assert built.keys() == committed.keys(), "run `make web`"
     changed = [name for name, content in built.items() if committed[name] != content]

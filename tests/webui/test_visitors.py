@@ -1,6 +1,5 @@
 """The routes that existing tools call, and the socket that shows what they have done."""
 
-import asyncio
 import json
 import weakref
 from collections.abc import AsyncIterator
@@ -21,6 +20,7 @@ from openenv.webui import visitors
 from openenv.webui.episode_log import EpisodeLog
 from openenv.webui.visitors import VISITOR_COOKIE
 from tests.environments import Counter, ThreadCounter
+from tests.patience import within
 from tests.server.asking import add, client_of, served, until
 from tests.serving import serving
 from tests.worker_environments import Talk
@@ -56,7 +56,7 @@ async def looking_on(http: httpx.AsyncClient, **headers: str) -> AsyncIterator[C
 
 
 async def update(socket: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with within(10):
         message = json.loads(await socket.recv())
     assert message["type"] == "state_update"
     content: dict[str, Any] = message["episode_state"]

@@ -31,6 +31,9 @@ _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chr
 # Scrollbars are to be seen in screenshots, as with BrowserGym.
 _FLAGS = ["--disable-features=OverlayScrollbars,ExtendedOverlayScrollbars"]
 _HIDES_SCROLLBARS = ["--hide-scrollbars"]
+# Chromium with windows makes a Unix socket in its temporary folder, whose path may have 107 bytes:
+# /openenv-browser-XXXXXXXX/org.chromium.Chromium.XXXXXX/SingletonSocket are 70 of them.
+_LONGEST_TMPDIR = 107 - 70
 _STARTING = threading.Lock()
 _GRACE_S = 5.0
 "How long a call may take to notice that Chromium was killed."
@@ -121,7 +124,7 @@ class Browser:
 
     def _start(self) -> None:
         # What Playwright and Chromium put there, neither removes when it is killed.
-        self._folder = tempfile.mkdtemp(prefix="openenv-browser-")
+        self._folder = tempfile.mkdtemp(prefix="openenv-browser-", dir=_temporary_parent())
         with _temporary_folder(self._folder):
             self._playwright = playwright = sync_playwright().start()
         # By this, BrowserGym's actions find elements.
@@ -138,18 +141,25 @@ class Browser:
 
     def _find(self, playwright: Playwright) -> str:
         if self._executable:
-            if not shutil.which(self._executable):
+            # The path, because Playwright does not look for a bare name on PATH.
+            if (path := shutil.which(self._executable)) is None:
                 raise ConfigurationError(f"there is no Chromium at {self._executable}")
-            return self._executable
+            return path
         found = next(filter(None, map(shutil.which, _NAMES)), None)
         # What `playwright install` has downloaded.
         own = playwright.chromium.executable_path
         if found is None and not Path(own).exists():
             raise ConfigurationError(
-                "there is no Chromium: apt-get install chromium-headless-shell, or playwright "
-                "install chromium, or say with BROWSERGYM_CHROMIUM where it is"
+                "there is no Chromium: apt-get install chromium-headless-shell, or chromium, "
+                "or playwright install chromium, or say with BROWSERGYM_CHROMIUM where it is"
             )
         return found or own
+
+
+def _temporary_parent() -> str:
+    """Return the temporary folder; where its path is too long for Chromium's socket, /tmp."""
+    parent = tempfile.gettempdir()
+    return parent if len(os.fsencode(parent)) <= _LONGEST_TMPDIR else "/tmp"
 
 
 @contextmanager

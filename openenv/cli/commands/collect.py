@@ -1,29 +1,23 @@
 """`openenv collect`: episodes from a server or an environment, into a file."""
 
-import json
 import re
-import socket
-import urllib.request
-from functools import partial
-from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
 
 import typer
 
 from openenv.cli.commands.serve import load_app
 from openenv.cli.results import show
 from openenv.cli.running import Debug, log_to_stderr, reporting, run
-from openenv.client.link.dialing import http_url, unix_path
 from openenv.errors import ConfigurationError, ConnectError
+from openenv.plain_http import HttpCaller
 from openenv.rollout.collect import collect as collect_episodes
 from openenv.rollout.sampler import ActionSampler
 from openenv.server.serve import registry_of
 from openenv.server.target import load_object
 
 SCHEMA_TIMEOUT_S = 10.0
+_OK = 200
 _URL = re.compile(r"\w+://.*|unix:.*|[\w.-]+:\d+")
 
 
@@ -91,17 +85,17 @@ def collect(
     """Play episodes and record them."""
     log_to_stderr(debug)
     with reporting(debug):
-        found: Any = source
+        served: Any = source
         if not _URL.fullmatch(source):
-            found = registry_of(load_app(source))
-            if found is None:
+            served = registry_of(load_app(source))
+            if served is None:
                 raise ConfigurationError(
                     f"{source} is no app of openenv's: serve it and give its URL"
                 )
         result = run(
             collect_episodes(
-                found,
-                load_object(policy) if policy else ActionSampler(_action_schema(found), seed),
+                served,
+                load_object(policy) if policy else ActionSampler(_action_schema(served), seed),
                 episodes=episodes,
                 concurrency=concurrency,
                 connections=connections,
@@ -129,44 +123,18 @@ def _action_schema(source: Any) -> dict[str, Any]:
     """Return the schema of the actions of a registry's environment, or of a server's."""
     if not isinstance(source, str):
         return source.spec.replies.action.json_schema()  # type: ignore[no-any-return]
-    url = f"{http_url(source)}/schema"
-    # A proxy for the outside must not be asked for servers on this machine.
-    is_local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})] * is_local
-    if socket_path := unix_path(source):
-        handlers.append(_UnixHandler(socket_path))
+    server = HttpCaller(source, SCHEMA_TIMEOUT_S)
+    url = f"{server.base_url}/schema"
     try:
-        with urllib.request.build_opener(*handlers).open(url, timeout=SCHEMA_TIMEOUT_S) as reply:
-            return json.load(reply)["action"]  # type: ignore[no-any-return]
-    except HTTPError as error:
-        error.close()
+        reply = server.request("GET", "/schema")
+    except ConnectError as error:
+        raise ConnectError(f"no openenv server answers at {source}: {error}") from error
+    if reply.status != _OK:
         raise ConfigurationError(
-            f"{url} answers {error.code}, so actions cannot be drawn: give a --policy"
-        ) from error
-    except (URLError, TimeoutError) as error:
-        why = getattr(error, "reason", error)
-        raise ConnectError(f"no openenv server answers at {source}: {why}") from error
-    except (ValueError, LookupError, TypeError) as error:
-        raise ConfigurationError(f"{url} holds no schema of actions: give a --policy") from error
-
-
-class _UnixHandler(urllib.request.HTTPHandler):
-    """Sends requests to a Unix domain socket, whatever their host."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
-
-    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(partial(_UnixConnection, self._path), request)
-
-
-class _UnixConnection(HTTPConnection):
-    def __init__(self, path: str, host: str, timeout: float) -> None:
-        super().__init__(host, timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+            f"{url} answers {reply.status}, so actions cannot be drawn: give a --policy"
+        )
+    schemas = reply.json()
+    schema = schemas.get("action") if isinstance(schemas, dict) else None
+    if not isinstance(schema, dict):
+        raise ConfigurationError(f"{url} holds no schema of actions: give a --policy")
+    return schema

@@ -67,8 +67,8 @@ async def _play(episodes: int, connections: int, concurrency: int, out: Path) ->
 def _echo_folder() -> str:
     for package in ("envs", "echo_env"):
         spec = find_spec(package)
-        for place in (spec.submodule_search_locations or ()) if spec is not None else ():
-            folder = Path(place) / "echo_env" if package == "envs" else Path(place)
+        for location in (spec.submodule_search_locations or ()) if spec is not None else ():
+            folder = Path(location) / "echo_env" if package == "envs" else Path(location)
             if (folder / "openenv.yaml").is_file():
                 return str(folder)
     raise ConfigurationError(

@@ -11,15 +11,15 @@ from openenv.hub.auto import locate
 from openenv.hub.discovery import LocalEnvironment, discover
 from openenv.hub.info import describe
 from openenv.hub.starting import plan_space, plan_start
+from openenv.payloads import PAYLOADS
 from openenv.providers.hub_api import space_id
 
 _SHOWN = ("name", "version", "description", "source", "folder", "app", "port", "client")
-_PAYLOADS = ("action", "observation", "state")
 
 
 def names() -> list[str]:
     """Return the names of the environments on this machine, for the shell's completion."""
-    return [found.name for found in discover()]
+    return [environment.name for environment in discover()]
 
 
 def info(
@@ -38,22 +38,22 @@ def info(
 ) -> None:
     """Show an environment: its classes, their fields, and what AutoEnv would start."""
     with reporting(debug):
-        found = locate(name, trust_remote_code)
-        described = describe(found) | {"start": _start(found, name)}
+        environment = locate(name, trust_remote_code)
+        described = describe(environment) | {"start": _start(environment, name)}
         typer.echo(json.dumps(described, indent=2) if as_json else "\n".join(_lines(described)))
 
 
-def _start(found: LocalEnvironment, name: str) -> str:
+def _start(environment: LocalEnvironment, name: str) -> str:
     try:
-        space = space_id(name) if found.origin == "space" else None
-        return (plan_start(found) if space is None else plan_space(space)).said
+        space = space_id(name) if environment.origin == "space" else None
+        return (plan_start(environment) if space is None else plan_space(space)).description
     except OpenEnvError as error:
         return f"nothing: {error}"
 
 
 def _lines(described: dict[str, Any]) -> list[str]:
     rows = [(name, described[name]) for name in _SHOWN]
-    for kind in _PAYLOADS:
+    for kind in PAYLOADS:
         fields = described[f"{kind}_schema"] or {}
         required = fields.get("required", ())
         marked = [f if f in required else f"[{f}]" for f in fields.get("properties", ())]

@@ -26,8 +26,8 @@ def list_environments(
     with reporting(debug):
         if hub:
             spaces = list_spaces(search, limit)
-            lines = "\n".join(f"{one['space']}  {one['url']}" for one in spaces)
+            lines = "\n".join(f"{space['space']}  {space['url']}" for space in spaces)
             typer.echo(json.dumps(spaces, indent=2) if as_json else lines or "none")
             return
-        summaries = [summarize(found) for found in discover()]
+        summaries = [summarize(environment) for environment in discover()]
         typer.echo(json.dumps(summaries, indent=2) if as_json else table(summaries))

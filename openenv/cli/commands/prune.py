@@ -26,9 +26,9 @@ def prune(
     """
     with reporting(debug), docker_client() as client:
         names = [
-            one.name
-            for one in started(client)
-            if one.is_orphaned or (everything and one.claim != "alive")
+            container.name
+            for container in started(client)
+            if container.is_orphaned or (everything and container.claim != "alive")
         ]
         if not dry_run:
             names = [name for name in names if remove(client, name)]

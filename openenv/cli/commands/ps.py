@@ -22,36 +22,47 @@ def ps(as_json: AsJson = False, debug: Debug = False) -> None:
         with docker_client() as client:
             containers = started(client)
         if as_json:
-            typer.echo(json.dumps([described(one) for one in containers], indent=2))
+            typer.echo(json.dumps([described(container) for container in containers], indent=2))
         else:
             typer.echo(_table([HEADER, *map(_row, containers)]))
 
 
-def described(one: RunningContainer) -> dict[str, Any]:
+def described(container: RunningContainer) -> dict[str, Any]:
     """Return what JSON says of a container."""
     return {
-        "name": one.name,
-        "id": one.id,
-        "image": one.image,
-        "status": one.status,
-        "health": one.health,
-        "url": one.url,
-        "started_at": one.started_at.isoformat(),
-        "owner": one.claim,
-        "owner_pid": one.owner and one.owner.pid,
-        "is_orphaned": one.is_orphaned,
+        "name": container.name,
+        "id": container.id,
+        "image": container.image,
+        "status": container.status,
+        "health": container.health,
+        "url": container.url,
+        "started_at": container.started_at.isoformat(),
+        "owner": container.claim,
+        "owner_pid": container.owner and container.owner.pid,
+        "is_orphaned": container.is_orphaned,
     }
 
 
-def _row(one: RunningContainer) -> tuple[str, ...]:
-    status = f"{one.status} ({one.health})" if one.health else one.status
-    owner = one.claim if one.owner is None else f"{one.claim} (pid {one.owner.pid})"
-    return (one.name, one.image, status, one.url or "-", _age(one.started_at), owner)
+def _row(container: RunningContainer) -> tuple[str, ...]:
+    status = f"{container.status} ({container.health})" if container.health else container.status
+    owner = (
+        container.claim
+        if container.owner is None
+        else f"{container.claim} (pid {container.owner.pid})"
+    )
+    return (
+        container.name,
+        container.image,
+        status,
+        container.url or "-",
+        _age(container.started_at),
+        owner,
+    )
 
 
 def _age(since: datetime) -> str:
     passed_s = max(0, int((datetime.now(UTC) - since).total_seconds()))
-    size, unit = next((one for one in _UNITS if passed_s >= one[0]), _UNITS[-1])
+    size, unit = next((entry for entry in _UNITS if passed_s >= entry[0]), _UNITS[-1])
     return f"{passed_s // size} {unit}"
 
 

@@ -115,9 +115,13 @@ def push(
         if base and not has_argument(recipe.dockerfile.read_text("utf-8"), BASE_IMAGE):
             raise ConfigurationError(f"{recipe.dockerfile} has no ARG {BASE_IMAGE} to be set")
         if registry is not None:
-            place = (registry, namespace, [check_tag(one) for one in tag or ("latest",)])
+            destination = (
+                registry,
+                namespace,
+                [check_tag(tag_text) for tag_text in tag or ("latest",)],
+            )
             login = _login(username, password_stdin)
-            _push_image(recipe, place, login, builds=not no_build, verbose=verbose)
+            _push_image(recipe, destination, login, builds=not no_build, verbose=verbose)
             return
         space = repo_id or f"{'you' if dry_run else owner()}/{recipe.manifest.name}"
         with space_files(recipe, read_patterns(exclude), has_interface=interface) as files:
@@ -129,11 +133,11 @@ def push(
                 is_private=private,
                 hardware=hardware,
             )
-            for one in _numbered(what, count):
+            for copy in _numbered(what, count):
                 if dry_run:
-                    _show_plan(one)
+                    _show_plan(copy)
                 else:
-                    _publish(one, as_request=create_pr)
+                    _publish(copy, as_request=create_pr)
 
 
 # ---- Spaces
@@ -185,13 +189,13 @@ def _show_plan(what: Publication) -> None:
 
 def _push_image(
     recipe: Recipe,
-    place: tuple[str, str | None, list[str]],
+    destination: tuple[str, str | None, list[str]],
     login: Login | None,
     *,
     builds: bool,
     verbose: bool,
 ) -> None:
-    registry, namespace, tags = place
+    registry, namespace, tags = destination
     repository = repository_in(registry, namespace, recipe.manifest)
     console = _console()
     with docker_client() as client:
@@ -201,11 +205,11 @@ def _push_image(
         if builds:
             build_and_show(recipe, console, verbose=verbose)
         source, _ = recipe.manifest.images
-        for one in tags:
-            name = f"{repository}:{one}"
+        for tag_text in tags:
+            name = f"{repository}:{tag_text}"
             with console.status(f"pushing {name}") as status:
                 show = partial(_show_progress, status, name)
-                digest = push_image(client, source, (repository, one), login, show)
+                digest = push_image(client, source, (repository, tag_text), login, show)
             console.print(f"pushed {name}: {digest}")
     console.print(f"\nRun it with\n\n  openenv run {repository}:{tags[0]}")
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from openenv.address import LOOPBACK, MAX_PORT
 from openenv.cli.running import Debug, reporting
 from openenv.server.serve import serve
 from openenv.webui.replay import replay_app
@@ -14,9 +15,9 @@ from openenv.webui.replay import replay_app
 
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording; also a .zst.")],
-    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = LOOPBACK,
     port: Annotated[
-        int, typer.Option("--port", "-p", min=0, max=65535, help="Where; 0 takes a free one.")
+        int, typer.Option("--port", "-p", min=0, max=MAX_PORT, help="Where; 0 takes a free one.")
     ] = 0,
     opens: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     debug: Debug = False,

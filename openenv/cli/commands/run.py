@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from openenv.address import MAX_PORT
 from openenv.cli.running import Debug, log_to_stderr, reporting
 from openenv.cli.running import run as run_to_its_end
 from openenv.cli.variables import read_variables
@@ -33,7 +34,9 @@ def run(
     image: Annotated[str, typer.Argument(help="The image, such as echo-env:latest.")],
     port: Annotated[
         int | None,
-        typer.Option("--port", "-p", min=1, max=65535, help="This machine's. Default: a free one."),
+        typer.Option(
+            "--port", "-p", min=1, max=MAX_PORT, help="This machine's. Default: a free one."
+        ),
     ] = None,
     env: Annotated[
         list[str] | None,
@@ -79,7 +82,7 @@ def run(
         str | None, typer.Option(help="Another of Docker's: runsc is gVisor.")
     ] = None,
     container_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Where the server listens inside.")
+        int | None, typer.Option(min=1, max=MAX_PORT, help="Where the server listens inside.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
     debug: Debug = False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from openenv.address import DEFAULT_PORT, LOOPBACK, MAX_PORT
 from openenv.app import create_app
 from openenv.cli.running import reporting
 from openenv.errors import ConfigurationError
@@ -36,10 +37,10 @@ class Execution(StrEnum):
 
 def serve(
     target: Target = ".",
-    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = LOOPBACK,
     port: Annotated[
-        int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")
-    ] = 8000,
+        int, typer.Option("--port", "-p", min=0, max=MAX_PORT, help="0 takes a free one.")
+    ] = DEFAULT_PORT,
     uds: Annotated[
         str | None,
         typer.Option(help="Listen on this Unix domain socket instead.", envvar="OPENENV_UDS"),
@@ -83,8 +84,8 @@ def serve(
 
             reload_on_change(target)
             return
-        place = execution.value if execution else None
-        app = load_app(target, max_sessions, place, workers, watch=watch, web=web, debug=debug)
+        how = execution.value if execution else None
+        app = load_app(target, max_sessions, how, workers, watch=watch, web=web, debug=debug)
         registry = registry_of(app)
 
         def announce(url: str) -> None:
@@ -134,15 +135,15 @@ def load_app(
     if is_environment(app):
         app = create_app(app)
     registry = registry_of(app)
-    for option, asked, found in (
+    for option, asked, actual in (
         ("--max-sessions", max_sessions, registry and registry.max_sessions),
         ("--execution", execution, registry and registry.spec.convention.execution),
         ("--watch", watch or None, registry and registry.config.watch),
         ("--web", web or None, registry and registry.config.web),
         ("--workers", workers, registry and registry.workers and registry.workers.count),
     ):
-        if asked not in (None, found):
-            raise ConfigurationError(f"{option} has no effect: {target} itself says {found}")
+        if asked not in (None, actual):
+            raise ConfigurationError(f"{option} has no effect: {target} itself says {actual}")
     return app
 
 
@@ -162,8 +163,8 @@ def _described(registry: "SessionRegistry | None", target: str) -> str:
     if registry is None:
         return target
     sessions = "1 session" if registry.max_sessions == 1 else f"{registry.max_sessions:,} sessions"
-    place = registry.spec.convention.execution
+    how = registry.spec.convention.execution
     if registry.workers is not None:
         count = registry.workers.count
-        place = f"{count} worker process{'es' * (count > 1)}"
-    return f"{registry.spec.name} ({sessions}, {place})"
+        how = f"{count} worker process{'es' * (count > 1)}"
+    return f"{registry.spec.name} ({sessions}, {how})"

@@ -18,6 +18,6 @@ def stop(
 ) -> None:
     """Stop and remove containers that openenv has started."""
     with reporting(debug), docker_client() as client:
-        for found in [find(client, name) for name in names]:
-            remove(client, found.name, STOP_TIMEOUT_S)
-            typer.echo(found.name)
+        for container in [find(client, name) for name in names]:
+            remove(client, container.name, STOP_TIMEOUT_S)
+            typer.echo(container.name)

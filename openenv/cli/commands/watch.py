@@ -57,10 +57,13 @@ def watch_sessions(
 
 
 async def _print_changes(url: str, label: str | None, once: bool) -> None:
-    async for event in _events(url, once, label=label):
-        lines: list[Any] = [*event.sessions, *({"ended": name} for name in event.ended)]
-        for line in lines:
-            typer.echo(JSON.encode(line))
+    # A reader that has left ends this loop in its body: the link must be closed by then, because an
+    # event loop that ends closes all generators at once, those of the closing link included.
+    async with aclosing(_events(url, once, label=label)) as events:  # type: ignore[type-var]
+        async for event in events:
+            lines: list[Any] = [*event.sessions, *({"ended": name} for name in event.ended)]
+            for line in lines:
+                typer.echo(JSON.encode(line))
 
 
 async def _draw(url: str, label: str | None, once: bool) -> None:
@@ -69,16 +72,18 @@ async def _draw(url: str, label: str | None, once: bool) -> None:
     with ExitStack() as stack:
         live: Live | None = None
         options = {"observations": False, "frames_per_s": TABLE_FRAMES_PER_S}
-        async for event in _events(url, once, label=label, **options):
-            sessions |= {summary.session: summary for summary in event.sessions}
-            for name in event.ended:
-                sessions.pop(name, None)
-            if once:
-                continue
-            if live is None:
-                # Drawn with each event, and by nobody else.
-                live = stack.enter_context(Live(console=console, auto_refresh=False, screen=True))
-            live.update(_table(sessions.values()), refresh=True)
+        async with aclosing(_events(url, once, label=label, **options)) as events:  # type: ignore[type-var]
+            async for event in events:
+                sessions |= {summary.session: summary for summary in event.sessions}
+                for name in event.ended:
+                    sessions.pop(name, None)
+                if once:
+                    continue
+                if live is None:
+                    # Drawn with each event, and by nobody else.
+                    screen = Live(console=console, auto_refresh=False, screen=True)
+                    live = stack.enter_context(screen)
+                live.update(_table(sessions.values()), refresh=True)
     if once:
         console.print(_table(sessions.values()))
 
@@ -95,20 +100,20 @@ async def _events(url: str, once: bool, **options: Any) -> AsyncIterator[WatchEv
 
 
 def _table(sessions: Iterable[Summary]) -> Group:
-    rows = sorted(sessions, key=lambda one: (one.label or "", -one.age_s))
+    rows = sorted(sessions, key=lambda session: (session.label or "", -session.age_s))
     table = Table(box=None, pad_edge=False)
     for number, name in enumerate(_COLUMNS):
         table.add_column(name, justify="left" if number < _LEFT else "right", no_wrap=True)
-    for one in rows:
+    for session in rows:
         table.add_row(
-            _name(one.label),
-            _name(one.episode_id),
-            "done" if one.done else "cut off" if one.truncated else "",
-            f"{one.step:,}",
-            "" if one.reward is None else f"{one.reward:.4g}",
-            "" if one.total_reward is None else f"{one.total_reward:.4g}",
-            f"{one.steps_per_s:,.0f}",
-            _age(one.age_s),
+            _name(session.label),
+            _name(session.episode_id),
+            "done" if session.done else "cut off" if session.truncated else "",
+            f"{session.step:,}",
+            "" if session.reward is None else f"{session.reward:.4g}",
+            "" if session.total_reward is None else f"{session.total_reward:.4g}",
+            f"{session.steps_per_s:,.0f}",
+            _age(session.age_s),
         )
     return Group(table, Text(f"{len(rows):,} session{'s' * (len(rows) != 1)}"))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from openenv.cli.validation.report import CheckFailed, NotApplicable
+from openenv.payloads import PAYLOADS
+from openenv.payloads.schema import properties
 
 if TYPE_CHECKING:
-    from openenv.cli.validation.http import HttpCaller, Reply
+    from openenv.cli.validation.http import JsonCaller, Reply
 
 _OK = 200
 _EPISODES = ("/reset", "/step", "/state")
@@ -16,7 +18,7 @@ _EPISODES = ("/reset", "/step", "/state")
 class Endpoints:
     """The checks. What they learn, others use: `schemas`, `health`, `version`, `mode`."""
 
-    def __init__(self, http: HttpCaller) -> None:
+    def __init__(self, http: JsonCaller) -> None:
         self._http = http
         self.version: str | None = None
         self.mode: str | None = None
@@ -67,17 +69,16 @@ class Endpoints:
         """Get the schemas of actions, observations and states."""
         reply = await self._http.request("GET", "/schema")
         schemas = _object(reply)
-        names = ("action", "observation", "state")
         _expect(
-            reply.status == _OK and all(isinstance(schemas.get(name), dict) for name in names),
-            {"status_code": _OK, "fields": list(names)},
+            reply.status == _OK and all(isinstance(schemas.get(name), dict) for name in PAYLOADS),
+            {"status_code": _OK, "fields": list(PAYLOADS)},
             {
                 "status_code": reply.status,
-                **{f"has_{name}": isinstance(schemas.get(name), dict) for name in names},
+                **{f"has_{name}": isinstance(schemas.get(name), dict) for name in PAYLOADS},
             },
         )
         self.schemas = schemas
-        fields = ", ".join(schemas["action"].get("properties", {})) or "none in particular"
+        fields = ", ".join(properties(schemas["action"])) or "none in particular"
         return f"fields of actions: {fields}"
 
     async def check_mcp(self) -> str:

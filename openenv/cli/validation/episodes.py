@@ -20,6 +20,7 @@ from openenv.cli.validation.players import (
 from openenv.cli.validation.report import CheckFailed, NotApplicable
 from openenv.client.link.dialing import dial
 from openenv.errors import OpenEnvError, PayloadError, SessionCapacityError
+from openenv.payloads.schema import properties, required
 from openenv.rollout.sampler import ActionSampler
 
 if TYPE_CHECKING:
@@ -229,14 +230,14 @@ class Episodes:
             try:
                 seen = await player.step(bad)
             except (PayloadError, Refused) as error:
-                said = str(error)
+                refusal = str(error)
             else:
                 raise CheckFailed(
                     f"{bad} was not refused"
                     + (f" but made the environment raise: {seen.fault}" if seen.fault else "")
                 )
             await player.step(draw(begun.observation))
-        return said
+        return refusal
 
     # ---- sessions
 
@@ -248,15 +249,15 @@ class Episodes:
         schema = self._schema("action")
         disturb = ActionSampler(schema).for_episode("", OTHER_SEED)
         try:
-            async with self._player(wait_s=0.0) as one, self._player(wait_s=0.0) as other:
-                seen = [await one.reset(SEED)]
+            async with self._player(wait_s=0.0) as player, self._player(wait_s=0.0) as other:
+                seen = [await player.reset(SEED)]
                 beside = await other.reset(OTHER_SEED)
                 for number, action in enumerate(first.actions):
                     beside = await other.step(disturb(beside.observation))
                     if beside.is_over or number == len(first.actions) // 2:
                         beside = await other.reset(OTHER_SEED + number)
-                    seen.append(await one.step(action))
-                state = await one.state()
+                    seen.append(await player.step(action))
+                state = await player.state()
         except SessionCapacityError as error:
             raise NotApplicable(f"no two sessions at once: {error}") from error
         again = PlayedEpisode(SEED, seen, first.actions)
@@ -334,20 +335,20 @@ def _put_back(seen: Seen, schema: dict[str, Any]) -> Any:
     if not isinstance(seen.observation, dict):
         return seen.observation
     beside = {"reward": seen.reward, "done": seen.is_over}
-    if seen.reward is None and "reward" not in schema.get("required", ()):
+    if seen.reward is None and "reward" not in required(schema):
         # Not given: then the field has its default, which need not be null.
         del beside["reward"]
-    fields = schema.get("properties", {})
+    fields = properties(schema)
     present = {name: value for name, value in beside.items() if name in fields}
     return {**present, **seen.observation}
 
 
 def _spoiled(schema: dict[str, Any], action: Any) -> Any:
     """Return an action with one value of the wrong type; None if there is no field to spoil."""
-    for name, field in schema.get("properties", {}).items():
-        if isinstance(field, dict) and field.get("type") in _WRONG and isinstance(action, dict):
+    if not isinstance(action, dict):
+        return None
+    for name, field in properties(schema).items():
+        if isinstance(field, dict) and field.get("type") in _WRONG:
             return {**action, name: _WRONG[field["type"]]}
-    required = schema.get("required") or ()
-    if isinstance(action, dict) and required:
-        return {name: value for name, value in action.items() if name != required[0]}
-    return None
+    needed = required(schema)
+    return {name: action[name] for name in action if name != needed[0]} if needed else None

@@ -10,17 +10,16 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
-from urllib.parse import urlsplit
 
 import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from openenv import arrays
-from openenv.cli.validation.http import HttpCaller
+from openenv.address import is_loopback, websocket_url
+from openenv.cli.validation.http import JsonCaller
 from openenv.cli.validation.report import CheckFailed
 from openenv.client.generic import GenericEnvClient
-from openenv.client.link.dialing import LOOPBACK, websocket_url
 from openenv.errors import ConnectError, EnvironmentFault, OpenEnvError, RequestTimeout
 from openenv.rollout.sampler import ActionSampler
 
@@ -156,13 +155,12 @@ class LegacyPlayer:
         self._socket: Any = None
 
     async def __aenter__(self) -> Self:
-        is_local = urlsplit(self._url).hostname in LOOPBACK
         try:
             self._socket = await connect(
                 self._url,
                 open_timeout=self._timeout_s,
                 max_size=None,
-                proxy=None if is_local else True,
+                proxy=None if is_loopback(self._url) else True,
             )
         except (OSError, WebSocketException) as error:
             raise ConnectError(f"{self._url}: {error}") from error
@@ -194,10 +192,10 @@ class LegacyPlayer:
         data = reply.get("data") or {}
         if reply.get("type") != "error":
             return _seen_in(data)
-        said = str(data.get("message"))
+        reason = str(data.get("message"))
         if data.get("code") == "EXECUTION_ERROR":
-            return Seen(fault=said)
-        raise Refused(f"{data.get('code')}: {said}")
+            return Seen(fault=reason)
+        raise Refused(f"{data.get('code')}: {reason}")
 
     async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -217,7 +215,7 @@ class HttpPlayer:
     """Plays with POST requests; a cookie says which session is meant."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        self._http = HttpCaller(url, timeout_s)
+        self._http = JsonCaller(url, timeout_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -242,10 +240,10 @@ def _answered(reply: Reply) -> Seen:
     if reply.status == _OK and isinstance(reply.body, dict):
         return _seen_in(reply.body)
     told = reply.body if isinstance(reply.body, dict) else {}
-    said = str(told.get("message") or told.get("detail") or "no message")
+    reason = str(told.get("message") or told.get("detail") or "no message")
     if reply.status in _BAD_REQUEST:
-        raise Refused(f"{reply.status}: {said}")
-    return Seen(fault=said)
+        raise Refused(f"{reply.status}: {reason}")
+    return Seen(fault=reason)
 
 
 def _seen_in(data: dict[str, Any]) -> Seen:

@@ -17,10 +17,9 @@ from openenv.client.blocking.sync import SyncEnvClient
 from openenv.client.env import EnvClient
 from openenv.errors import ConfigurationError
 from openenv.manifest import Manifest, read_manifest
+from openenv.payloads import PAYLOADS
 from openenv.server.serve import registry_of
 from openenv.server.target import load_member
-
-PAYLOADS = ("action", "observation", "state")
 
 
 def examine(target: str) -> dict[str, Any]:
@@ -29,13 +28,13 @@ def examine(target: str) -> dict[str, Any]:
         registry = registry_of(load_app(target))
     except ConfigurationError as error:
         return {"error": str(error)}
-    found: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     if registry is not None:
         spec = registry.spec
-        found["environment"] = spec.name
-        found["is_concurrent"] = spec.convention.is_concurrent
-        found["execution"] = spec.convention.execution
-        found["payloads"] = {
+        report["environment"] = spec.name
+        report["is_concurrent"] = spec.convention.is_concurrent
+        report["execution"] = spec.convention.execution
+        report["payloads"] = {
             name: {
                 "class": getattr(getattr(spec.replies, name).cls, "__name__", None),
                 "schema": getattr(spec.replies, name).json_schema(),
@@ -45,13 +44,13 @@ def examine(target: str) -> dict[str, Any]:
     folder = Path(target)
     if folder.is_dir():
         manifest = read_manifest(folder)
-        found["client"] = _client(folder, manifest)
-        found["named"] = {
+        report["client"] = _client(folder, manifest)
+        report["named"] = {
             name: _named(folder, getattr(manifest, name))
             for name in PAYLOADS
             if getattr(manifest, name)
         }
-    return found
+    return report
 
 
 def _client(folder: Path, manifest: Manifest) -> dict[str, str]:
@@ -61,12 +60,12 @@ def _client(folder: Path, manifest: Manifest) -> dict[str, str]:
         return _first_client(folder)
     reference = named if ":" in named else f"client:{named}"
     try:
-        found = load_member(folder, reference, _is_client)
+        member = load_member(folder, reference, _is_client)
     except ConfigurationError as error:
         return {"error": str(error)}
-    if not _is_client(found):
+    if not _is_client(member):
         return {"error": f"{reference} is no EnvClient"}
-    return {"class": found.__name__}
+    return {"class": member.__name__}
 
 
 def _first_client(folder: Path) -> dict[str, str]:
@@ -76,8 +75,8 @@ def _first_client(folder: Path) -> dict[str, str]:
         members = vars(sys.modules[load_member(folder, "client:__name__")])
     except ConfigurationError as error:
         return {"error": str(error)}
-    own = [one for one in members.values() if _is_client(one)]
-    own = [one for one in own if one.__module__ == members["__name__"]]
+    own = [member for member in members.values() if _is_client(member)]
+    own = [member for member in own if member.__module__ == members["__name__"]]
     return {"class": own[0].__name__} if own else {}
 
 
@@ -85,12 +84,12 @@ def _named(folder: Path, reference: str) -> dict[str, str]:
     """Return the name of a payload class that a manifest names, or why there is none."""
     module, _, name = reference.rpartition(".")
     try:
-        found = load_member(folder, f"{module or 'models'}:{name}", inspect.isclass)
+        member = load_member(folder, f"{module or 'models'}:{name}", inspect.isclass)
     except ConfigurationError as error:
         return {"error": str(error)}
-    if not inspect.isclass(found):
+    if not inspect.isclass(member):
         return {"error": f"{reference} is no class"}
-    return {"class": found.__name__}
+    return {"class": member.__name__}
 
 
 def _is_client(value: Any) -> bool:

@@ -95,8 +95,8 @@ class Report:
 
     def to_json(self, *, verbose: bool = False) -> dict[str, Any]:
         """Return the report as plain data."""
-        looked_at = [one for one in self.criteria if one.status != "skipped"]
-        required = [one for one in looked_at if one.required]
+        looked_at = [criterion for criterion in self.criteria if criterion.status != "skipped"]
+        required = [criterion for criterion in looked_at if criterion.required]
         report: dict[str, Any] = {
             "target": self.target,
             "environment": self.environment,
@@ -108,12 +108,16 @@ class Report:
             "summary": {
                 "passed_count": _count_passed(looked_at),
                 "total_count": len(looked_at),
-                "failed_criteria": [one.id for one in looked_at if one.status == "failed"],
+                "failed_criteria": [
+                    criterion.id for criterion in looked_at if criterion.status == "failed"
+                ],
                 "required_passed_count": _count_passed(required),
                 "required_total_count": len(required),
-                "skipped_criteria": [one.id for one in self.criteria if one.status == "skipped"],
+                "skipped_criteria": [
+                    criterion.id for criterion in self.criteria if criterion.status == "skipped"
+                ],
             },
-            "criteria": [one.to_json() for one in self.criteria],
+            "criteria": [criterion.to_json() for criterion in self.criteria],
             "issues": self.issues,
         }
         if verbose and self.validation_type == "local_environment":
@@ -122,16 +126,16 @@ class Report:
 
     def show(self, console: Console, *, verbose: bool = False) -> None:
         """Print the card; of what passed the details only with `verbose`."""
-        width = max((len(one.id) for one in self.criteria), default=0)
-        for one in self.criteria:
-            mark, style = _MARKS[one.status]
-            if one.status == "failed" and not one.required:
+        width = max((len(criterion.id) for criterion in self.criteria), default=0)
+        for criterion in self.criteria:
+            mark, style = _MARKS[criterion.status]
+            if criterion.status == "failed" and not criterion.required:
                 mark, style = "warn", "yellow"
-            is_reason = one.status == "skipped" and one.details
-            text = one.details if is_reason else one.description
-            line = Text.assemble((mark, style), f"  {one.id:<{width}}  ", text)
-            if one.details and not is_reason and (verbose or one.status == "failed"):
-                line.append(f"\n{indent(one.details, _INDENT)}", style)
+            is_reason = criterion.status == "skipped" and criterion.details
+            text = criterion.details if is_reason else criterion.description
+            line = Text.assemble((mark, style), f"  {criterion.id:<{width}}  ", text)
+            if criterion.details and not is_reason and (verbose or criterion.status == "failed"):
+                line.append(f"\n{indent(criterion.details, _INDENT)}", style)
             # Lines end where the terminal has them end: a path in two is no path to click on.
             console.print(line, soft_wrap=True, highlight=False)
         if verbose and self.deployment_modes:
@@ -140,8 +144,8 @@ class Report:
         console.print(f"\n{self._verdict()}", highlight=False, markup=False, soft_wrap=True)
 
     def _verdict(self) -> str:
-        failed = [one.id for one in self.criteria if one.is_failure]
-        looked_at = [one for one in self.criteria if one.status != "skipped"]
+        failed = [criterion.id for criterion in self.criteria if criterion.is_failure]
+        looked_at = [criterion for criterion in self.criteria if criterion.status != "skipped"]
         name = self.environment or self.target
         count = f"{_count_passed(looked_at)} of {len(looked_at)} checks passed"
         if failed:
@@ -150,7 +154,7 @@ class Report:
 
 
 def _count_passed(criteria: list[Criterion]) -> int:
-    return sum(one.status == "passed" for one in criteria)
+    return sum(criterion.status == "passed" for criterion in criteria)
 
 
 def _sorted(report: Report) -> list[tuple[str, bool]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from openenv.cli.validation.endpoints import Endpoints
 from openenv.cli.validation.episodes import Episodes
-from openenv.cli.validation.http import HttpCaller
+from openenv.cli.validation.http import JsonCaller
 from openenv.cli.validation.report import CheckFailed, Criterion, NotApplicable
 from openenv.errors import OpenEnvError
 
@@ -46,7 +46,7 @@ async def examine_server(
     `timeout_s` bounds each request, `max_turns` each episode; the checks named in `skipped` are
     left out. `tell` is told which one begins.
     """
-    endpoints = Endpoints(HttpCaller(url, timeout_s))
+    endpoints = Endpoints(JsonCaller(url, timeout_s))
     for check in _endpoint_checks(endpoints):
         tell(check.id)
         report.criteria.append(await _looked(check, timeout_s, skipped))
@@ -146,8 +146,8 @@ async def _looked(check: Check, limit_s: float, skipped: Collection[str]) -> Cri
         criterion.status, criterion.details = "failed", str(failure)
         criterion.expected, criterion.actual = failure.expected, failure.actual
     except TimeoutError as error:
-        said = str(error) or f"took longer than {limit_s:.0f} s"
-        criterion.status, criterion.details = "failed", said
+        message = str(error) or f"took longer than {limit_s:.0f} s"
+        criterion.status, criterion.details = "failed", message
     except OpenEnvError as error:
         criterion.status, criterion.details = "failed", str(error)
         criterion.actual = {"error": error.code}

@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from openenv.cli.images import DOCKERFILES
-from openenv.cli.validation.probe import PAYLOADS
 from openenv.cli.validation.report import Criterion
 from openenv.errors import ConfigurationError
 from openenv.manifest import MANIFEST, Manifest, examine_manifest
+from openenv.payloads import PAYLOADS
 from openenv.providers.child import Child, last_lines
 
 if TYPE_CHECKING:
@@ -38,8 +38,16 @@ def examine_folder(folder: Path, report: Report) -> None:
     except ConfigurationError as error:
         report.criteria.append(_criterion("manifest", f"{MANIFEST} can be read", [str(error)]))
         return
-    errors = [f"{manifest.path}:{one.line}: {one.message}" for one in problems if one.is_error]
-    notes = [f"{manifest.path}:{one.line}: {one.message}" for one in problems if not one.is_error]
+    errors = [
+        f"{manifest.path}:{problem.line}: {problem.message}"
+        for problem in problems
+        if problem.is_error
+    ]
+    notes = [
+        f"{manifest.path}:{problem.line}: {problem.message}"
+        for problem in problems
+        if not problem.is_error
+    ]
     report.environment = manifest.name
     project, project_errors = _project(folder)
     scripts = project.get("scripts") or {}
@@ -80,20 +88,20 @@ def examine_folder(folder: Path, report: Report) -> None:
 def examine_imports(folder: Path, report: Report, timeout_s: float) -> None:
     """Import the environment, judge what is found, and add it to the report."""
     manifest, _ = examine_manifest(folder)
-    found = _found_inside(folder, timeout_s)
-    error = found.get("error")
+    probed = _found_inside(folder, timeout_s)
+    error = probed.get("error")
     report.criteria.append(
         _criterion("import", "the app can be imported", [error] if error else [])
     )
     if error:
         return
-    own = found.get("environment")
+    own = probed.get("environment")
     report.criteria.append(
         _criterion(
             "environment",
             "the app serves an Environment",
             [] if own else [f"{manifest.place('app')}: {manifest.app} is no app of openenv's"],
-            details=f"{own}, {found.get('execution')}",
+            details=f"{own}, {probed.get('execution')}",
         )
     )
     if own:
@@ -101,12 +109,14 @@ def examine_imports(folder: Path, report: Report, timeout_s: float) -> None:
             _criterion(
                 "payloads",
                 "actions, observations and states have named fields",
-                list(_untyped(found["payloads"])),
+                list(_untyped(probed["payloads"])),
                 required=False,
             )
         )
     report.criteria.append(
-        _criterion("names", "what the manifest names is there", list(_wrong_names(manifest, found)))
+        _criterion(
+            "names", "what the manifest names is there", list(_wrong_names(manifest, probed))
+        )
     )
 
 
@@ -152,9 +162,9 @@ def _requirements(project: dict[str, Any]) -> list[str]:
     extras = project.get("optional-dependencies") or {}
     listed = [
         *(project.get("dependencies") or ()),
-        *(one for group in extras.values() for one in group),
+        *(requirement for group in extras.values() for requirement in group),
     ]
-    return [_distribution(str(one)) for one in listed]
+    return [_distribution(str(requirement)) for requirement in listed]
 
 
 def _distribution(requirement: str) -> str:
@@ -185,9 +195,9 @@ def _main_problems(folder: Path) -> list[str]:
         return ["there is no server/app.py"]
     except (SyntaxError, UnicodeDecodeError) as error:
         return [f"{path}: {error}"]
-    has_main = any(isinstance(one, ast.FunctionDef) and one.name == "main" for one in tree.body)
+    has_main = any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
     has_guard = any(
-        isinstance(one, ast.If) and "__name__" in ast.dump(one.test) for one in tree.body
+        isinstance(node, ast.If) and "__name__" in ast.dump(node.test) for node in tree.body
     )
     return [
         *([] if has_main else [f"{path} defines no main()"]),
@@ -233,8 +243,14 @@ def _image(folder: Path, manifest: Manifest) -> list[str]:
 def _found_inside(folder: Path, timeout_s: float) -> dict[str, Any]:
     """Return what probe.py finds, in a process of its own, which may hang or end."""
     with TemporaryDirectory() as temporary:
-        found, log = Path(temporary, "found.json"), Path(temporary, "log")
-        probe = [sys.executable, "-m", "openenv.cli.validation.probe", str(folder), str(found)]
+        report_path, log = Path(temporary, "found.json"), Path(temporary, "log")
+        probe = [
+            sys.executable,
+            "-m",
+            "openenv.cli.validation.probe",
+            str(folder),
+            str(report_path),
+        ]
         child = Child(lambda _: probe, os.environ, log)
         try:
             child.line(timeout_s)
@@ -242,9 +258,9 @@ def _found_inside(folder: Path, timeout_s: float) -> dict[str, Any]:
             return {"error": f"{folder} was not imported within {timeout_s:g} s"}
         finally:
             child.stop()
-        if not found.is_file():
+        if not report_path.is_file():
             return {"error": f"{folder} cannot be imported:\n{last_lines(log)}"}
-        return json.loads(found.read_bytes())  # type: ignore[no-any-return]
+        return json.loads(report_path.read_bytes())  # type: ignore[no-any-return]
 
 
 def _untyped(payloads: dict[str, Any]) -> Iterator[str]:
@@ -253,12 +269,12 @@ def _untyped(payloads: dict[str, Any]) -> Iterator[str]:
             yield f"the {name} has no fields: clients cannot know what is in it"
 
 
-def _wrong_names(manifest: Manifest, found: dict[str, Any]) -> Iterator[str]:
-    client = found.get("client", {})
+def _wrong_names(manifest: Manifest, probed: dict[str, Any]) -> Iterator[str]:
+    client = probed.get("client", {})
     if "error" in client:
         yield f"{manifest.place('client')}: {client['error']}"
-    served = found.get("payloads", {})
-    for name, named in found.get("named", {}).items():
+    served = probed.get("payloads", {})
+    for name, named in probed.get("named", {}).items():
         key = f"models.{name}" if f"models.{name}" in manifest.lines else name
         if "error" in named:
             yield f"{manifest.place(key)}: {named['error']}"

@@ -1,7 +1,7 @@
-"""EitherClient: a client that is awaited in async code and used as it is in blocking code.
+"""AwaitableSyncClient: a client that async code awaits and blocking code uses as it is.
 
-`X.from_docker_image(...)` cannot know which of both will happen to what it returns. Knows nothing
-of what must be started before; launch.py gives it a function for that.
+`X.from_docker_image(...)` returns one, because it cannot know which code calls it. Knows nothing of
+starting servers: launch.py passes a function that starts the server and makes the client.
 """
 
 from __future__ import annotations
@@ -23,56 +23,57 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from types import TracebackType
 
-    from openenv.client.env import EnvClient
+    from openenv.client.ports import AsyncClient
 
 logger = logging.getLogger("openenv.client")
 
 
 class AwaitableSyncClient(
-    SyncEnvClient[ActT, ObsT, StateT], Coroutine[Any, Any, "EnvClient[ActT, ObsT, StateT]"]
+    SyncEnvClient[ActT, ObsT, StateT], Coroutine[Any, Any, "AsyncClient[ActT, ObsT, StateT]"]
 ):
     """A SyncEnvClient whose `await` gives the async client, connected.
 
-    Without a running event loop `make` runs at once, and its errors are raised here. Inside one it
-    waits for what comes first: `await` runs it there and blocks nothing, a method of the blocking
-    client runs it on the portal. After one of them the other raises LocalProtocolError. `close`
-    also stops what `make` has started, and so does Python when it collects a blocking client; once
-    awaited, that is the async client's to do.
+    Without a running event loop `make` runs at once, and the constructor raises its errors. Inside
+    a running loop the first use decides: `await` runs `make` on that loop, a method of the blocking
+    client runs it on the portal. After one use the other raises LocalProtocolError.
+
+    `close` also stops what `make` has started. Collecting a blocking client closes it. Once
+    awaited, only the async client closes anything.
     """
 
-    def __init__(self, make: Callable[[], Awaitable[EnvClient[ActT, ObsT, StateT]]]) -> None:
-        """Take the function that starts what is needed and returns a client not yet connected."""
+    def __init__(self, make: Callable[[], Awaitable[AsyncClient[ActT, ObsT, StateT]]]) -> None:
+        """`make` starts the server and returns a client that is not connected yet."""
         self._make = make
-        self._made: EnvClient[ActT, ObsT, StateT] | None = None
+        self._made: AsyncClient[ActT, ObsT, StateT] | None = None
         self._use: str | None = None
-        self._running: Coroutine[Any, Any, EnvClient[ActT, ObsT, StateT]] | None = None
+        self._running: Coroutine[Any, Any, AsyncClient[ActT, ObsT, StateT]] | None = None
         self._collected: weakref.finalize[..., Any] | None = None
         if not _has_running_loop():
             self._made = portal.run(make)
 
     @property
-    def _client(self) -> EnvClient[ActT, ObsT, StateT]:  # type: ignore[override]
+    def _client(self) -> AsyncClient[ActT, ObsT, StateT]:  # type: ignore[override]
         """The client underneath, for a method of the blocking surface."""
         if self._use != "blocking":
-            self._take("blocking")
+            self._reserve_for("blocking")
         if self._made is None:
             self._made = portal.run(self._make)
         if self._collected is None:
-            # Connected, it is held by tasks of its own, so that nothing else would ever close it.
+            # A connected client is kept alive by its tasks: collecting this object must close it.
             self._collected = weakref.finalize(self, _close_forgotten, self._made, os.getpid())
-            self._collected.atexit = False  # its provider's part then
+            self._collected.atexit = False  # at exit the provider stops what it started
         return self._made
 
     @property
-    def async_client(self) -> EnvClient[ActT, ObsT, StateT]:
-        """The client underneath, which is to be closed by whoever takes it."""
+    def async_client(self) -> AsyncClient[ActT, ObsT, StateT]:
+        """The client underneath; the caller must close it from now on."""
         client = self._client
         if self._collected is not None:
             self._collected.detach()
         return client
 
     def close(self) -> None:
-        """Close the session, the connection and what was started. Nothing, once it is awaited."""
+        """Close the session, the link and what was started; after `await` do nothing."""
         if self._running is not None:
             self._running.close()
         if self._made is not None and self._use != "awaited":
@@ -80,7 +81,7 @@ class AwaitableSyncClient(
             if self._collected is not None:
                 self._collected.detach()
 
-    def _take(self, use: str) -> None:
+    def _reserve_for(self, use: str) -> None:
         if self._use not in (None, use):
             raise LocalProtocolError(
                 "it was used as a blocking client, so it cannot be awaited any more"
@@ -89,8 +90,8 @@ class AwaitableSyncClient(
             )
         self._use = use
 
-    async def _connected(self) -> EnvClient[ActT, ObsT, StateT]:
-        self._take("awaited")
+    async def _connected(self) -> AsyncClient[ActT, ObsT, StateT]:
+        self._reserve_for("awaited")
         if self._made is None:
             self._made = await self._make()
         try:
@@ -101,12 +102,12 @@ class AwaitableSyncClient(
 
     # ---- awaiting, in every form that asyncio knows
 
-    def __await__(self) -> Generator[Any, Any, EnvClient[ActT, ObsT, StateT]]:
-        """Start what is needed, unless it is, and connect."""
+    def __await__(self) -> Generator[Any, Any, AsyncClient[ActT, ObsT, StateT]]:
+        """Start the server, unless it runs already, and connect."""
         return self._connected().__await__()
 
     def send(self, value: Any) -> Any:
-        """Run on, as a coroutine: `asyncio.run` and tasks take nothing else."""
+        """Continue the awaiting: `asyncio.run` and tasks accept coroutines only."""
         if self._running is None:
             self._running = self._connected()
         return self._running.send(value)
@@ -117,14 +118,14 @@ class AwaitableSyncClient(
         val: BaseException | object = None,
         tb: TracebackType | None = None,
     ) -> Any:
-        """Raise inside, as a coroutine does: this is how it is cancelled."""
+        """Raise an error where the awaiting stands: asyncio cancels a coroutine so."""
         if self._running is None:
             self._running = self._connected()
-        # One argument, as the form of three is deprecated.
+        # Python deprecates the form with three arguments.
         error = val if isinstance(val, BaseException) else typ
         return self._running.throw(error)
 
-    async def __aenter__(self) -> EnvClient[ActT, ObsT, StateT]:
+    async def __aenter__(self) -> AsyncClient[ActT, ObsT, StateT]:
         """Await it, for `async with X.from_docker_image(...) as env`."""
         return await self
 
@@ -142,14 +143,14 @@ def _has_running_loop() -> bool:
     return True
 
 
-def _close_forgotten(client: EnvClient[Any, Any, Any], pid: int) -> None:
-    """Close a client that nobody holds any more; not a parent's, after a fork."""
+def _close_forgotten(client: AsyncClient[Any, Any, Any], pid: int) -> None:
+    """Close a client that was collected, unless it belongs to the parent of a fork."""
     if pid == os.getpid():
-        # Python may collect on any thread, that of the portal too, which must not wait for itself.
+        # Python may collect on the portal's own thread, which cannot wait for itself.
         threading.Thread(target=_close, args=(client,), daemon=True).start()
 
 
-def _close(client: EnvClient[Any, Any, Any]) -> None:
+def _close(client: AsyncClient[Any, Any, Any]) -> None:
     try:
         portal.run(client.close)
     except (OpenEnvError, OSError) as error:

@@ -1,6 +1,7 @@
 """The portal: one event loop on a daemon thread, shared by all blocking clients of a process.
 
-Made when first used, made anew after a fork (threads do not survive one), stopped at exit.
+The first use makes it. A forked child makes another, because threads do not survive a fork. It is
+stopped at exit. Knows nothing of clients.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ THREAD_NAME = "openenv-portal"
 
 
 class _Shared:
+    """The portal of one process, and what stops it."""
+
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.portal: BlockingPortal | None = None
@@ -65,9 +68,9 @@ def stop() -> None:
 
 
 def _forget() -> None:
-    """Begin anew in the child of a fork, which has neither the thread nor its lock's owner."""
+    """Forget the parent's portal in a forked child, which has neither its thread nor its lock."""
     global _shared
-    # Kept, because being collected would stop its thread, which is not there, and wait for it.
+    # Collecting the old portal would wait for a thread that does not exist here, so keep it.
     _left_behind.append(_shared)
     _shared = _Shared()
 

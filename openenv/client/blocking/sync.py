@@ -1,53 +1,55 @@
 """SyncEnvClient: the blocking form of EnvClient, method by method, over the one shared portal.
 
-Nothing is implemented here: every call runs on the portal's event loop (portal.py).
+Every call runs on the portal's event loop (portal.py). Knows the async client only as AsyncClient
+(ports.py); awaitable.py has the form that can also be awaited.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from openenv.client.blocking import portal
-from openenv.client.generic import GenericEnvClient
 from openenv.models import ActT, ObsT, StateT, StepResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from openenv.client.blocking.awaitable import AwaitableSyncClient
-    from openenv.client.env import EnvClient
+    from openenv.client.ports import AsyncClient
 
 
 class SyncEnvClient(Generic[ActT, ObsT, StateT]):
     """Wraps an EnvClient that is not connected yet: `with MyEnv(url).sync() as env:`."""
 
-    def __init__(self, async_client: EnvClient[ActT, ObsT, StateT]) -> None:
+    _client_cls: ClassVar[Any] = None
+    "The class that the constructors below make: GenericEnvClient, set by the client package."
+
+    def __init__(self, async_client: AsyncClient[ActT, ObsT, StateT]) -> None:
         self._client = async_client
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
         """Return a generic client of the server at this URL."""
-        return cls(GenericEnvClient.from_url(url, **options))  # type: ignore[arg-type]
+        return cls(cls._client_cls.from_url(url, **options))
 
     @classmethod
     def from_docker_image(
         cls, image: str, provider: Any = None, **options: Any
-    ) -> AwaitableSyncClient[ActT, ObsT, StateT]:
+    ) -> SyncEnvClient[ActT, ObsT, StateT]:
         """Start a container of an image and return its generic client; `close` removes it."""
-        return GenericEnvClient.from_docker_image(image, provider, **options)  # type: ignore[return-value]
+        return cls._client_cls.from_docker_image(image, provider, **options)  # type: ignore[no-any-return]
 
     @classmethod
     def from_env(
         cls, repo_id: str, *, use_docker: bool = True, provider: Any = None, **options: Any
-    ) -> AwaitableSyncClient[ActT, ObsT, StateT]:
+    ) -> SyncEnvClient[ActT, ObsT, StateT]:
         """Serve a copy of a Space on this machine and return its generic client."""
-        return GenericEnvClient.from_env(  # type: ignore[return-value]
+        return cls._client_cls.from_env(  # type: ignore[no-any-return]
             repo_id, use_docker=use_docker, provider=provider, **options
         )
 
     @property
-    def async_client(self) -> EnvClient[ActT, ObsT, StateT]:
+    def async_client(self) -> AsyncClient[ActT, ObsT, StateT]:
         """The client underneath; it lives on the portal's event loop."""
         return self._client
 
@@ -80,7 +82,7 @@ class SyncEnvClient(Generic[ActT, ObsT, StateT]):
         """Begin an episode and return its first observation."""
         return portal.run(partial(self._client.reset, seed, episode_id, **options))
 
-    def step(self, action: ActT, timeout_s: float | None = None, **_: Any) -> StepResult[ObsT]:
+    def step(self, action: ActT, timeout_s: float | None = None) -> StepResult[ObsT]:
         """Apply an action and return what is observed."""
         return portal.run(self._client.step, action, timeout_s)
 
@@ -101,11 +103,11 @@ class SyncEnvClient(Generic[ActT, ObsT, StateT]):
         return portal.run(self._client.state)
 
     def close(self) -> None:
-        """Close the session, the connection and what the provider started."""
+        """Close the session, the link and what the provider started."""
         portal.run(self._client.close)
 
     def disconnect(self) -> None:
-        """Close the session and the connection, but nothing that a provider started."""
+        """Close the session and the link, but nothing that a provider started."""
         portal.run(self._client.disconnect)
 
     def __enter__(self) -> Self:

@@ -19,25 +19,18 @@ from openenv.errors import (
     TransportError,
     from_wire,
 )
-from openenv.protocol.frames import Result
+from openenv.protocol.result_object import ResultObject
 
 if TYPE_CHECKING:
     import httpx
 
     from openenv.arrays import Encoding
+    from openenv.protocol.frames import Result
 
 SHOWN_CHARACTERS = 300
 "How much of a reply that nobody understands is shown."
 
 _GATEWAY = (502, 503, 504)
-
-
-class _ResultBody(msgspec.Struct):
-    observation: msgspec.Raw
-    reward: bool | int | float | None = None
-    done: bool = False
-    truncated: bool = False
-    metadata: dict[str, Any] | None = None
 
 
 def _as_list(value: Any) -> Any:
@@ -50,8 +43,8 @@ _ENCODERS: dict[Encoding, Any] = {
     "json": msgspec.json.Encoder(enc_hook=_as_list).encode,
 }
 _RESULTS: dict[Encoding, Any] = {
-    "msgpack": msgspec.msgpack.Decoder(_ResultBody, ext_hook=arrays.decode_ext).decode,
-    "json": msgspec.json.Decoder(_ResultBody).decode,
+    "msgpack": msgspec.msgpack.Decoder(ResultObject, ext_hook=arrays.decode_ext).decode,
+    "json": msgspec.json.Decoder(ResultObject).decode,
 }
 
 
@@ -72,9 +65,8 @@ def decode_result(request_id: int, data: bytes, encoding: Encoding) -> Result:
         body = _RESULTS[encoding](data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RemoteProtocolError(f"the server sent a result that is none: {error}") from error
-    return Result(
-        request_id, body.observation, body.reward, body.done, body.truncated, body.metadata
-    )
+    result: Result = body.to_result(request_id)
+    return result
 
 
 def decode_token(response: httpx.Response) -> str:
@@ -94,14 +86,14 @@ def error_of(response: httpx.Response) -> OpenEnvError:
         return from_wire(
             code, str(content.get("message")), details if isinstance(details, dict) else None
         )
-    status, said = response.status_code, _excerpt(response)
+    status, excerpt = response.status_code, _excerpt(response)
     if status == 422:
-        return PayloadError(said)
+        return PayloadError(excerpt)
     if status in _GATEWAY:
-        return TransportError(f"the server cannot be reached: {status}, {said}")
+        return TransportError(f"the server cannot be reached: {status}, {excerpt}")
     if status >= 500:
-        return EnvironmentFault(f"the server failed: {status}, {said}")
-    return RemoteProtocolError(f"the server refused: {status}, {said}")
+        return EnvironmentFault(f"the server failed: {status}, {excerpt}")
+    return RemoteProtocolError(f"the server refused: {status}, {excerpt}")
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:

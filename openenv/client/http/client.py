@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import new_class
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args, get_origin
 
+from openenv.address import DEFAULT_PORT
 from openenv.client.blocking.sync import SyncEnvClient
 from openenv.client.env import EnvClient
 from openenv.client.http.connection import HttpConnection
@@ -17,6 +18,8 @@ from openenv.models import ActT, ObsT, StateT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from openenv.client.ports import RequestLink
+
 _ACTION_HOOKS = ("_step_payload", "_serialize_action")
 _RESULT_HOOKS = ("_parse_result", "_parse_observation")
 _HOOKS = (*_ACTION_HOOKS, *_RESULT_HOOKS, "_parse_state")
@@ -25,21 +28,15 @@ _HOOKS = (*_ACTION_HOOKS, *_RESULT_HOOKS, "_parse_state")
 class _HttpEnvClient(EnvClient[ActT, ObsT, StateT]):
     """EnvClient over HTTP."""
 
-    def __init__(
+    def _new_link(
         self,
-        base_url: str | None,
-        request_timeout_s: float,
+        connect_timeout_s: float,
+        max_message_size_mb: float,
         headers: Mapping[str, str] | None,
-        provider: Any,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            base_url, message_timeout_s=request_timeout_s, provider=provider, **options
-        )
-        connection: Any = HttpConnection(self._base_url, headers=headers)
-        self._session.connection = connection
+    ) -> RequestLink:
+        return HttpConnection(self._base_url, connect_timeout_s=connect_timeout_s, headers=headers)
 
-    def _take_hooks(self, owner: object) -> None:
+    def _copy_hooks(self, owner: object) -> None:
         """Use the hooks that the facade's class defines."""
         for name in _HOOKS:
             if hasattr(owner, name):
@@ -82,9 +79,14 @@ class HTTPEnvClient(SyncEnvClient[ActT, ObsT, StateT]):
         Nothing is connected yet. `wait_s` is how long to queue for a session slot.
         """
         client = self._client_cls(
-            base_url, request_timeout_s, default_headers, provider, wait_s=wait_s, label=label
+            base_url,
+            message_timeout_s=request_timeout_s,
+            headers=default_headers,
+            provider=provider,
+            wait_s=wait_s,
+            label=label,
         )
-        client._take_hooks(self)
+        client._copy_hooks(self)
         super().__init__(client)
 
     @classmethod
@@ -93,7 +95,7 @@ class HTTPEnvClient(SyncEnvClient[ActT, ObsT, StateT]):
         return cls(base_url=url, **options)
 
     @classmethod
-    def from_docker_image(cls, image: str, provider: Any = None, **options: Any) -> Self:  # type: ignore[override]
+    def from_docker_image(cls, image: str, provider: Any = None, **options: Any) -> Self:
         """Start a container of an image and return its client; `close` removes it.
 
         `port`, `env_vars`, `timeout_s` until the server answers, and those of ContainerOptions go
@@ -103,7 +105,7 @@ class HTTPEnvClient(SyncEnvClient[ActT, ObsT, StateT]):
         return client
 
     @classmethod
-    def from_env(  # type: ignore[override]
+    def from_env(
         cls, repo_id: str, *, use_docker: bool = True, provider: Any = None, **options: Any
     ) -> Self:
         """Serve a copy of a Space on this machine and return its client."""
@@ -111,7 +113,7 @@ class HTTPEnvClient(SyncEnvClient[ActT, ObsT, StateT]):
         return client
 
     @classmethod
-    def _from_docker(cls, image: str, port: int = 8000, **options: Any) -> Self:
+    def _from_docker(cls, image: str, port: int = DEFAULT_PORT, **options: Any) -> Self:
         """Start a container whose server listens on this port inside."""
         start = HTTPEnvClient.from_docker_image.__func__  # type: ignore[attr-defined]
         client: Self = start(cls, image, container_port=port, **options)

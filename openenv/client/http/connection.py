@@ -7,16 +7,16 @@ are env.py's affair. Needs the extra `http`.
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 from itertools import count
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
+from openenv.address import http_url, is_loopback, unix_path
+from openenv.backoff import random_pause_s
 from openenv.client.http.bodies import decode_result, decode_token, encode, error_of
-from openenv.client.link.dialing import LOOPBACK, http_url, unix_path
 from openenv.errors import (
     ConfigurationError,
     ConnectError,
@@ -28,6 +28,7 @@ from openenv.errors import (
     to_wire,
 )
 from openenv.protocol.frames import (
+    SESSION_HEADER,
     Close,
     Closed,
     Error,
@@ -43,15 +44,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from openenv.arrays import Encoding
-    from openenv.client.link.requests import SessionListener
-
-SESSION_HEADER = "X-OpenEnv-Session"
+    from openenv.client.ports import SessionListener
 
 RECONNECT_S = 5.0
 "How long a server may be out of reach before its sessions are given up."
 
-_BACKOFF_BASE_S = 0.05
-_BACKOFF_CAP_S = 1.0
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
 _NO_SUCH_PATH = (404, 405)
 
 
@@ -114,7 +113,7 @@ class HttpConnection:
             headers=self._headers,
             timeout=httpx.Timeout(None, connect=self._connect_timeout_s),
             # A proxy for the outside must not be asked for servers on this machine.
-            trust_env=urlsplit(base_url).hostname not in LOOPBACK,
+            trust_env=not is_loopback(base_url),
         )
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -319,9 +318,7 @@ class HttpConnection:
                     raise ConnectionLost(
                         f"the server at {self._url} is lost: {_name(error)}"
                     ) from error
-            # Full jitter, so that the clients of a server that went away do not come back in step.
-            backoff_s = min(_BACKOFF_CAP_S, _BACKOFF_BASE_S * 2**attempt)
-            await asyncio.sleep(random.uniform(0, backoff_s))
+            await asyncio.sleep(random_pause_s(attempt, _FIRST_PAUSE_S, _LONGEST_PAUSE_S))
             attempt += 1
 
     def _check_loop(self, loop: asyncio.AbstractEventLoop) -> None:

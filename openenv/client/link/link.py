@@ -1,27 +1,26 @@
-"""Connection: one link to a server, for the requests of many sessions; it loses or doubles none.
+"""ClientLink: one link to a server, for the requests of many sessions; it loses or doubles none.
 
-Owns sockets, futures and deadlines; frames and numbers are protocol/client.py's affair, episodes
-env.py's. asyncio only, and bound to the event loop that opened it.
+Owns the sockets, one after the other, and the tasks that read and write them. Pending requests are
+requests.py's affair, numbers and frames protocol/client.py's, episodes env.py's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from openenv.channel import ChannelClosed, Data, FrameChannel, direct
-from openenv.client.link.dialing import Dialed, dial
-from openenv.client.link.outbox import Outbox
-from openenv.client.link.reconnecting import FATAL_CLOSE_CODES, ReconnectPolicy, lost_link
-from openenv.client.link.requests import ReplySink, Requests, SessionListener
+from openenv.client.link.connecting import Connector, close_later
+from openenv.client.link.dialing import dial
+from openenv.client.link.outbox import ClientOutbox
+from openenv.client.link.reconnecting import FATAL_CLOSE_CODES, Recovery, lost_link
+from openenv.client.link.requests import ReplySink, Requests
 from openenv.client.link.segment import answer_offer
 from openenv.errors import (
     ConfigurationError,
-    ConnectError,
     ConnectionLost,
     OpenEnvError,
     RemoteProtocolError,
@@ -30,20 +29,39 @@ from openenv.errors import (
 )
 from openenv.protocol.client import ClientProtocol
 from openenv.protocol.columns import single_results
-from openenv.protocol.frames import CLOSE_PROTOCOL_ERROR, MAX_MESSAGE_BYTES
-from openenv.protocol.legacy import LegacyClientProtocol
+from openenv.protocol.frames import CLOSE_PROTOCOL_ERROR, MAX_MESSAGE_BYTES, SUBPROTOCOL_JSON
 from openenv.protocol.wire import WIRES
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
     from openenv.arrays import Encoding
+    from openenv.client.link.connecting import Dial, ExitReason
+    from openenv.client.ports import SessionListener
+    from openenv.protocol.frames import (
+        ClientFrame,
+        Reply,
+        Request,
+        Results,
+        SegmentAnswer,
+        SegmentOffer,
+        ServerFrame,
+        Step,
+        Steps,
+        Watch,
+    )
+    from openenv.protocol.legacy import LegacyClientProtocol
+    from openenv.protocol.wire import Wire
 
 logger = logging.getLogger("openenv.client")
 
-Dial = Callable[[], Awaitable[Dialed]]
 
+class ClientLink:
+    """Open it with `open`; then `request` from any number of tasks of the same event loop.
 
-class Connection:
-    """Open it with `open`; then `request` from any number of tasks of the same event loop."""
+    asyncio only, and bound to the event loop that opened it. `aclose` is final for everybody who
+    waits; `open` begins a new link afterwards, as it does after a loss.
+    """
 
     def __init__(
         self,
@@ -51,27 +69,27 @@ class Connection:
         *,
         connect_timeout_s: float = 10.0,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        exit_reason: ExitReason | None = None,
     ) -> None:
-        self._dial = dial
-        self._connect_timeout_s = connect_timeout_s
-        self._max_message_bytes = max_message_bytes
+        self._connector = Connector(dial, connect_timeout_s, max_message_bytes, exit_reason)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._protocol: Any = None
+        self._protocol: ClientProtocol | LegacyClientProtocol | None = None
+        # What each step needs of the protocol, one attribute away.
         self.capabilities: Sequence[str] = ()
         "What the server can do besides what every server does."
+        self.wire: Wire = WIRES[SUBPROTOCOL_JSON]
+        "How frames are encoded. A legacy server has frames of its own, with payloads as JSON."
         self.encoding: Encoding = "msgpack"
         "How payloads of replies are encoded."
         self.next_id: Callable[[], int] = count(1).__next__
         "Allocate a request id."
         self._channel: FrameChannel | None = None
         self._requests: Requests | None = None
-        self._outbox: Outbox | None = None
+        self._outbox: ClientOutbox | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._lost: OpenEnvError | None = None
         self._is_closing = False
         self._opening: asyncio.Lock | None = None
-        self._discarding: asyncio.Future[None] | None = None
-        self._attempts = ReconnectPolicy()
 
     @classmethod
     def to(
@@ -81,8 +99,12 @@ class Connection:
         connect_timeout_s: float = 10.0,
         max_message_size_mb: float = 100.0,
         headers: Mapping[str, str] | None = None,
-    ) -> Connection:
-        """Return a connection to the server at this base URL; nothing is dialed yet."""
+        exit_reason: ExitReason | None = None,
+    ) -> ClientLink:
+        """Return a link to the server at this base URL; nothing is dialed yet.
+
+        Reconnecting stops when `exit_reason` says that the server has ended.
+        """
         max_message_bytes = int(max_message_size_mb * 1024 * 1024)
         dial_server = partial(
             dial,
@@ -92,7 +114,10 @@ class Connection:
             headers=headers,
         )
         return cls(
-            dial_server, connect_timeout_s=connect_timeout_s, max_message_bytes=max_message_bytes
+            dial_server,
+            connect_timeout_s=connect_timeout_s,
+            max_message_bytes=max_message_bytes,
+            exit_reason=exit_reason,
         )
 
     # ---- life
@@ -104,17 +129,12 @@ class Connection:
 
     @property
     def is_multiplexed(self) -> bool:
-        """Whether many sessions fit; a legacy server has one per socket."""
-        return bool(self._protocol is not None and self._protocol.resumable)
-
-    @property
-    def wire(self) -> Any:
-        """How frames are encoded."""
-        return self._protocol.wire
+        """Whether the link carries many sessions; a legacy server has one per socket."""
+        return self._protocol is not None and self._protocol.resumable
 
     @property
     def session_count(self) -> int:
-        """How many sessions are open here."""
+        """How many sessions are open on the link."""
         return 0 if self._requests is None else self._requests.session_count
 
     async def open(self) -> None:
@@ -126,31 +146,29 @@ class Connection:
         self._loop = loop
         self._opening = self._opening or asyncio.Lock()
         async with self._opening:
-            if bool(self._tasks) and self._lost is None:
-                return  # somebody else was faster
-            await self._stop_tasks()
-            self._lost = None
-            outbox = self._outbox = Outbox(loop, self._take_replies)
-            self._requests = Requests(
-                loop,
-                outbox.push,
-                lambda frame: single_results(frame, self.wire),
-                lambda offer: answer_offer(self._protocol, offer),
-            )
-            self._is_closing = False
-            await self._begin(await self._dial())
-            if self._is_closing:
-                await self._channel.aclose()  # type: ignore[union-attr]  # `_begin` has set it
-                raise ConnectionLost("the connection was closed while it was being opened")
-            self._tasks = [
-                loop.create_task(self._run(), name="openenv-reader"),
-                loop.create_task(outbox.run(), name="openenv-writer"),
-            ]
-            for task in self._tasks:
-                task.add_done_callback(self._task_ended)
+            if not self.is_open:  # another task may have opened it meanwhile
+                await self._open(loop)
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        await self._stop_tasks()
+        self._lost = None
+        self._is_closing = False
+        outbox = self._outbox = ClientOutbox(loop, self._receive_local)
+        self._requests = Requests(loop, outbox.push, self._split, self._answer_offer)
+        channel, protocol = await self._connector.connect()
+        self._use(channel, protocol)
+        if self._is_closing:
+            await channel.aclose()
+            raise ConnectionLost("the connection was closed while it was being opened")
+        self._tasks = [
+            loop.create_task(self._run(), name="openenv-reader"),
+            loop.create_task(outbox.run(), name="openenv-writer"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(self._task_ended)
 
     async def aclose(self) -> None:
-        """Send what is ready, close the socket; what is still pending gets ConnectionLost."""
+        """Send the waiting frames, close the socket; pending requests get ConnectionLost."""
         if self._loop is None or self._is_closing:
             return
         self._is_closing = True
@@ -162,7 +180,7 @@ class Connection:
                 await channel.aclose()
         except asyncio.CancelledError:
             if channel is not None:
-                self._discard(channel)
+                close_later(channel)
             raise
         finally:
             await self._stop_tasks()
@@ -172,30 +190,32 @@ class Connection:
 
     def next_session(self, listener: SessionListener) -> int:
         """Allocate a session number; the listener is told when the server ends the session."""
-        number: int = self._protocol.next_session()
-        self._open_requests().listen(number, listener)
+        requests = self._open_requests()
+        number: int = self._protocol.next_session()  # type: ignore[union-attr]  # as `open` left it
+        requests.listen(number, listener)
         return number
 
     def forget_session(self, number: int) -> None:
-        """The session is closed: its listener is told nothing more."""
+        """Remove the session's listener, because the session is closed."""
         if self._requests is not None:
             self._requests.forget(number)
 
-    def request(self, frame: Any, timeout_s: float) -> Awaitable[Any]:
+    def request(self, frame: Request, timeout_s: float) -> asyncio.Future[Reply]:
         """Send a request; the reply frame may be an error, RequestTimeout among others.
 
-        Who is cancelled while awaiting it must `give_up`. Raises what happened to the connection.
+        A caller that is cancelled while it awaits must call `give_up`. Raises the error that the
+        link was lost with.
         """
         if self._lost is not None or asyncio.get_running_loop() is not self._loop:
             self._open_requests()
         return self._requests.ask(frame, timeout_s)  # type: ignore[union-attr]  # as `open` left it
 
-    def give_up(self, frame: Any) -> None:
-        """Forget a request and let the server forget it too; the connection stays usable."""
+    def give_up(self, frame: Request) -> None:
+        """Stop waiting for a reply and cancel the request on the server; the link stays usable."""
         if self._requests is not None and self._lost is None:
             self._requests.give_up(frame.id)
 
-    async def request_many(self, frames: Sequence[Any], timeout_s: float) -> list[Any]:
+    async def request_many(self, frames: Sequence[Request], timeout_s: float) -> list[Reply]:
         """Send many requests in as few messages as possible.
 
         Return the reply frames in their order, errors included.
@@ -203,28 +223,32 @@ class Connection:
         return await self._open_requests().ask_many(frames, timeout_s)
 
     def send_many(
-        self, sessions: Sequence[int], frames: Sequence[Any], timeout_s: float, taker: ReplySink
+        self,
+        sessions: Sequence[int],
+        frames: Sequence[Request | Steps | Watch],
+        timeout_s: float,
+        sink: ReplySink,
     ) -> Requests:
-        """Send many requests; the taker gets each reply when it comes, errors included."""
+        """Send many requests; the sink gets each reply when it comes, errors included."""
         requests = self._open_requests()
-        requests.send(sessions, frames, timeout_s, taker)
+        requests.send(sessions, frames, timeout_s, sink)
         return requests
 
     def write_now(self) -> None:
-        """Write what was asked so far: the server begins with it while more is being asked."""
+        """Write the requests made so far: the server begins with them while others are made."""
         self._outbox.write_now()  # type: ignore[union-attr]  # as `open` left it
 
-    def stream(self, frame: Any, timeout_s: float) -> AsyncIterator[Any]:
+    def stream(self, frame: Step, timeout_s: float) -> AsyncIterator[Reply]:
         """Send a request; yield its partial replies and then its reply. Raises like `request`."""
         return self._open_requests().follow(frame, timeout_s)
 
-    def push(self, frame: Any) -> None:
+    def push(self, frame: ClientFrame) -> None:
         """Send a frame that has no reply."""
         if self._outbox is not None:
             self._outbox.push(frame)
 
     def _open_requests(self) -> Requests:
-        """Return where to ask. Raises what happened to the connection, ConfigurationError."""
+        """Return the pending requests. Raises what the link was lost with, ConfigurationError."""
         self._check_loop(asyncio.get_running_loop())
         if self._lost is not None:
             code, message, _, details = to_wire(self._lost)
@@ -243,151 +267,121 @@ class Connection:
     # ---- reading
 
     async def _run(self) -> None:
-        """Read until the link is lost for good, over as many sockets as that takes."""
-        while self._channel is not None:
+        """Read until the link is gone, over as many sockets as that takes."""
+        recovery = Recovery.RESUMED
+        while recovery is not Recovery.GONE:
             try:
-                await self._read(self._channel)
+                await self._read(self._channel)  # type: ignore[arg-type]  # `_use` has set it
             except ChannelClosed as closed:
-                if not await self._recover(closed):
-                    return
+                recovery = await self._recover(closed)
             except RemoteProtocolError as error:
-                channel = self._channel
-                self._use(None)
-                self._lose(error)
-                await channel.aclose(CLOSE_PROTOCOL_ERROR, str(error))
-                return
+                recovery = await self._refuse(error)
 
     async def _read(self, channel: FrameChannel) -> None:
         if (quick := direct(channel)) is not None:
-            quick.listen(self._take_message)
+            quick.listen(self._receive)
         while True:
-            self._take_message(await channel.receive())
+            self._receive(await channel.receive())
 
-    def _take_message(self, data: Data) -> bool:
+    def _receive(self, data: Data) -> bool:
+        """Decode a message and pass its frames on; True because it is always consumed."""
         protocol = self._protocol
-        self._requests.take(protocol.receive(data))  # type: ignore[union-attr]  # `open` made them
-        if protocol.resumable:
+        self._requests.receive(protocol.receive(data))  # type: ignore[union-attr]  # `open` made them
+        if protocol.resumable:  # type: ignore[union-attr]
             self._outbox.acknowledge_later()  # type: ignore[union-attr]
         return True
 
-    def _take_replies(self, replies: list[Any]) -> None:
+    def _receive_local(self, replies: Sequence[ServerFrame]) -> None:
+        """Pass on the replies that the protocol made itself."""
         if self._requests is not None:
-            self._requests.take(replies)
+            self._requests.receive(replies)
+
+    def _split(self, frame: Results) -> Sequence[Reply]:
+        return single_results(frame, self.wire)
+
+    def _answer_offer(self, offer: SegmentOffer) -> SegmentAnswer:
+        assert isinstance(self._protocol, ClientProtocol)  # a legacy server offers nothing
+        return answer_offer(self._protocol, offer)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
-        """Let nobody wait for a reader or writer that has failed."""
+        """Fail all requests when the reader or the writer has failed."""
         if not task.cancelled() and task.exception() is not None and self._lost is None:
             self._lose(ConnectionLost(f"the connection failed: {task.exception()!r}"))
 
     # ---- sockets come and go
 
-    async def _begin(self, dialed: Dialed) -> None:
-        """Begin a new link on a new socket."""
-        channel, subprotocol = dialed
-        if subprotocol is None:
-            self._speak(LegacyClientProtocol())
-        else:
-            protocol = ClientProtocol(WIRES[subprotocol], max_message_bytes=self._max_message_bytes)
-            await self._greet(channel, protocol)
-            self._speak(protocol)
-        self._use(channel)
+    async def _recover(self, closed: ChannelClosed) -> Recovery:
+        """Replace the lost socket, unless the link must end with it."""
+        self._use(None)
+        protocol = self._protocol
+        if (
+            self._is_closing
+            or not isinstance(protocol, ClientProtocol)
+            or closed.code in FATAL_CLOSE_CODES
+        ):
+            return self._lose(self._error_of(closed))
+        logger.info("the socket was lost (%s): reconnecting", closed)
+        protocol.detach()
+        try:
+            channel, current = await self._connector.reconnect(protocol)
+        except OpenEnvError as error:
+            return self._lose(error)
+        if current is protocol:
+            self._use(channel, current)
+            return Recovery.RESUMED
+        # Before the new link is used: what was meant for the old one must not go out on it.
+        self._lose_sessions(lost_link("the server no longer knows this connection", protocol.link))
+        self._use(channel, current)
+        return Recovery.FRESH
 
-    def _speak(self, protocol: Any) -> None:
-        """Begin a new link; what a step needs of it is within reach of a single look."""
-        self._protocol = protocol
-        self.encoding, self.next_id = protocol.encoding, protocol.next_id
-        self.capabilities = protocol.capabilities
+    async def _refuse(self, error: RemoteProtocolError) -> Recovery:
+        """Give the link up because the server broke the protocol, and close the socket."""
+        channel = self._channel
+        self._use(None)
+        recovery = self._lose(error)
+        if channel is not None:
+            await channel.aclose(CLOSE_PROTOCOL_ERROR, str(error))
+        return recovery
 
-    def _use(self, channel: FrameChannel | None) -> None:
-        """Read from and write to this channel from now on; None: until there is another."""
+    def _error_of(self, closed: ChannelClosed) -> OpenEnvError:
+        """Return the error for a socket that is not replaced."""
+        if self._requests is not None and self._requests.unsolicited_error is not None:
+            return self._requests.unsolicited_error
+        hint = FATAL_CLOSE_CODES.get(closed.code, "")
+        return ConnectionLost(f"the server closed the connection ({closed}){hint}")
+
+    def _use(
+        self,
+        channel: FrameChannel | None,
+        protocol: ClientProtocol | LegacyClientProtocol | None = None,
+    ) -> None:
+        """Read from and write to this channel from now on; None: wait for the next one."""
         self._channel = channel
         if self._outbox is None:
             return
-        if channel is None:
+        if channel is None or protocol is None:
             self._outbox.detach()
-        else:
-            self._outbox.attach(self._protocol, channel)
+            return
+        self._protocol = protocol
+        self.encoding, self.next_id = protocol.encoding, protocol.next_id
+        self.capabilities = protocol.capabilities
+        if isinstance(protocol, ClientProtocol):
+            self.wire = protocol.wire
+        self._outbox.attach(protocol, channel)
 
-    async def _greet(self, channel: FrameChannel, protocol: ClientProtocol) -> bool:
-        """Exchange hellos and send what the server lacks.
-
-        False if the server began a new link instead.
-        """
-        try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                await channel.send(protocol.hello())
-                answer = await channel.receive()
-                missing = protocol.attach(answer)
-                if missing is None:
-                    fresh = ClientProtocol(protocol.wire, max_message_bytes=self._max_message_bytes)
-                    fresh.attach(answer)
-                    self._speak(fresh)
-                    return False
-                for message in missing:
-                    await channel.send(message)
-        except (TimeoutError, ChannelClosed) as error:
-            await channel.aclose()
-            raise ConnectError(f"the server did not say hello: {error}") from error
-        except RemoteProtocolError as error:
-            await channel.aclose(CLOSE_PROTOCOL_ERROR, str(error))
-            raise
-        except asyncio.CancelledError:
-            self._discard(channel)
-            raise
-        return True
-
-    def _discard(self, channel: FrameChannel) -> None:
-        """Close a channel for a caller who was cancelled: who does not wait for a handshake."""
-        self._discarding = asyncio.ensure_future(channel.aclose())
-
-    async def _recover(self, closed: ChannelClosed) -> bool:
-        """Replace a lost socket within the server's grace.
-
-        True if the link, or at least a new one, goes on.
-        """
-        self._use(None)
-        if self._is_closing or not self._protocol.resumable or closed.code in FATAL_CLOSE_CODES:
-            reason = FATAL_CLOSE_CODES.get(closed.code, "")
-            lost = ConnectionLost(f"the server closed the connection ({closed}){reason}")
-            farewell = self._requests.farewell if self._requests is not None else None
-            self._lose(farewell or lost)
-            return False
-        protocol: ClientProtocol = self._protocol
-        protocol.detach()
-        logger.info("the socket was lost (%s): reconnecting", closed)
-        link = protocol.link
-        self._attempts.begin(link, protocol.server.grace_s)
-        while await self._attempts.wait():
-            try:
-                dialed = await self._dial()
-                if dialed.subprotocol != protocol.wire.subprotocol:
-                    await dialed.channel.aclose()
-                    break
-                resumed = await self._greet(dialed.channel, protocol)
-            except ConnectError:
-                continue
-            except RemoteProtocolError as error:
-                self._lose(error)
-                return False
-            if not resumed:
-                self._lose_sessions(lost_link("the server no longer knows this connection", link))
-            self._use(dialed.channel)
-            return True
-        late = f"no server was of use within {protocol.server.grace_s:.0f} s"
-        self._lose(lost_link(self._attempts.ended or late, link))
-        return False
-
-    def _lose(self, error: OpenEnvError) -> None:
+    def _lose(self, error: OpenEnvError) -> Recovery:
+        """Give the link up: every pending and every later request gets this error."""
         self._lost = error
         self._lose_sessions(error)
         if self._requests is not None and self._outbox is not None:
             self._requests.stop()
             self._outbox.stop()
-        if self._protocol is not None:
+        if isinstance(self._protocol, ClientProtocol):
             self._protocol.reader = None
+        return Recovery.GONE
 
     def _lose_sessions(self, error: OpenEnvError) -> None:
-        """Tell everybody that the link is gone; nothing is sent again on a new one."""
+        """Fail all pending requests and sessions; nothing of them goes out on a new link."""
         if self._requests is not None and self._outbox is not None:
             self._requests.lose_all(error)
             self._outbox.clear()

@@ -1,135 +1,144 @@
-"""Outbox: the writing half of a connection: frames of one turn of the event loop share a message.
+"""ClientOutbox: the writing half of a client's link. Frames of one turn share messages.
 
-Knows when to write: at the end of the turn, or when the socket takes more again. Who reads, and
-which socket it is, is connection.py's affair; numbers and encoding are the protocol's.
+Owns the acknowledgement's timer, the task's event and the channel. Who may write, and what, is
+protocol/writer.py's affair; who reads, and which socket it is, is link.py's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from openenv.channel import ChannelClosed, direct
 from openenv.protocol.frames import ACK_DELAY_S
+from openenv.protocol.writer import DIRECT, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openenv.channel import Data, DirectChannel, FrameChannel
+    from openenv.protocol.client import ClientProtocol
+    from openenv.protocol.frames import ClientFrame, ServerFrame
+    from openenv.protocol.legacy import LegacyClientProtocol
 
 
-class Outbox:
-    """Made with its connection's loop; `run` writes what the event loop's own turns cannot."""
+class ClientOutbox:
+    """Made with its link's event loop; `run` writes when a turn of the loop cannot."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, take_local: Callable[[list[Any]], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_local_replies: Callable[[list[ServerFrame]], None],
     ) -> None:
         self._loop = loop
-        self._take_local = take_local
+        self._on_local_replies = on_local_replies
         "Gets the replies that the protocol has made itself, to frames that cannot be sent."
-        self._protocol: Any = None
+        self._writer = Writer()
+        self._protocol: ClientProtocol | LegacyClientProtocol | None = None
         self._channel: FrameChannel | None = None
         self._direct: DirectChannel | None = None
         "The same channel, if it can be written to without a task."
-        self._frames: list[Any] = []
-        self._is_scheduled = False
-        self._is_flushing = False
-        self._owes_acknowledgement = False
-        self._acknowledging: asyncio.TimerHandle | None = None
-        self._work = asyncio.Event()
+        self._task_called = asyncio.Event()
+        self._ack_timer: asyncio.TimerHandle | None = None
 
-    def attach(self, protocol: Any, channel: FrameChannel) -> None:
-        """Write to this channel from now on, first what has waited for one."""
-        self._protocol, self._channel = protocol, channel
-        self._direct = direct(channel)
-        self._work.set()
+    def attach(
+        self, protocol: ClientProtocol | LegacyClientProtocol, channel: FrameChannel
+    ) -> None:
+        """Write to this channel, which has been greeted, from now on: first the waiting frames."""
+        self._protocol = self._writer.protocol = protocol
+        self._channel, self._direct = channel, direct(channel)
+        self._writer.attach(is_direct=self._direct is not None)
+        self._writer.greeted()
+        self._call_task()
 
     def detach(self) -> None:
-        """The channel is lost: what is pushed waits for the next one."""
+        """The channel is lost: frames wait for the next one."""
         self._channel = self._direct = None
+        self._writer.detach()
 
-    def push(self, frame: Any) -> None:
+    def push(self, frame: ClientFrame) -> None:
         """Put a frame into the message of this turn of the event loop."""
-        self._frames.append(frame)
-        if not self._is_scheduled:
-            self._schedule()
+        writer = self._writer
+        writer.frames.append(frame)
+        if not writer.flush_pending and writer.schedule():
+            self._loop.call_soon(self._flush_scheduled)
 
     def write_now(self) -> None:
-        """Write what is there before the turn ends: the peer begins with it, and more will come."""
-        if self._is_scheduled:
-            self._flush_now()
+        """Write before the turn ends: the server begins, while more frames are being pushed."""
+        if self._writer.frames:
+            self._flush_scheduled()
 
     def acknowledge_later(self) -> None:
-        """Tell the peer soon how much has come in, should no other message do so before."""
-        if self._acknowledging is None:
-            self._acknowledging = self._loop.call_later(ACK_DELAY_S, self._acknowledge)
+        """Acknowledge soon what the server has sent, should no other message do so before."""
+        if self._ack_timer is None:
+            self._ack_timer = self._loop.call_later(ACK_DELAY_S, self._acknowledge)
 
     def clear(self) -> None:
-        """Forget what waits: the link that it was meant for is gone."""
-        self._frames = []
+        """Drop the waiting frames: they were meant for a link that is gone."""
+        self._writer.frames.clear()
 
     def stop(self) -> None:
         """Acknowledge nothing more."""
-        if self._acknowledging is not None:
-            self._acknowledging.cancel()
-            self._acknowledging = None
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
 
     async def run(self) -> None:
-        """Write what has to wait for the socket, over as many sockets as come."""
+        """Flush whenever the task is called, over as many sockets as come."""
         while True:
-            await self._work.wait()
-            self._work.clear()
+            await self._task_called.wait()
+            self._task_called.clear()
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what waits. One at a time keeps the order: who finds another at it leaves it."""
-        if self._is_flushing:
+        """Write all frames, and wait as long as the socket demands.
+
+        Returns at once while another task writes, which goes on until no frame waits.
+        """
+        channel = self._channel
+        if channel is None or not self._writer.begin():
             return
-        self._is_flushing = True
         try:
-            while (channel := self._channel) is not None and (messages := self._ready()):
+            while self._channel is channel and (messages := self._next_messages()):
                 for message in messages:
-                    if self._channel is not channel:
-                        return
                     await channel.send(message)
         except ChannelClosed:
             # The reader notices too and brings a new socket; the link sends again what this one
             # lost.
             return
         finally:
-            self._is_flushing = False
+            if self._channel is channel:
+                self._writer.written()
 
-    def _schedule(self) -> None:
-        self._is_scheduled = True
-        self._loop.call_soon(self._flush_now)
-
-    def _flush_now(self) -> None:
-        self._is_scheduled = False
-        channel = self._direct
-        if channel is None or self._is_flushing or not channel.is_writable:
-            self._work.set()
-            return
+    def _flush_scheduled(self) -> None:
+        writer, channel = self._writer, self._direct
+        writer.flush_pending = False
         try:
-            for message in self._ready():
-                channel.write(message)
+            while channel is not None and writer.state is DIRECT and channel.is_writable:
+                messages = self._next_messages()
+                for message in messages:
+                    channel.write(message)
+                if not messages or not writer.frames:
+                    return
         except ChannelClosed:
-            # As in `flush`.
+            # The reader notices too and brings a new socket; the link sends again what this one
+            # lost.
             return
+        self._call_task()
 
-    def _ready(self) -> list[Data]:
-        """Return the messages of all that waits, or one that only acknowledges, if that is due."""
-        frames, self._frames = self._frames, []
-        is_acknowledgement_due, self._owes_acknowledgement = self._owes_acknowledgement, False
-        messages: list[Data] = self._protocol.send(frames)
-        local = self._protocol.take_local_replies()
+    def _call_task(self) -> None:
+        if self._writer.call_task():
+            self._task_called.set()
+
+    def _next_messages(self) -> list[Data]:
+        messages = self._writer.next_messages()
+        local = self._protocol.take_local_replies()  # type: ignore[union-attr]  # `attach` set it
         if local:
-            self._take_local(local)
-        if is_acknowledgement_due and not messages:
-            message = self._protocol.acknowledgement()
-            return [] if message is None else [message]
+            self._on_local_replies(local)
         return messages
 
     def _acknowledge(self) -> None:
-        self._acknowledging = None
-        self._owes_acknowledgement = True
-        self._schedule()
+        self._ack_timer = None
+        self._writer.ack_due = True
+        if self._writer.schedule():
+            self._loop.call_soon(self._flush_scheduled)

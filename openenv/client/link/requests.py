@@ -1,6 +1,6 @@
-"""Requests: what waits for replies on one connection, and who is told when a session ends.
+"""Requests: the pending requests of one link, and the sessions that hear when the server ends them.
 
-Owns futures and deadlines. Knows nothing of sockets and messages: connection.py brings the replies.
+Owns futures and deadlines. Knows nothing of sockets and messages: link.py brings the frames.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 from contextlib import suppress
 from itertools import repeat
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from openenv.errors import OpenEnvError, RequestTimeout, SessionExpired, from_wire, to_wire
 from openenv.protocol.columns import has_equal_columns
@@ -19,6 +19,7 @@ from openenv.protocol.frames import (
     Error,
     Event,
     Partial,
+    Reply,
     Result,
     Results,
     SegmentOffer,
@@ -27,60 +28,72 @@ from openenv.protocol.frames import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from openenv.protocol.frames import SegmentAnswer
+    from openenv.client.ports import SessionListener
+    from openenv.protocol.frames import (
+        ClientFrame,
+        Request,
+        SegmentAnswer,
+        ServerFrame,
+        Step,
+        Steps,
+        Watch,
+    )
+
+    Pending = tuple[Callable[[Reply], None], float, int]
+    "What gets the reply, the deadline, and the number of the session."
 
 SWEEP_S = 0.1
-
-_FURTHER = (Partial, Event)
-"Replies after which there are others."
-
-_NOBODY: Any = (lambda _: None, 0.0, 0)
-"Waits in place of who has given up a request."
+"How often deadlines are checked."
 
 
-class SessionListener(Protocol):
-    """Who has a session on a connection, and is told when the server ends it."""
+def _drop(_: Reply) -> None:
+    """Drop the reply to a request that was given up."""
 
-    def session_closed(self, reason: str) -> None:
-        """The session is gone."""
+
+_GIVEN_UP: Pending = (_drop, 0.0, 0)
 
 
 class Requests:
-    """The pending requests of one connection; `push` puts a frame into its next message."""
+    """The pending requests of one link; `push` puts a frame into its next message.
+
+    `split` returns the single results in a frame of many, `answer_offer` the answer to an offer of
+    shared memory.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        push: Callable[[Any], None],
-        take_apart: Callable[[Results], Sequence[Any]],
+        push: Callable[[ClientFrame], None],
+        split: Callable[[Results], Sequence[Reply]],
         answer_offer: Callable[[SegmentOffer], SegmentAnswer],
     ) -> None:
-        self._take_apart = take_apart
+        self._split = split
         self._answer_offer = answer_offer
-        self.farewell: OpenEnvError | None = None
-        "What the server said unasked, before it closes."
+        self.unsolicited_error: OpenEnvError | None = None
+        "An error that answers no request: a legacy server sends one before it closes."
         self._loop = loop
         self._push = push
-        self._pending: dict[int, tuple[Callable[[Any], None], float, int]] = {}
-        "Request id -> (what takes the reply, deadline, session)."
+        self._pending: dict[int, Pending] = {}
+        "By request id."
         self._listeners: dict[int, SessionListener] = {}
+        "By session number."
         self._ended: dict[int, str] = {}
-        "Session -> why the server has ended it, while a message is being read."
+        "Session number -> why the server has ended it, while a message is being read."
         self._sweep_handle: asyncio.TimerHandle | None = None
 
     # ---- asking
 
-    def ask(self, frame: Any, timeout_s: float) -> asyncio.Future[Any]:
+    def ask(self, frame: Request, timeout_s: float) -> asyncio.Future[Reply]:
         """Send a request; the future is its reply frame, which may be an error."""
         loop = self._loop
-        future: asyncio.Future[Any] = loop.create_future()
+        future: asyncio.Future[Reply] = loop.create_future()
         self._pending[frame.id] = (future.set_result, loop.time() + timeout_s, frame.session)
         self._push(frame)
         if self._sweep_handle is None:
             self._sweep_handle = loop.call_later(SWEEP_S, self._sweep)
         return future
 
-    async def ask_many(self, frames: Sequence[Any], timeout_s: float) -> list[Any]:
+    async def ask_many(self, frames: Sequence[Request], timeout_s: float) -> list[Reply]:
         """Send many requests at once; return the reply frames in their order, errors included."""
         batch = BatchSink(len(frames))
         batch.ids = [frame.id for frame in frames]
@@ -89,12 +102,16 @@ class Requests:
         return [batch.replies[request_id] for request_id in batch.ids]
 
     def send(
-        self, sessions: Sequence[int], frames: Sequence[Any], timeout_s: float, taker: ReplySink
+        self,
+        sessions: Sequence[int],
+        frames: Sequence[Request | Steps | Watch],
+        timeout_s: float,
+        sink: ReplySink,
     ) -> None:
-        """Send the frames of many requests; the taker gets the replies, errors included."""
-        takers, deadlines = repeat(taker.take), repeat(self._loop.time() + timeout_s)
-        entries = zip(takers, deadlines, sessions, strict=False)  # the first two have no end
-        self._pending.update(zip(taker.ids, entries, strict=True))
+        """Send the frames of many requests; the sink gets the replies, errors included."""
+        receivers, deadlines = repeat(sink.on_reply), repeat(self._loop.time() + timeout_s)
+        entries = zip(receivers, deadlines, sessions, strict=False)  # the first two have no end
+        self._pending.update(zip(sink.ids, entries, strict=True))
         for frame in frames:
             self._push(frame)
         if self._sweep_handle is None:
@@ -110,9 +127,13 @@ class Requests:
             raise
         return batch
 
-    async def follow(self, frame: Any, timeout_s: float) -> AsyncIterator[Any]:
-        """Send a request; yield its partial replies and then its reply. Raises like `ask`."""
-        queue: asyncio.Queue[Any] = asyncio.Queue()
+    async def follow(self, frame: Step, timeout_s: float) -> AsyncIterator[Reply]:
+        """Send a request; yield its partial replies and then its reply.
+
+        Raises the error that the reply is, RequestTimeout among others. The deadline is that of the
+        whole stream.
+        """
+        queue: asyncio.Queue[Reply] = asyncio.Queue()
         deadline_s = self._loop.time() + timeout_s
         self._pending[frame.id] = (queue.put_nowait, deadline_s, frame.session)
         self._push(frame)
@@ -130,19 +151,19 @@ class Requests:
             self.give_up(frame.id)
 
     def give_up(self, request_id: int) -> None:
-        """Forget a request and let the server forget it too. A late reply is dropped by its id."""
+        """Forget a request and cancel it on the server. A late reply is dropped by its id."""
         entry = self._pending.pop(request_id, None)
         if entry is not None:
             self._push(Cancel(request_id, entry[2]))
 
     # ---- replies
 
-    def take(self, frames: Sequence[Any]) -> None:
-        """Give the replies of a message to those who wait for them."""
+    def receive(self, frames: Sequence[ServerFrame]) -> None:
+        """Give the replies of a message to the callers that wait for them."""
         pop = self._pending.pop
         for frame in frames:
             if type(frame) is not Result:
-                self._take_other(frame, type(frame))
+                self._receive_other(frame)
                 continue
             entry = pop(frame.id, None)
             if entry is None:
@@ -150,59 +171,64 @@ class Requests:
             try:
                 entry[0](frame)
             except asyncio.InvalidStateError:
-                # Its caller was cancelled in this very turn of the event loop.
+                # The caller was cancelled in this same turn of the event loop.
                 continue
         if self._ended:
             self._refuse_pending()
 
-    def _take_other(self, frame: Any, kind: type) -> None:
-        """Take a frame that is not the result of a single step."""
-        if kind is Results:
-            self._take_columns(frame)
-        elif kind is SegmentOffer:
+    def _receive_other(self, frame: ServerFrame) -> None:
+        """Handle a frame that is not the result of a single step."""
+        if isinstance(frame, Results):
+            self._receive_columns(frame)
+        elif isinstance(frame, SegmentOffer):
             self._push(self._answer_offer(frame))
         elif not frame.id:
-            self._take_news(frame, kind)
-        else:
+            self._receive_news(frame)
+        elif isinstance(frame, Reply):
+            # After a partial result or an event, others with the same id follow.
+            has_more = isinstance(frame, Partial | Event)
             pending = self._pending
-            entry = pending.get(frame.id) if kind in _FURTHER else pending.pop(frame.id, None)
+            entry = pending.get(frame.id) if has_more else pending.pop(frame.id, None)
             if entry is not None:
-                with suppress(asyncio.InvalidStateError):  # as above
+                # The caller may have been cancelled in this same turn of the event loop.
+                with suppress(asyncio.InvalidStateError):
                     entry[0](frame)
 
-    def _take_columns(self, frame: Results) -> None:
-        """Give many replies at once to the batch that waits for them, if it is one."""
-        pop, nobody = self._pending.pop, _NOBODY
-        entries = [pop(request_id, nobody) for request_id in frame.ids]
-        takers = set(map(itemgetter(0), entries))
-        batch = getattr(takers.pop(), "__self__", None) if len(takers) == 1 else None
-        if isinstance(batch, ReplySink) and has_equal_columns(frame, len(entries)):
-            batch.take_columns(frame)
+    def _receive_columns(self, frame: Results) -> None:
+        """Give many replies to the sink that waits for all of them, or else each to its caller."""
+        pop, given_up = self._pending.pop, _GIVEN_UP
+        entries = [pop(request_id, given_up) for request_id in frame.ids]
+        receivers = set(map(itemgetter(0), entries))
+        # A sink's receiver is its bound method.
+        sink = getattr(receivers.pop(), "__self__", None) if len(receivers) == 1 else None
+        if isinstance(sink, ReplySink) and has_equal_columns(frame, len(entries)):
+            sink.on_columns(frame)
             return
-        for entry, reply in zip(entries, self._take_apart(frame), strict=True):
-            with suppress(asyncio.InvalidStateError):  # as above
+        for entry, reply in zip(entries, self._split(frame), strict=True):
+            # The caller may have been cancelled in this same turn of the event loop.
+            with suppress(asyncio.InvalidStateError):
                 entry[0](reply)
 
-    def _take_news(self, frame: Any, kind: type) -> None:
-        if kind is Closed:
+    def _receive_news(self, frame: ServerFrame) -> None:
+        """Handle a frame that answers no request."""
+        if isinstance(frame, Closed):
             self._ended[frame.session] = frame.reason
             listener = self._listeners.pop(frame.session, None)
             if listener is not None:
                 listener.session_closed(frame.reason)
-        elif kind is Error:
-            # A legacy server that refuses a session says so unasked, and closes.
-            self.farewell = from_wire(frame.code, frame.message, frame.details)
+        elif isinstance(frame, Error):
+            self.unsolicited_error = from_wire(frame.code, frame.message, frame.details)
 
     def _refuse_pending(self) -> None:
-        """Answer the requests that crossed the news of their session's end.
+        """Fail the requests that were under way when the server ended their session.
 
-        The server has no more to say of them, and may be gone before it could.
+        The server has received them too late to answer, and may be gone before it could.
         """
         ended, self._ended = self._ended, {}
-        crossed = [number for number, entry in self._pending.items() if entry[2] in ended]
-        for request_id in crossed:
+        late = [request_id for request_id, entry in self._pending.items() if entry[2] in ended]
+        for request_id in late:
             reason = ended[self._pending[request_id][2]]
-            self.take([Error(request_id, *to_wire(SessionExpired(reason)))])
+            self.receive([Error(request_id, *to_wire(SessionExpired(reason)))])
 
     # ---- sessions
 
@@ -216,15 +242,18 @@ class Requests:
         self._listeners[number] = listener
 
     def forget(self, number: int) -> None:
-        """The session is closed: its listener is told nothing more."""
+        """Remove a session's listener, because the session is closed."""
         self._listeners.pop(number, None)
 
     def lose_all(self, error: OpenEnvError) -> None:
-        """Tell every caller and every session that the link is gone."""
-        self.take([Error(request_id, *to_wire(error)) for request_id in list(self._pending)])
+        """Tell every session and every caller that the link is gone.
+
+        Sessions first: a caller that asks again at once must not do so in a session that is lost.
+        """
         listeners, self._listeners = self._listeners, {}
         for listener in listeners.values():
             listener.session_closed(str(error))
+        self.receive([Error(request_id, *to_wire(error)) for request_id in list(self._pending)])
 
     def stop(self) -> None:
         """Forget the deadlines."""
@@ -237,31 +266,31 @@ class Requests:
     def _sweep(self) -> None:
         self._sweep_handle = None
         now_s = self._loop.time()
-        late = [number for number, entry in self._pending.items() if entry[1] <= now_s]
+        late = [request_id for request_id, entry in self._pending.items() if entry[1] <= now_s]
         for request_id in late:
             self._push(Cancel(request_id, self._pending[request_id][2]))
             error = RequestTimeout(
                 "no reply in time; whether the request ran is unknown: reset or close the session"
             )
-            self.take([Error(request_id, *to_wire(error))])
+            self.receive([Error(request_id, *to_wire(error))])
         if self._pending:
             self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
 
 
 class ReplySink:
-    """Takes the replies to many requests as they come, each once: singly, or many in columns."""
+    """Gets the replies to many requests as they come, each once: singly, or many in columns."""
 
     __slots__ = ("ids",)
 
     ids: Sequence[int]
-    "Those of the requests. They follow each other without a gap."
+    "The ids of the requests, which follow each other without a gap."
 
-    def take(self, reply: Any) -> None:
-        """Take a single reply."""
+    def on_reply(self, reply: Reply) -> None:
+        """Handle a single reply."""
         raise NotImplementedError
 
-    def take_columns(self, frame: Results) -> None:
-        """Take many replies."""
+    def on_columns(self, frame: Results) -> None:
+        """Handle many replies."""
         raise NotImplementedError
 
 
@@ -273,18 +302,18 @@ class BatchSink(ReplySink):
     def __init__(self, count: int) -> None:
         self._missing = count
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.replies: dict[int, Any] = {}
-        "Request id -> reply: those that came singly."
+        self.replies: dict[int, Reply] = {}
+        "By request id: the replies that came singly."
         self.columns: list[Results] = []
-        "Those that came together."
+        "The replies that came together."
 
-    def take(self, reply: Any) -> None:
-        """Take a single reply."""
+    def on_reply(self, reply: Reply) -> None:
+        """Keep a single reply."""
         self.replies[reply.id] = reply
         self._count(1)
 
-    def take_columns(self, frame: Results) -> None:
-        """Take many replies."""
+    def on_columns(self, frame: Results) -> None:
+        """Keep many replies."""
         self.columns.append(frame)
         self._count(len(frame.ids))
 

@@ -1,12 +1,12 @@
 """WebSocketChannel: the FrameChannel over a client's WebSocket.
 
-The only module of the client that imports websockets; websocket.py imports it with the first dial,
+The only module of the client that imports websockets; dialing.py imports it with the first dial,
 because that takes as long as everything else of the client together. Knows nothing of frames.
 """
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -20,14 +20,12 @@ from openenv.errors import ConfigurationError, ConnectError
 from openenv.framing import WebSocketFrameReader, client_frames
 
 if TYPE_CHECKING:
+    from asyncio import BaseTransport
     from collections.abc import Mapping
 
     from websockets.protocol import Event
 
     from openenv.channel import Data, Listener
-
-MAX_UNREAD = 16
-"Messages that may wait for their reader before no more are read from the socket."
 
 
 class WebSocketChannel(ClientConnection):
@@ -37,16 +35,22 @@ class WebSocketChannel(ClientConnection):
     one task that reads, and are written without a context manager for each.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, max_message_bytes: int, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._max_message_bytes = max_message_bytes
         self._inbox = Inbox()
         self._handshake = b""
         self._cutter: WebSocketFrameReader | None = None
         self._fragments: list[Any] = []
         self._is_text = False
 
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Pause this transport while too many messages are unread."""
+        super().connection_made(transport)
+        self._inbox.transport = self.transport
+
     def data_received(self, data: bytes) -> None:
-        """Take what was read."""
+        """Cut messages out of the bytes that were read; websockets gets all others."""
         if self._cutter is None:
             self._read_handshake(data)
         elif self.protocol.state is State.OPEN:
@@ -62,28 +66,28 @@ class WebSocketChannel(ClientConnection):
             return
         self._handshake = b""
         self._cutter = WebSocketFrameReader(
-            self._take,
+            self._inbox.put,
             super().data_received,
             is_server=False,
-            max_bytes=self.protocol.max_message_size or sys.maxsize,
+            max_bytes=self._max_message_bytes,
         )
         super().data_received(headers + blank_line)
         if rest:
             self.data_received(rest)
 
     def process_event(self, event: Event) -> None:
-        """Take in the frames of messages; everything else is websockets' affair."""
+        """Accept messages that came in fragments; every other frame is websockets' affair."""
         if not isinstance(event, Frame):
             super().process_event(event)
         elif event.opcode is Opcode.BINARY and event.fin:
-            self._take(bytes(event.data))
+            self._inbox.put(bytes(event.data))
         elif event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            self._take_fragment(event)
+            self._add_fragment(event)
         else:
             super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take in the end."""
+        """Let the reader know the end."""
         super().connection_lost(exc)
         self._inbox.close(self._why_closed())
 
@@ -114,21 +118,13 @@ class WebSocketChannel(ClientConnection):
 
     async def receive(self) -> Data:
         """Return the next message."""
-        data = await self._inbox.get()
-        if len(self._inbox) == MAX_UNREAD:
-            self.transport.resume_reading()
-        return data
+        return await self._inbox.get()
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close the socket, with the closing handshake."""
         await self.close(code, reason[:120])
 
-    def _take(self, data: Data) -> None:
-        self._inbox.put(data)
-        if len(self._inbox) == MAX_UNREAD + 1:
-            self.transport.pause_reading()
-
-    def _take_fragment(self, frame: Frame) -> None:
+    def _add_fragment(self, frame: Frame) -> None:
         if frame.opcode is not Opcode.CONT:
             self._is_text = frame.opcode is Opcode.TEXT
         self._fragments.append(frame.data)
@@ -136,7 +132,7 @@ class WebSocketChannel(ClientConnection):
             return
         data, self._fragments = b"".join(self._fragments), []
         try:
-            self._take(data.decode() if self._is_text else data)
+            self._inbox.put(data.decode() if self._is_text else data)
         except UnicodeDecodeError:
             self.protocol.fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
             self.send_data()
@@ -162,11 +158,12 @@ async def open_channel(
     With `unix_path` the socket is that one, and `target` only what is asked of it. Raises
     ConnectError, ConfigurationError; their texts name `url`.
     """
+    make_channel = partial(WebSocketChannel, max_message_bytes=max_message_bytes)
     unix: dict[str, Any] = {} if unix_path is None else {"unix": True, "path": unix_path}
     try:
         channel = await connect(
             target,
-            create_connection=WebSocketChannel,
+            create_connection=make_channel,  # type: ignore[arg-type]  # it is only called
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
             # Deflating costs more time than it saves bytes: docs/topics/design.md.
             compression=None,

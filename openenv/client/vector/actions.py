@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from openenv.client.env import EnvClient
 
 MakeAction = str | Callable[[Any], Any]
-"The name of the field that a bare value goes into, or what makes an action of a bare value."
+"The name of the field that holds a bare value, or a function from a value to an action."
 
 _BARE = (bool, int, float, np.generic, np.ndarray, list, tuple)
 
 
 class Actions:
-    """Turns what `step` is given into payloads, for clients of one class."""
+    """Turns the actions given to `step` into payloads, for clients of one class."""
 
     def __init__(self, client_cls: type[EnvClient[Any, Any, Any]], make: MakeAction | None) -> None:
         codec = client_cls._action_codec
@@ -38,7 +38,7 @@ class Actions:
             [make] = hints
         self._make = make
         self._takes_arrays = callable(make) or _is_array(hints.get(make or ""))
-        "Whether a value of some dimensions stays an array, rather than become a list."
+        "Whether a row of an array stays an array; otherwise it becomes a list."
 
     def payloads(self, actions: Any, clients: Sequence[EnvClient[Any, Any, Any]]) -> list[Any]:
         """Return a payload for each client. Raises ConfigurationError for another number."""
@@ -75,7 +75,7 @@ class Actions:
                 client._payload(make(value)) for client, value in zip(clients, values, strict=True)
             ]
         if self._by_hook:
-            # The client's hook wants an action, not a dict.
+            # The client's hook expects an action, not a dict.
             return [
                 client._payload(self._cls(**{make: value}))
                 for client, value in zip(clients, values, strict=True)

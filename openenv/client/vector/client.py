@@ -1,43 +1,31 @@
 """VectorClient: many sessions of a pool as one vector, with the names and semantics of Gymnasium.
 
-Owns the calls, and checks everything before anything is sent. What is under way is
-flight.py's affair, how actions become payloads actions.py's, and what has come of
-them arrays results.py's. sync.py has the blocking form.
+Owns the calls and checks their arguments before anything is sent. Requests are flight.py's affair,
+payloads actions.py's, and arrays of results results.py's. sync.py has the blocking form.
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from openenv.client.vector.actions import Actions, MakeAction
+from openenv.client.vector.autoreset import AutoresetMode, mode_of
 from openenv.client.vector.flight import VectorRequests
 from openenv.client.vector.results import VectorResults, brief
+from openenv.client.vector.sync import SyncVectorClient
 from openenv.errors import ConfigurationError, LocalProtocolError, NotReset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from openenv.client.env import EnvClient
-    from openenv.client.pool import Pool
+    from openenv.client.ports import SessionPool
     from openenv.client.vector.flight import Arrival
     from openenv.client.vector.results import Array, Infos
-    from openenv.client.vector.sync import SyncVectorClient
 
 RESET_MASK = "reset_mask"
-
-
-class AutoresetMode(Enum):
-    """When a session whose episode is over begins the next one, as Gymnasium names it."""
-
-    NEXT_STEP = "NextStep"
-    "The next step resets it: its action is not used, its reward is 0."
-    SAME_STEP = "SameStep"
-    'At once: the last observation of the old episode is in `infos["final_obs"]`.'
-    DISABLED = "Disabled"
-    "Never: reset it with `options={'reset_mask': ...}`."
 
 
 class VectorClient:
@@ -45,18 +33,18 @@ class VectorClient:
 
     Observations are arrays with a row for each session, if every observation is made of numbers,
     lists of numbers and arrays: one array if the observation has one field, else a dict of arrays.
-    Otherwise they are a list of what the client class makes of each. Which, the first observations
-    decide.
+    Otherwise they are a list of the client class's observations. The first observations decide
+    which of both.
 
-    A session that fails does not keep the others' results back. Its error is in
-    `infos["session_error"]`, its episode is truncated, and it is begun anew, in a new session if
-    need be, like any that is over. If every session of a call has failed, the first error is
-    raised, with all their numbers in `env_ids`.
+    A session that fails does not delay the others. Its error is in `infos["session_error"]`, its
+    episode is truncated, and the next one begins as after any other end, in a new session if the
+    old one is lost. If every session of a call has failed, the first error is raised, with the
+    numbers of all in `env_ids`.
     """
 
     def __init__(
         self,
-        pool: Pool,
+        pool: SessionPool,
         num_envs: int,
         client_cls: type[EnvClient[Any, Any, Any]],
         *,
@@ -66,11 +54,11 @@ class VectorClient:
         wait_s: float = 0.0,
         label: str | None = None,
     ) -> None:
-        """Remember what is wanted; see `Pool.vector`."""
+        """Check the options; see `Pool.vector`."""
         if num_envs < 1:
             raise ConfigurationError(f"a vector has at least 1 session, not {num_envs}")
         self.num_envs = num_envs
-        self.autoreset_mode = _mode(autoreset_mode)
+        self.autoreset_mode = mode_of(autoreset_mode)
         self._pool = pool
         self._owns_pool = False
         self._client_cls = client_cls
@@ -141,8 +129,6 @@ class VectorClient:
 
     def sync(self) -> SyncVectorClient:
         """Return the blocking form of this vector, for code without an event loop."""
-        from openenv.client.vector.sync import SyncVectorClient  # noqa: PLC0415 - built on this
-
         return SyncVectorClient(self)
 
     # ---- all at once
@@ -178,7 +164,7 @@ class VectorClient:
         count = self._send(flight, actions, indices, timeout_s, actions_of_all=True)
         return self._arrays(await self._receive(count))
 
-    # ---- whoever is ready first
+    # ---- results in the order in which they are ready
 
     async def async_reset(
         self,
@@ -304,15 +290,6 @@ class VectorClient:
                 f"results of sessions {brief(sorted(busy))} have not been received yet: "
                 "receive them first, with recv()"
             )
-
-
-def _mode(mode: Any) -> AutoresetMode:
-    """Return our mode for one of Gymnasium's, or for its value."""
-    try:
-        return AutoresetMode(getattr(mode, "value", mode))
-    except ValueError:
-        known = ", ".join(repr(one.value) for one in AutoresetMode)
-        raise ConfigurationError(f"autoreset_mode is one of {known}, not {mode!r}") from None
 
 
 def _seeds(seed: int | Sequence[int | None] | None, count: int) -> list[int | None]:

@@ -1,8 +1,7 @@
-"""Flight: the requests of a vector that are under way, and what has come of those that are not.
+"""VectorRequests: the requests of a vector that are under way, and the outcomes that are ready.
 
-Owns what is sent to which session when (a step, or a reset where an episode is over), and the order
-in which results become ready. Knows nothing of arrays: results.py makes them of what is
-received.
+Owns what each session is sent (a step, or a reset where its episode is over) and the order in which
+outcomes become ready. Knows nothing of arrays: results.py makes them of the outcomes.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from openenv.client.batch import send_steps
+from openenv.client.batch import link_of, send_steps
 from openenv.client.link.requests import ReplySink
 from openenv.errors import LocalProtocolError, OpenEnvError, from_wire
 from openenv.protocol.columns import single_results
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from openenv.client.env import EnvClient
-    from openenv.client.link.link import Connection
+    from openenv.client.link.link import ClientLink
     from openenv.protocol.frames import Result, Results
 
     AnyClient = EnvClient[Any, Any, Any]
@@ -34,29 +33,30 @@ _NUMBER = attrgetter("_number")
 
 
 class StepOutcome(msgspec.Struct):
-    """What has come of one request to the session `index`."""
+    """The outcome of one request to the session `index`."""
 
     index: int
     shown: Any = None
-    "The reply whose observation is the session's from now on; None if there is none."
+    "The reply with the session's new observation; None if there is no new one."
     reward: float = 0.0
     terminated: bool = False
     truncated: bool = False
     is_final: bool = False
-    "Whether an episode ended and another was begun at once: then `shown` is the other's first."
+    "Whether an episode ended and the next began at once; then `shown` begins the next one."
     final: Any = None
-    "The reply that ended it; None if an error did."
+    "The reply that ended the episode; None if an error did."
     error: OpenEnvError | None = None
 
 
 class BatchReply(msgspec.Struct):
-    """What has come of steps of many sessions, column by column; none of them has failed."""
+    """The outcomes of many sessions' steps, column by column; none of them has failed."""
 
     indices: list[int]
     frame: Any
 
 
 Arrival = StepOutcome | BatchReply
+"What `receive` returns: the outcome of one session, or those of many."
 
 
 class VectorRequests:
@@ -73,9 +73,9 @@ class VectorRequests:
         self._sessions = [client._session for client in clients]
         self._begins_at_once = begins_at_once
         self._wait_s = wait_s
-        self._lanes: dict[Connection, list[int]] = {}
-        for index, session in enumerate(self._sessions):
-            self._lanes.setdefault(session.connection, []).append(index)
+        self._links: dict[ClientLink, list[int]] = {}
+        for index, client in enumerate(clients):
+            self._links.setdefault(link_of(client), []).append(index)
         self.in_flight: set[int] = set()
         "Sessions with a request that is not answered, or whose outcome has not been received."
         self.over: set[int] = set()
@@ -104,9 +104,11 @@ class VectorRequests:
         Where an episode is over, the next one is begun instead.
         """
         over = self.over
-        *others, last = self._lanes
-        for connection, lane in self._lanes.items():
-            indices = lane if among is None else [index for index in lane if index in among]
+        *others, last = self._links
+        for link, indices_of_link in self._links.items():
+            indices = indices_of_link
+            if among is not None:
+                indices = [index for index in indices if index in among]
             if over:
                 for index in indices:
                     if index in over:
@@ -114,10 +116,10 @@ class VectorRequests:
                 indices = [index for index in indices if index not in over]
             if indices:
                 rows = list(map(payloads.__getitem__, indices))
-                self._send(connection, indices, rows, timeout_s)
-            if others and connection is not last:
-                # Its server begins while the other connections' requests are made.
-                connection.write_now()
+                self._send(link, indices, rows, timeout_s)
+            if others and link is not last:
+                # The server begins with these while the requests of the other links are made.
+                link.write_now()
 
     def begin(
         self, index: int, seed: int | None = None, options: dict[str, Any] | None = None
@@ -133,13 +135,15 @@ class VectorRequests:
             return
         try:
             frame = session.reset_frame(seed, None, options)
-            taker = _Begin(self, index, frame.id)
-            session.connection.send_many([frame.session], [frame], session.patience_s, taker)
+            sink = _ResetSink(self, index, frame.id)
+            link_of(self._clients[index]).send_many(
+                [frame.session], [frame], session.patience_s, sink
+            )
         except OpenEnvError as error:
             self.failed(index, error, was_begin=True)
 
     def _send(
-        self, connection: Connection, indices: list[int], rows: list[Any], timeout_s: float | None
+        self, link: ClientLink, indices: list[int], rows: list[Any], timeout_s: float | None
     ) -> None:
         self.in_flight.update(indices)
         sessions = self._sessions
@@ -149,14 +153,14 @@ class VectorRequests:
             if None in numbers:
                 numbers = [sessions[index].steppable_number() for index in indices]
             patience_s = first.patience_for(timeout_s)
-            send_steps(connection, numbers, rows, timeout_s, patience_s, _Steps(self, indices))
+            send_steps(link, numbers, rows, timeout_s, patience_s, _StepSink(self, indices))
         except OpenEnvError as error:
             if len(indices) == 1:
                 self.failed(indices[0], error)
                 return
-            # One of them cannot be stepped, which is not the others' affair.
+            # One of the sessions cannot be stepped: send each alone, so that only that one fails.
             for index, row in zip(indices, rows, strict=True):
-                self._send(connection, [index], [row], timeout_s)
+                self._send(link, [index], [row], timeout_s)
 
     async def _reopen(self, index: int, seed: int | None, options: dict[str, Any] | None) -> None:
         try:
@@ -170,13 +174,13 @@ class VectorRequests:
 
     @property
     def is_received(self) -> bool:
-        """Whether somebody waits for outcomes."""
+        """Whether a task waits in `receive`."""
         return self._waiter is not None
 
     async def receive(self, count: int) -> list[Arrival]:
-        """Return the first `count` outcomes that are ready, waiting for them.
+        """Wait for `count` outcomes and return the first that are ready.
 
-        When cancelled, they are there for the next call.
+        A cancelled call leaves them to the next one.
         """
         while self._ready_count < count:
             self._wanted = count
@@ -217,67 +221,67 @@ class VectorRequests:
 
     # ---- replies
 
-    def take_rows(self, indices: list[int], frame: Results) -> None:
-        """Take the replies to steps of these sessions."""
+    def on_columns(self, indices: list[int], frame: Results) -> None:
+        """Handle the replies to steps of these sessions."""
         if True in frame.done or True in frame.truncated:
             if self._begins_at_once:
                 for index, reply in zip(indices, self._singles(indices, frame), strict=True):
-                    self.take(index, reply, was_begin=False)
+                    self.on_reply(index, reply, was_begin=False)
                 return
             ends = zip(indices, frame.done, frame.truncated, strict=True)
             self.over.update(index for index, done, truncated in ends if done or truncated)
-        self._arrive(BatchReply(indices, frame), len(indices))
+        self._add_ready(BatchReply(indices, frame), len(indices))
 
-    def take(self, index: int, reply: Any, *, was_begin: bool) -> None:
-        """Take the reply to a request of this session."""
+    def on_reply(self, index: int, reply: Any, *, was_begin: bool) -> None:
+        """Handle the reply to a request of this session."""
         if self._is_closed:
             return
         if type(reply) is Error:
             error = from_wire(reply.code, reply.message, reply.details)
             self.failed(index, error, was_begin=was_begin)
         elif was_begin:
-            self._begun(index, reply)
+            self._on_reset(index, reply)
         else:
-            self._stepped(_outcome(index, reply))
+            self._on_step(_outcome(index, reply))
 
     def failed(self, index: int, error: OpenEnvError, *, was_begin: bool = False) -> None:
-        """Take an error in place of a reply."""
-        self._sessions[index].take_outcome(error)
+        """Handle an error in place of a reply."""
+        self._sessions[index].note_outcome(error)
         self.over.add(index)
         outcome = self._ending.pop(index, None) or StepOutcome(index, truncated=True)
-        # Why an episode ended says more than why the next one did not begin.
+        # The error that ended the episode says more than the one of the reset after it.
         outcome.error = outcome.error or error
         if self._begins_at_once and not was_begin:
-            self._go_on(outcome)
+            self._begin_next(outcome)
         else:
-            self._arrive(outcome, 1)
+            self._add_ready(outcome, 1)
 
-    def _stepped(self, outcome: StepOutcome) -> None:
+    def _on_step(self, outcome: StepOutcome) -> None:
         if not (outcome.terminated or outcome.truncated):
-            self._arrive(outcome, 1)
+            self._add_ready(outcome, 1)
         elif self._begins_at_once:
             outcome.final = outcome.shown
-            self._go_on(outcome)
+            self._begin_next(outcome)
         else:
             self.over.add(outcome.index)
-            self._arrive(outcome, 1)
+            self._add_ready(outcome, 1)
 
-    def _begun(self, index: int, reply: Result) -> None:
-        self._sessions[index].take_outcome(reply)
+    def _on_reset(self, index: int, reply: Result) -> None:
+        self._sessions[index].note_outcome(reply)
         self.over.discard(index)
         outcome = self._ending.pop(index, None) or StepOutcome(index)
         outcome.shown = reply
-        self._arrive(outcome, 1)
+        self._add_ready(outcome, 1)
 
-    def _go_on(self, outcome: StepOutcome) -> None:
+    def _begin_next(self, outcome: StepOutcome) -> None:
         outcome.is_final, outcome.shown = True, None
         self._ending[outcome.index] = outcome
         self.begin(outcome.index)
 
     def _singles(self, indices: list[int], frame: Results) -> list[Result | Error]:
-        return single_results(frame, self._sessions[indices[0]].connection.wire)
+        return single_results(frame, link_of(self._clients[indices[0]]).wire)
 
-    def _arrive(self, arrival: Arrival, count: int) -> None:
+    def _add_ready(self, arrival: Arrival, count: int) -> None:
         self._ready.append(arrival)
         self._ready_count += count
         waiter = self._waiter
@@ -292,8 +296,8 @@ def _outcome(index: int, reply: Any) -> StepOutcome:
     return StepOutcome(index, reply, reply.reward or 0.0, reply.done, reply.truncated)
 
 
-class _Steps(ReplySink):
-    """Takes the replies to steps of the sessions `indices`."""
+class _StepSink(ReplySink):
+    """Gets the replies to steps of the sessions `indices`."""
 
     __slots__ = ("_flight", "_indices")
 
@@ -301,21 +305,21 @@ class _Steps(ReplySink):
         self._flight = flight
         self._indices = indices
 
-    def take(self, reply: Any) -> None:
-        """Take a single reply."""
-        self._flight.take(self._indices[reply.id - self.ids[0]], reply, was_begin=False)
+    def on_reply(self, reply: Any) -> None:
+        """Handle a single reply."""
+        self._flight.on_reply(self._indices[reply.id - self.ids[0]], reply, was_begin=False)
 
-    def take_columns(self, frame: Results) -> None:
-        """Take many replies."""
+    def on_columns(self, frame: Results) -> None:
+        """Handle many replies."""
         indices = self._indices
         if frame.ids != self.ids:
             first = self.ids[0]
             indices = [indices[number - first] for number in frame.ids]
-        self._flight.take_rows(indices, frame)
+        self._flight.on_columns(indices, frame)
 
 
-class _Begin(ReplySink):
-    """Takes the reply to a reset of the session `index`."""
+class _ResetSink(ReplySink):
+    """Gets the reply to a reset of the session `index`."""
 
     __slots__ = ("_flight", "_index")
 
@@ -324,6 +328,6 @@ class _Begin(ReplySink):
         self._flight = flight
         self._index = index
 
-    def take(self, reply: Any) -> None:
-        """Take the reply."""
-        self._flight.take(self._index, reply, was_begin=True)
+    def on_reply(self, reply: Any) -> None:
+        """Handle the reply."""
+        self._flight.on_reply(self._index, reply, was_begin=True)

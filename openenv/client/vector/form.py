@@ -1,6 +1,6 @@
-"""Form: what an observation is made of: numbers, lists of numbers and arrays, and the ways to them.
+"""Form: the fields of an observation that hold numbers, lists of numbers or arrays.
 
-Whatever holds anything else has no form, and is not stacked.
+An observation with any other field has no form, and is not stacked. observations.py stacks.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ KINDS = "biufc"
 
 
 class Leaf(NamedTuple):
-    """A field that is stacked: the way to it, and what it looks like in one observation."""
+    """A field that is stacked: its path, and its shape and type in one observation."""
 
     path: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any] | None
-    "None for numbers and lists, which become what numpy makes of them."
+    "None for numbers and lists: numpy chooses the type."
 
     @property
     def size_bytes(self) -> int:
@@ -81,7 +81,7 @@ def _leaf(value: Any, path: tuple[str, ...]) -> Leaf | None:
 
 
 def value_at(value: Any, path: tuple[str, ...]) -> Any:
-    """Return what is at this place in an observation, or in its payload."""
+    """Return the value at this path of an observation, or of its decoded payload."""
     for name in path:
         value = value[name] if isinstance(value, dict) else getattr(value, name)
     return value

@@ -1,6 +1,7 @@
 """Infos of a vector, as Gymnasium's vectors have them: a dict of arrays, each with its mask.
 
-`infos["lives"]` holds the lives of each session, `infos["_lives"]` which sessions have said so.
+`infos["lives"]` holds the lives of each session, `infos["_lives"]` which sessions have that key.
+Knows nothing of outcomes: results.py says what goes in.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _NUMERIC = (*_NUMBERS, np.number, np.ndarray)
 
 
 def add_info(infos: dict[str, Any], size: int, place: int, info: dict[str, Any]) -> None:
-    """Put what one session says, at this place, into the infos of `size` sessions.
+    """Put the info of the session in row `place` into the infos of `size` sessions.
 
     Numbers become arrays of their type, arrays are stacked, dicts are infos of their own, and
     anything else is an element of an array of objects. The first value decides for its key, unless
@@ -37,7 +38,7 @@ def add_info(infos: dict[str, Any], size: int, place: int, info: dict[str, Any])
             if array is None:
                 array = _array_for(value, size)
             elif isinstance(array, dict):
-                # Others have said a dict: theirs is kept, there is no array that could hold both.
+                # Another session has a dict under this key, and no array can hold both: keep it.
                 continue
             infos[key] = _with(array, place, value)
         infos.setdefault(f"_{key}", np.zeros(size, np.bool_))[place] = True
@@ -47,7 +48,7 @@ def add_object(infos: dict[str, Any], size: int, key: str, place: int, value: An
     """Put a value as it is into the infos of `size` sessions."""
     array = infos.get(key)
     if not isinstance(array, np.ndarray) or array.dtype != object:
-        # What an environment says under our name gives way.
+        # An environment's own value under this key is replaced.
         array = infos[key] = np.full(size, None, dtype=object)
         infos[f"_{key}"] = np.zeros(size, np.bool_)
     array[place] = value

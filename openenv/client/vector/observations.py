@@ -1,8 +1,7 @@
-"""Observations of many sessions as arrays: which of their fields can be stacked, and doing it.
+"""Observations: the last observation of each session of a vector, stacked into arrays.
 
-Keeps the last observation of each session of a vector. The form is decided once, by the first
-observations, so that what `step` returns does not change its type in the middle of a run. Knows
-nothing of requests (flight.py) or of what else a reply says (client.py).
+The first observations decide which fields are stacked, once, so that `step` returns the same types
+throughout a run. Knows nothing of requests (flight.py) or of rewards and flags (results.py).
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from openenv.client.batch import read_columns
+from openenv.client.batch import link_of, read_columns
 from openenv.client.vector.flight import BatchReply, StepOutcome
 from openenv.client.vector.form import KINDS, described, leaves_of, value_at
 from openenv.client.vector.table import Table, elements
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     AnyClient = EnvClient[Any, Any, Any]
     Array = np.ndarray[Any, Any]
     Failures = dict[int, OpenEnvError]
-    "Index of a session -> why its observation cannot be had."
+    "Index of a session -> why its observation cannot be decoded or stacked."
 
 
 class Observations:
@@ -42,14 +41,14 @@ class Observations:
         self._columns: list[Array] = []
         self._objects: list[Any] = [None] * len(clients)
         self._outlines: set[Any] = set()
-        "What observations of the form look like from outside; none where that says too little."
+        "Keys or classes of observations that have the form; empty if the form has nested fields."
         self._table: Table | None = None
 
-    def take(self, indices: Sequence[int], arrivals: Sequence[Arrival]) -> Failures:
-        """Remember what was observed, by the sessions `indices`.
+    def remember(self, indices: Sequence[int], arrivals: Sequence[Arrival]) -> Failures:
+        """Store the new observations of the sessions `indices`.
 
-        Return index -> error of what cannot be read, or not be stacked with the others: there the
-        last observation stays.
+        Return index -> error for those that cannot be decoded or stacked with the others; such a
+        session keeps its last observation.
         """
         if self._table is not None:
             payloads = [_payloads(arrival) for arrival in arrivals]
@@ -60,7 +59,7 @@ class Observations:
         failures: Failures = {}
         for arrival in arrivals:
             if type(arrival) is BatchReply:
-                failures |= self._take_values(arrival.indices, self._read_rows(arrival))
+                failures |= self._remember_values(arrival.indices, self._read_rows(arrival))
         shown = [one for one in arrivals if type(one) is StepOutcome and one.shown is not None]
         if shown:
             places = [outcome.index for outcome in shown]
@@ -68,17 +67,17 @@ class Observations:
             values = [_read(self._clients[outcome.index], outcome.shown) for outcome in shown]
             if self._leaves is None:
                 self._decide(places[0], values, replies)
-            failures |= self._take_values(places, values)
+            failures |= self._remember_values(places, values)
         return failures
 
     def _read_rows(self, rows: BatchReply) -> list[Any]:
-        """Return what many replies observe, errors as values."""
+        """Return the observations of many replies, errors as values."""
         clients = [self._clients[index] for index in rows.indices]
-        results = read_columns(clients, rows.frame, clients[0]._session.connection.wire)
+        results = read_columns(clients, rows.frame, link_of(clients[0]).wire)
         return [one if isinstance(one, OpenEnvError) else one.observation for one in results]
 
     def read_one(self, index: int, reply: Result) -> tuple[Any, OpenEnvError | None]:
-        """Return what a reply observes, without remembering it; or the last one, and an error."""
+        """Return a reply's observation without storing it; or the last one, and an error."""
         value = _read(self._clients[index], reply)
         if self._leaves:
             value = self._misfit(value) or value
@@ -108,8 +107,8 @@ class Observations:
 
     # ---- values
 
-    def _take_values(self, indices: Sequence[int], values: list[Any]) -> Failures:
-        """Remember observations, some of which may be errors."""
+    def _remember_values(self, indices: Sequence[int], values: list[Any]) -> Failures:
+        """Store observations, some of which may be errors."""
         failures: Failures = {}
         columns = self._fitting_columns(values) if self._leaves else None
         if columns is None:
@@ -133,7 +132,7 @@ class Observations:
         for number, column in enumerate(columns):
             kept = self._columns[number]
             if kept.dtype != column.dtype:
-                # Numbers that have been whole so far.
+                # Whole numbers so far, and a fraction now: widen the column.
                 kept = self._columns[number] = kept.astype(np.result_type(kept, column))
             kept[indices] = column
 
@@ -145,7 +144,7 @@ class Observations:
         ]
 
     def _fitting_columns(self, values: list[Any]) -> list[Array] | None:
-        """Return the columns of values if all have the form; None if each needs a look."""
+        """Return the columns of values if all have the form; None if each must be checked."""
         columns = []
         try:
             if set(map(_outline, values)) != self._outlines:
@@ -195,7 +194,7 @@ class Observations:
             for leaf in self._leaves
         ]
         client = self._clients[index]
-        if not client._parses_by_hook and client._session.connection.encoding == "msgpack":
+        if not client._parses_by_hook and client._session.link.encoding == "msgpack":
             self._table = Table.of(bytes(replies[read[0]].observation), self._leaves)
 
     def _form(self, columns: list[Any]) -> Any:
@@ -224,7 +223,7 @@ def _outline(value: Any) -> Any:
 
 
 def _read(client: AnyClient, reply: Result) -> Any:
-    """Return what a reply observes, an error as a value."""
+    """Return a reply's observation, an error as a value."""
     try:
         return client._result(reply).observation
     except OpenEnvError as error:

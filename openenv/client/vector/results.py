@@ -1,7 +1,7 @@
-"""Results of a vector: from what was received to observations, rewards, flags and infos.
+"""VectorResults: from received outcomes to observations, rewards, flags and infos.
 
-Owns what a failed session comes to, and in which row everything stands. Which observations can be
-stacked is observations.py's affair, the form of infos infos.py's.
+Owns the rows, and how a failed session is reported. Which observations can be stacked is
+observations.py's affair, the form of infos infos.py's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ logger = logging.getLogger("openenv.client")
 
 
 class VectorResults:
-    """Keeps the last observations of a flight's sessions, and makes arrays of what comes."""
+    """Makes arrays of the outcomes of a vector's sessions, and keeps their last observations."""
 
     def __init__(
         self, flight: VectorRequests, clients: Sequence[EnvClient[Any, Any, Any]], *, stack: bool
@@ -57,7 +57,7 @@ class VectorResults:
         places = _Places(indices if in_order else ())
         infos: Infos = {}
         self._add_finals(infos, size, places, arrivals)
-        errors = self._take_observations(indices, arrivals)
+        errors = self._remember_observations(indices, arrivals)
         if in_order:
             observations = self._observations.of(indices)
             infos[ENV_ID] = np.array(indices, np.int32)
@@ -78,13 +78,13 @@ class VectorResults:
                 add_object(infos, size, ERROR, places[index], error)
         return result
 
-    def _take_observations(
+    def _remember_observations(
         self, indices: list[int], arrivals: Sequence[Arrival]
     ) -> dict[int, OpenEnvError]:
-        """Remember what is observed; return the errors of all sessions that have failed."""
-        unreadable = self._observations.take(indices, arrivals)
+        """Store the observations; return the errors of all sessions that have failed."""
+        unreadable = self._observations.remember(indices, arrivals)
         if unreadable:
-            # An episode whose observation is lost cannot be gone on with.
+            # Nobody can choose an action without the observation: the episode is over.
             self._flight.over.update(unreadable)
         errors = {
             one.index: one.error
@@ -122,7 +122,7 @@ class VectorResults:
                         add_info(infos, size, places[index], metadata)
 
     def _report(self, errors: Mapping[int, OpenEnvError], received: int) -> None:
-        """Raise the error of the first session if nothing else was received, else log it."""
+        """Raise the first session's error if all sessions failed; otherwise log it."""
         ids = tuple(sorted(errors))
         error = errors[ids[0]]
         if len(errors) == received:
@@ -134,7 +134,7 @@ class VectorResults:
 
 
 class _Places(dict[int, int]):
-    """Session -> row: by the order in which they are returned, or the same number."""
+    """Session -> row: its place in `order`, or without an order the session's own number."""
 
     def __init__(self, order: Sequence[int]) -> None:
         super().__init__({index: place for place, index in enumerate(order)})

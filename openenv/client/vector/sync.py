@@ -1,20 +1,75 @@
 """SyncVectorClient: the blocking form of VectorClient, method by method, over the shared portal.
 
-Nothing is implemented here: every call runs on the portal's event loop (portal.py).
+Every call runs on the portal's event loop (blocking/portal.py). Knows the vector only as
+AsyncVector; client.py has it.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from openenv.client.blocking import portal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from openenv.client.vector.client import AutoresetMode, VectorClient
+    from openenv.client.vector.autoreset import AutoresetMode
     from openenv.client.vector.results import Array, Infos
+
+
+class AsyncVector(Protocol):
+    """The calls of VectorClient that its blocking form wraps."""
+
+    num_envs: int
+    autoreset_mode: AutoresetMode
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What Gymnasium's vectors say of themselves."""
+
+    @property
+    def in_flight(self) -> list[int]:
+        """Sessions whose results have been asked for and not been received yet."""
+
+    async def connect(self) -> object:
+        """Open the sessions."""
+
+    async def close(self) -> None:
+        """End all sessions."""
+
+    async def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[Any, Infos]:
+        """Begin episodes."""
+
+    async def step(
+        self, actions: Any, *, mask: Any = None, timeout_s: float | None = None
+    ) -> tuple[Any, Array, Array, Array, Infos]:
+        """Step."""
+
+    async def async_reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Begin episodes; `recv` returns the observations."""
+
+    async def send(
+        self,
+        actions: Any,
+        env_ids: Sequence[int] | Array | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        """Step some sessions; `recv` returns the results."""
+
+    async def recv(self, m: int | None = None) -> tuple[Any, Array, Array, Array, Infos]:
+        """Return the results that are ready first."""
 
 
 class SyncVectorClient:
@@ -23,11 +78,11 @@ class SyncVectorClient:
     `with openenv.connect(url).vector(64, MyEnv).sync() as vector:`
     """
 
-    def __init__(self, async_client: VectorClient) -> None:
+    def __init__(self, async_client: AsyncVector) -> None:
         self._client = async_client
 
     @property
-    def async_client(self) -> VectorClient:
+    def async_client(self) -> AsyncVector:
         """The vector underneath; it lives on the portal's event loop."""
         return self._client
 

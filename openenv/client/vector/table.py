@@ -1,7 +1,7 @@
-"""Table: many payloads that differ in their arrays' elements only, read at once.
+"""Table: reads many payloads at once that differ only in the elements of their arrays.
 
-Decoding an array costs microseconds, as much as a step of a cheap environment. Where the elements
-are is found once, in the first payload; payloads that are not like it are left to the decoder.
+Decoding an array costs microseconds, as much as a step of a cheap environment. The positions of the
+elements are found once, in the first payload. The decoder reads payloads of another form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _PAYLOAD_BYTES = 16 * 1024
-"Larger payloads are not put together: the copy costs more than it saves."
+"Larger payloads are not joined: the copy costs more than it saves."
 
 
 class Table:
@@ -55,7 +55,7 @@ class Table:
         base = _address(memoryview(payload))
 
         def place(_: int, data: memoryview) -> _Place | None:
-            # Nothing but its address says where the decoder found it.
+            # The decoder does not say where the array was, so compute it from the address.
             end = _address(data) - base + len(data)
             return _Place(end) if payload[max(0, end - len(data)) : end] == data else None
 
@@ -63,7 +63,7 @@ class Table:
         try:
             ends = [value_at(tree, leaf.path) for leaf in leaves]
         except (LookupError, AttributeError):
-            # The class calls its fields otherwise than the payload does.
+            # The class and the payload have different names for a field.
             return None
         if not all(type(end) is _Place for end in ends):
             return None

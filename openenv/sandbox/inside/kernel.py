@@ -25,13 +25,16 @@ def checked(layer: str, result: int) -> int:
 def prctl(layer: str, option: int, *arguments: Any) -> None:
     """Change what this process may do. All five arguments are given, as some options demand."""
     words = [
-        one if isinstance(one, ctypes.Array) else ctypes.c_ulong(one)
-        for one in (*arguments, 0, 0, 0, 0)[:4]
+        argument if isinstance(argument, ctypes.Array) else ctypes.c_ulong(argument)
+        for argument in (*arguments, 0, 0, 0, 0)[:4]
     ]
     checked(layer, LIBC.prctl(option, *words))
 
 
 def syscall(layer: str, number: int, *arguments: Any) -> int:
     """Make a call that the C library does not know; returns its result."""
-    words = [ctypes.c_long(one) if isinstance(one, int) else one for one in (number, *arguments)]
+    words = [
+        ctypes.c_long(argument) if isinstance(argument, int) else argument
+        for argument in (number, *arguments)
+    ]
     return checked(layer, LIBC.syscall(*words))

@@ -61,7 +61,7 @@ def _closed_folder(path: str) -> str | None:
 def _mount(
     source: str | None, path: str, kind: str | None, flags: int, options: str | None = None
 ) -> None:
-    encoded = [one and one.encode() for one in (source, path, kind)]
+    encoded = [text and text.encode() for text in (source, path, kind)]
     try:
         checked("tmpfs", LIBC.mount(*encoded, flags, options and options.encode()))
     except SandboxSetupError as error:

@@ -1,7 +1,7 @@
-"""HTTP bodies: from a request's bytes to what is asked, and from replies to responses.
+"""HTTP bodies: request bytes to structs, and reply frames and errors to responses.
 
-Owns media types, the shapes of requests and replies, and how an error looks over HTTP. Knows
-nothing of sessions: http.py decides who is asked.
+Owns media types, the bodies of requests, and how an error looks over HTTP. Knows nothing of
+sessions, which sessions.py finds.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from openenv.errors import (
     from_wire,
 )
 from openenv.protocol.frames import Error, Result, StateReply
+from openenv.protocol.result_object import reply_object
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -41,7 +42,7 @@ _ENCODINGS: dict[str, Encoding] = {
 }
 _MEDIA_TYPES: dict[Encoding, str] = {"json": JSON, "msgpack": MSGPACK}
 _ENCODERS: dict[Encoding, Any] = {
-    # What JSON has no number for (NaN, infinities) becomes null.
+    # NaN and the infinities become null: JSON has no such numbers.
     "json": msgspec.json.Encoder(enc_hook=arrays.enc_hook_json).encode,
     "msgpack": msgspec.msgpack.Encoder(enc_hook=arrays.enc_hook_msgpack).encode,
 }
@@ -51,7 +52,7 @@ _DECODERS: dict[Encoding, Any] = {
 }
 
 SHOWN_INPUT_BYTES = 4096
-"Of bodies up to this size a 422 shows the value that was wrong."
+"A 422 response repeats the wrong value if the body is at most this long."
 
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _PATH = re.compile(r" - at `\$(.*)`$")
@@ -74,7 +75,7 @@ class ResetBody(msgspec.Struct):
 
 
 class OpenBody(msgspec.Struct):
-    """POST /sessions; with `session_id`, find the living session of this name."""
+    """POST /sessions; with `session_id`, find the open session with this token."""
 
     label: str | None = None
     wait_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -106,7 +107,7 @@ class Body(NamedTuple):
         return {name: value for name, value in content.items() if name not in known}
 
     def find(self, location: list[str | int]) -> Any:
-        """Return the value at a path, or the innermost one around it; None for large bodies."""
+        """Return the value at a path, or the innermost value around it; None for large bodies."""
         if not self.data or len(self.data) > SHOWN_INPUT_BYTES:
             return None
         try:
@@ -161,7 +162,7 @@ def respond(content: Any, encoding: Encoding, status: int = 200) -> Response:
     """Return a response with this content. Raises EnvironmentFault if it cannot be encoded."""
     try:
         data = _ENCODERS[encoding](content)
-    except Exception as error:  # whatever converting a value of the environment may raise
+    except Exception as error:  # converting a value of the environment may raise anything
         raise EnvironmentFault(
             f"the reply cannot be encoded: {error}", type(error).__name__
         ) from error
@@ -172,10 +173,10 @@ def respond_frame(frame: Any, encoding: Encoding, body: Body) -> Response:
     """Return a session's reply as a response."""
     if type(frame) is Error:
         error = from_wire(frame.code, frame.message, frame.details)
-        # By the habit of existing servers, the location is relative to the action.
+        # As existing servers do, give the location relative to the action.
         return respond_error(error, encoding, body, within="action")
     if type(frame) is Result:
-        return respond(_result(frame), encoding)
+        return respond(reply_object(frame), encoding)
     assert type(frame) is StateReply
     return respond(frame.state, encoding)
 
@@ -199,29 +200,11 @@ def respond_error(
 
 
 async def respond_http_exception(request: Request, error: Any) -> Response:
-    """Return Starlette's own refusals, no such path or method, in the form of ours."""
+    """Return Starlette's own errors (404, 405) in the same form as ours."""
     content = {"code": RemoteProtocolError.code, "message": error.detail, "detail": error.detail}
     response = respond(content, reply_encoding(request), error.status_code)
     response.headers.update(error.headers or {})
     return response
-
-
-def _result(frame: Result) -> dict[str, Any]:
-    """Return the reply to reset or step.
-
-    Its optional keys only when they say something: readers of the first releases know three, and
-    stop at `done`.
-    """
-    content = {
-        "observation": frame.observation,
-        "reward": frame.reward,
-        "done": frame.done or frame.truncated,
-    }
-    if frame.truncated:
-        content["truncated"] = True
-    if frame.metadata:
-        content["metadata"] = frame.metadata
-    return content
 
 
 def _validation_detail(error: OpenEnvError, body: Body | None, within: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What a server says of itself: /health, /metadata, /schema, /openapi.json and /docs.
+"""The endpoints that describe a server: /health, /metadata, /schema, /openapi.json and /docs.
 
-Reads the registry and the environment's class; never a session. http.py has the episodes.
+Reads the registry and the environment's class; never a session. sessions.py plays episodes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from openenv.errors import OpenEnvError, from_wire
 from openenv.protocol.frames import Close, Error, Open
 from openenv.server.http.bodies import reply_encoding, respond, respond_error
 from openenv.server.http.openapi import document
-from openenv.server.http.sessions import HttpOrigin
+from openenv.server.http.origin import HttpOrigin
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -48,14 +48,14 @@ def description_routes(registry: SessionRegistry, *, with_episodes: bool = True)
 
 
 class Description:
-    """The endpoints. What does not change is worked out once, when it is first asked for."""
+    """The endpoints. What does not change is computed at the first request and kept."""
 
     def __init__(self, registry: SessionRegistry, *, with_episodes: bool) -> None:
         self.registry = registry
         self.with_episodes = with_episodes
 
     async def health(self, request: Request) -> Response:
-        """Say whether sessions can be opened: 503 if not. Starts nothing."""
+        """Return whether sessions can be opened: 503 if not. Does not start the registry."""
         registry = self.registry
         status = registry.health
         content: dict[str, Any] = {
@@ -77,7 +77,7 @@ class Description:
         return respond(content, reply_encoding(request), code)
 
     async def metadata(self, request: Request) -> Response:
-        """Say what the environment is."""
+        """Return the environment's name, description and version."""
         encoding = reply_encoding(request)
         try:
             info = self.registry.spec.info or await self._examine()
@@ -86,15 +86,15 @@ class Description:
         return respond(self._with_readme(info), encoding)
 
     async def docs(self, _: Request) -> Response:
-        """Show the document as a page."""
+        """Return the page that shows the OpenAPI document."""
         return FileResponse(PAGE, headers={"content-security-policy": _PAGE_POLICY})
 
     async def schema(self, request: Request) -> Response:
-        """Say what actions, observations and states look like."""
+        """Return the JSON schemas of actions, observations and states."""
         return respond(self.schemas, reply_encoding(request))
 
     async def openapi(self, request: Request) -> Response:
-        """Describe every operation, for people and for generators of clients."""
+        """Return the OpenAPI document of every operation."""
         content = {**self._document, "servers": [{"url": request.scope.get("root_path") or "/"}]}
         return respond(content, "json")
 
@@ -114,7 +114,7 @@ class Description:
         return document(name, self.schemas, with_episodes=self.with_episodes)
 
     async def _examine(self) -> EnvironmentInfo:
-        """Open a session, so that an instance is made that tells; nobody has made one yet."""
+        """Open a session for its instance's metadata, because no instance has been made yet."""
         registry = self.registry
         await registry.start()
         session, origin = registry.open("metadata"), HttpOrigin("json")

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from openenv.payloads.schema import DEFINITIONS, reference_to
+
 EPISODES = (
     *("/reset", "/step", "/state", "/render", "/close"),
     *("/sessions", "/sessions/{session_id}"),
@@ -65,15 +67,12 @@ def _components(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema, and what it defines for itself, as components of the document."""
     names = {
         definition: f"{name}.{_NOT_IN_NAMES.sub('_', definition)}"
-        for definition in schema.get("$defs", {})
+        for definition in schema.get(DEFINITIONS, {})
     }
-    references = {
-        f"#/$defs/{old.replace('~', '~0').replace('/', '~1')}": f"#/components/schemas/{new}"
-        for old, new in names.items()
-    }
-    top = {key: value for key, value in schema.items() if key != "$defs"}
+    references = {reference_to(old): f"#/components/schemas/{new}" for old, new in names.items()}
+    top = {key: value for key, value in schema.items() if key != DEFINITIONS}
     components = {name: top}
-    components.update({new: schema["$defs"][old] for old, new in names.items()})
+    components.update({new: schema[DEFINITIONS][old] for old, new in names.items()})
     return {key: _redirect(value, references) for key, value in components.items()}
 
 

@@ -1,6 +1,6 @@
-"""GET /render: what an environment's `render()` draws of the episode of a session.
+"""GET /render: the picture that an environment's `render()` returns for a session's episode.
 
-Which session is meant, http.py says; what becomes of arrays and strings, pictures.py.
+sessions.py finds the session; runners/pictures.py turns arrays and strings into pictures.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HEADERS = {
 
 
 def rendering_routes(sessions: HttpSessions) -> list[BaseRoute]:
-    """Return the route over the sessions of HTTP."""
+    """Return the route; `sessions` finds the session of a request."""
     return [Route("/render", Rendering(sessions).render, methods=["GET"])]
 
 
@@ -46,7 +46,7 @@ class Rendering:
 
     @answering
     async def render(self, exchange: Exchange) -> Response:
-        """Draw."""
+        """Return the picture of the session's episode; 404 if the environment has none."""
         spec = self.registry.spec
         if not has(spec.cls, "render"):
             return _nothing(f"{spec.name} has no method render()", exchange)
@@ -60,8 +60,8 @@ class Rendering:
         return Response(picture.data, media_type=picture.media_type, headers=_HEADERS)
 
 
-def _nothing(why: str, exchange: Exchange) -> Response:
-    """Return that there is no picture: not found, rather than not implemented."""
-    response = respond_error(Unsupported(why), exchange.encoding)
+def _nothing(reason: str, exchange: Exchange) -> Response:
+    """Return a 404: this picture does not exist, although the server does serve pictures."""
+    response = respond_error(Unsupported(reason), exchange.encoding)
     response.status_code = _NOT_FOUND
     return response

@@ -1,4 +1,4 @@
-"""The routes of the session server, /ws and the HTTP fallback, and what bounds their life."""
+"""The routes of a session server: /ws and the HTTP fallback; and the lifespan of its registry."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def session_routes(
     with_episodes: bool = True,
     sessions: HttpSessions | None = None,
 ) -> list[BaseRoute]:
-    """Return the routes over a registry; without `with_episodes` no HTTP request plays one.
+    """Return the routes over a registry; without `with_episodes` no HTTP request plays an episode.
 
-    `sessions` are those of HTTP, for whoever has more routes to them.
+    Pass `sessions` to share the HTTP sessions with routes of your own.
     """
     sessions = sessions or HttpSessions(registry)
     return [
-        # An instance, not a function: Starlette then hands the raw ASGI calls through, which is a
+        # An instance, not a function: Starlette then passes the raw ASGI calls on, which is a
         # quarter faster.
         WebSocketRoute("/ws", SessionEndpoint(registry)),
         *((*http_routes(sessions), *rendering_routes(sessions)) if with_episodes else ()),
@@ -39,11 +39,11 @@ def session_routes(
 
 
 def registry_lifespan(registry: SessionRegistry) -> Any:
-    """Return a lifespan in which the registry hosts sessions, and is the app's `state.registry`."""
+    """Return a lifespan that starts and closes the registry, and puts it into `app.state`."""
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
-        # Here whoever serves the app finds what is to be drained.
+        # serve.py reads it to drain the sessions before the server stops.
         app.state.registry = registry
         await registry.start()
         try:

@@ -11,6 +11,8 @@ import msgspec
 
 from openenv.codec import codec_for, plain
 from openenv.errors import PayloadError
+from openenv.protocol.frames import Result
+from openenv.protocol.result_object import result_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +23,9 @@ def serialize_observation(observation: Any) -> dict[str, Any]:
 
     With `truncated` and `metadata` beside them where they say something.
     """
-    return codec_for(None).lifter(observation, _shown)(0, observation)
+    result = codec_for(None).lifter(observation, Result)(0, observation)
+    result.observation = plain(result.observation)
+    return result_object(result)
 
 
 def deserialize_action(data: Any, action_cls: Any) -> Any:
@@ -47,19 +51,3 @@ def deserialize_action_with_preprocessing(data: Mapping[str, Any], action_cls: A
                 fields[name] = msgspec.json.decode(text)
             except msgspec.DecodeError:
                 raise error from None
-
-
-def _shown(
-    _: int,
-    payload: Any,
-    reward: Any = None,
-    done: bool = False,
-    truncated: bool = False,
-    metadata: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    shown = {"observation": plain(payload), "reward": reward, "done": done}
-    if truncated:
-        shown["truncated"] = True
-    if metadata:
-        shown["metadata"] = metadata
-    return shown

@@ -1,7 +1,8 @@
 """The HTTP fallback: the same sessions as over /ws, one request at a time.
 
-Owns which session a request means: by header, by cookie, or, nameless, the server's default.
-Bodies and errors are bodies.py's affair; every request goes through `Session.submit`, like a frame.
+Owns which session a request is for: the one that its header or cookie names, else the server's
+default session. bodies.py reads requests and writes replies and errors. Every request goes through
+`Session.submit`, like a frame.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from openenv.errors import NotReset, OpenEnvError, SessionExpired, from_wire
-from openenv.protocol.frames import Close, Error, GetState, Open, Opened, Reset, Step
+from openenv.protocol.frames import (
+    SESSION_HEADER,
+    Close,
+    Error,
+    GetState,
+    Open,
+    Opened,
+    Reset,
+    Step,
+)
 from openenv.server.http.bodies import (
     OpenBody,
     ResetBody,
@@ -28,6 +38,7 @@ from openenv.server.http.bodies import (
     respond_error,
     respond_frame,
 )
+from openenv.server.http.origin import HttpOrigin
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection, Request
@@ -38,14 +49,13 @@ if TYPE_CHECKING:
     from openenv.server.sessions.registry import SessionRegistry
     from openenv.server.sessions.session import Session
 
-SESSION_HEADER = "X-OpenEnv-Session"
 SESSION_COOKIE = "openenv_session"
 
 ABANDONED_S = 60.0
-"How long a nameless session lives on, unused, after another one has taken its place as default."
+"How long a former default session may be idle before it ends."
 
 SHOWN_S = math.inf
-"How long a session lives on, unused, while a visitor's socket shows it."
+"A session is not ended for being idle while a visitor's socket shows it."
 
 _CLIENT_GONE = 499
 
@@ -64,7 +74,7 @@ def http_routes(sessions: HttpSessions) -> list[BaseRoute]:
 
 
 class Exchange:
-    """One HTTP request on its way through: what it holds, and how it is to be answered."""
+    """One HTTP request with its body, and the encoding of its reply."""
 
     __slots__ = ("body", "encoding", "request")
 
@@ -79,7 +89,7 @@ class Exchange:
 
 
 class Played(NamedTuple):
-    """A reset or step over HTTP: in which session, what was asked, and what came of it."""
+    """A reset or step over HTTP: its session, its request frame, its reply frame and response."""
 
     session: Session
     frame: Any
@@ -87,31 +97,8 @@ class Played(NamedTuple):
     response: Response
 
 
-class HttpOrigin:
-    """The origin of a request that came over HTTP: a future takes its reply.
-
-    Whoever waits for it may be gone by then, or several may wait: see `request_id`.
-    """
-
-    __slots__ = ("answer", "encoding")
-
-    is_lenient = False
-
-    def __init__(self, encoding: Encoding) -> None:
-        self.encoding = encoding
-        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def reply(self, frame: Any) -> None:
-        """Take the reply."""
-        if not self.answer.done():
-            self.answer.set_result(frame)
-
-    def until_room(self) -> None:
-        """There is room: partial observations are never asked for over HTTP."""
-
-
 def answering(endpoint: Any) -> Any:
-    """Return an endpoint for Starlette, which reads the body first and answers with every error."""
+    """Return a Starlette endpoint that reads the body first and turns errors into responses."""
 
     @wraps(endpoint)
     async def answer(self: Any, request: Request) -> Response:
@@ -129,26 +116,26 @@ def answering(endpoint: Any) -> Any:
 
 
 class HttpSessions:
-    """The endpoints. One per server, because it remembers the default session."""
+    """The endpoints of one server; the object also remembers the server's default session."""
 
     def __init__(self, registry: SessionRegistry) -> None:
         self.registry = registry
         self._next_id = count(1).__next__
         self._default: str | None = None
-        "The name of the session that nameless requests mean."
+        "The token of the session for requests that name none."
         self._is_claimed = False
-        "Whether the default session has been asked for by its name."
+        "Whether a request has named the default session: then another client may not replace it."
 
     # ---- endpoints
 
     @answering
     async def reset(self, exchange: Exchange) -> Response:
-        """Begin an episode; without a session's name, in a new session."""
+        """Begin an episode; in a new session if the request names none."""
         return (await self.begin(exchange)).response
 
     @answering
     async def step(self, exchange: Exchange) -> Response:
-        """Apply an action. Repeating it with the same `request_id` fetches the same reply."""
+        """Apply an action. The same `request_id` again returns the same reply."""
         return (await self.act(exchange)).response
 
     @answering
@@ -158,7 +145,7 @@ class HttpSessions:
 
     @answering
     async def close(self, exchange: Exchange) -> Response:
-        """End the session; harmless where there is none."""
+        """End the session, if there is one."""
         try:
             session = self.find(exchange.request)
         except NotReset:
@@ -169,7 +156,7 @@ class HttpSessions:
 
     @answering
     async def open_session(self, exchange: Exchange) -> Response:
-        """Open a session without an episode; or say whether the one that is named lives."""
+        """Open a session without an episode; with `session_id`, check that this session exists."""
         content: OpenBody = exchange.body.decode(OpenBody)
         if content.session_id is not None:
             session = self.registry.find(content.session_id)
@@ -187,7 +174,7 @@ class HttpSessions:
 
     @answering
     async def list_sessions(self, exchange: Exchange) -> Response:
-        """Say what lives here. No names: whoever knows a session's name may act in it."""
+        """List the sessions, without their tokens: a token gives the right to act in a session."""
         registry = self.registry
         content = {
             "active_sessions": registry.active,
@@ -198,10 +185,10 @@ class HttpSessions:
         }
         return respond(content, exchange.encoding)
 
-    # ---- what these do, also for others who want to know what came of it
+    # ---- what the endpoints do; webui/visitors.py calls these, too
 
     async def begin(self, exchange: Exchange) -> Played:
-        """Reset the session that a request means, or a new one."""
+        """Reset the session that a request is for, or a new one."""
         content: ResetBody = exchange.body.decode(ResetBody)
         frame = Reset(
             self._next_id(), 0, content.seed, content.episode_id, exchange.body.options() or None
@@ -212,7 +199,7 @@ class HttpSessions:
             session = await self._open_nameless(exchange)
         reply = await self.ask(session, frame, exchange)
         if is_new and type(reply) is Error:
-            # Nobody has learned its name.
+            # The client never received the session's token, so nobody could close the session.
             session.end("its first reset failed")
         response = exchange.respond(reply)
         if is_new and type(reply) is not Error and not self.registry.spec.is_shared:
@@ -221,7 +208,7 @@ class HttpSessions:
         return Played(session, frame, reply, response)
 
     async def act(self, exchange: Exchange) -> Played:
-        """Step in the session that a request means."""
+        """Step in the session that a request is for."""
         content: StepBody = exchange.body.decode(StepBody)
         session = self.find(exchange.request)
         frame = Step(self._next_id(), 0, content.action, content.timeout_s)
@@ -234,24 +221,24 @@ class HttpSessions:
         return Played(session, frame, reply, exchange.respond(reply))
 
     async def read_state(self, exchange: Exchange) -> Response:
-        """Read the state of the session that a request means."""
+        """Read the state of the session that a request is for."""
         session = self.find(exchange.request)
         return exchange.respond(await self.ask(session, GetState(self._next_id(), 0), exchange))
 
     # ---- which session
 
     def find(self, request: HTTPConnection) -> Session:
-        """Return the session that a request means. Raises SessionNotFoundError, NotReset."""
+        """Return the session of a request. Raises SessionError."""
         session = self._find_named(request) or self.registry.sessions.get(self._default or "")
         if session is None:
             raise NotReset("there is no session yet: POST /reset first")
         return session
 
     def _find_named(self, request: HTTPConnection, *, or_none: bool = False) -> Session | None:
-        """Return the session that header or cookie name, or the one that all share.
+        """Return the session that header or cookie name, or the one that all clients share.
 
-        A cookie is sent without being asked for: with `or_none`, one that outlived its session is
-        no error.
+        Browsers send a cookie with every request. With `or_none`, a cookie whose session has ended
+        is therefore no error.
         """
         token = request.headers.get(SESSION_HEADER)
         if token:
@@ -276,12 +263,13 @@ class HttpSessions:
         before = self.registry.sessions.get(self._default or "")
         self._default = session.token
         if before is not None and before.idle_limit_s is None and not self._is_claimed:
-            # Its client may still come with its cookie, as long as nobody needs the slot.
+            # The client of the former default may still return with its cookie. Until then the
+            # session is the first to end when a slot is needed.
             before.idle_limit_s = ABANDONED_S
         self._is_claimed = False
 
     async def _open_nameless(self, exchange: Exchange) -> Session:
-        """Open a session for a client that has none; if need be, in place of an abandoned one."""
+        """Open a session for a client without one; if all slots are taken, end an abandoned one."""
         registry = self.registry
         wait_s = 0.0
         if registry.active >= registry.max_sessions:
@@ -335,10 +323,10 @@ class HttpSessions:
 
 
 async def _wait(answer: asyncio.Future[Any], request: Request) -> Any:
-    """Return the reply. Raises ClientDisconnect when nobody waits for it any more.
+    """Return the reply. Raises ClientDisconnect when the client has closed its connection.
 
-    What was submitted runs on: a step that has begun cannot be taken back, and its client may come
-    again with its request_id.
+    The submitted request goes on: a step that has begun cannot be undone, and the client may send
+    it again with the same request_id to get its reply.
     """
     if answer.done():
         return answer.result()
@@ -362,7 +350,7 @@ def _repeated(session: Session, request_id: str | None) -> asyncio.Future[Any] |
     if request_id is None or session.last_reply is None or session.last_reply[0] != request_id:
         return None
     answer: asyncio.Future[Any] = session.last_reply[1]
-    # What was refused but may succeed later has not run.
+    # A retryable refusal (a full queue) means that the step has not run: run it now.
     refused = answer.done() and type(answer.result()) is Error and answer.result().retryable
     return None if refused else answer
 
@@ -382,5 +370,5 @@ def _describe(session: Session, now_s: float) -> dict[str, Any]:
 
 
 def _cookie_path(request: Request) -> str:
-    """Return where a mounted app begins: its cookie is no other app's affair."""
+    """Return the path at which this app is mounted, so that other apps do not get its cookie."""
     return request.scope.get("root_path") or "/"

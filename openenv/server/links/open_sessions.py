@@ -1,7 +1,7 @@
-"""HeldSessions: which sessions a link has open, by the numbers that its client has given them.
+"""OpenSessions: which sessions a link has open, by the numbers that its client has given them.
 
-Also remembers for a while why the server has ended some, for requests that cross the news. Knows
-nothing of frames; link.py asks.
+Also remembers for a while why the server has ended some: the client may have sent requests before
+it learned of that. Knows nothing of frames; link.py asks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from openenv.server.sessions.session import Session
 
 MAX_REMEMBERED = 1024
+"How many ended sessions of one link are remembered, the newest."
 
 
 class OpenSessions:
@@ -24,24 +25,24 @@ class OpenSessions:
         self._numbers: dict[Session, int] = {}
         self._ended: dict[int, str] = {}
 
-    def check_free(self, number: int) -> None:
+    def check_unused(self, number: int) -> None:
         """Raise RemoteProtocolError if the number is taken."""
         if number in self.by_number:
             raise RemoteProtocolError(f"session {number} is open already")
 
     def add(self, number: int, session: Session) -> None:
-        """Hold a session under this number."""
+        """Add a session under this number."""
         self.by_number[number] = session
         self._numbers[session] = number
 
     def remove(self, session: Session) -> int | None:
-        """Forget a session; return its number, None if it is not held."""
+        """Forget a session; return its number, None if it is not open."""
         number = self._numbers.pop(session, None)
         if number is not None:
             del self.by_number[number]
         return number
 
-    def remember(self, number: int, reason: str) -> None:
+    def remember_end(self, number: int, reason: str) -> None:
         """Remember why the server has ended a session."""
         self._ended[number] = reason
         if len(self._ended) > MAX_REMEMBERED:
@@ -56,8 +57,8 @@ class OpenSessions:
             raise SessionNotFoundError(number)
         return session
 
-    def take_all(self) -> list[Session]:
-        """Forget all sessions; return them."""
+    def pop_all(self) -> list[Session]:
+        """Remove all sessions; return them."""
         sessions = list(self._numbers)
         self.by_number.clear()
         self._numbers.clear()

@@ -19,9 +19,6 @@ from openenv.server.links.connection import CLAIM_EXTENSION
 if TYPE_CHECKING:
     from openenv.channel import Data, Listener
 
-MAX_UNREAD = 16
-"Messages that may wait for their reader before no more are read from the socket."
-
 
 class SessionSocket(WebSocketsSansIOProtocol):
     """Offers itself to the application as an ASGI extension, whose value is `claim`."""
@@ -52,7 +49,7 @@ class SessionSocket(WebSocketsSansIOProtocol):
         if self._reads == 1:
             # Only the handshake was read: what comes next begins at a frame's boundary.
             self._cutter = WebSocketFrameReader(
-                channel.put,
+                channel.inbox.put,
                 super().data_received,
                 is_server=True,
                 max_bytes=self.config.ws_max_size,
@@ -76,26 +73,21 @@ class SocketChannel:
 
     def __init__(self, socket: SessionSocket) -> None:
         self._socket = socket
-        self._inbox = Inbox()
-
-    def put(self, data: Data) -> None:
-        """Take a message."""
-        self._inbox.put(data)
-        if len(self._inbox) == MAX_UNREAD + 1:
-            self._socket.transport.pause_reading()
+        self.inbox = Inbox(socket.transport)
+        "Gets the whole messages that the frame reader cuts out of the socket's bytes."
 
     def put_nowait(self, message: dict[str, Any]) -> None:
-        """Take an ASGI message from uvicorn: the end, or what did not come in one piece."""
+        """Accept an ASGI message from uvicorn: the end, or a message that came in fragments."""
         if message["type"] == "websocket.receive":
             data = message.get("bytes")
-            self.put(message["text"] if data is None else data)
+            self.inbox.put(message["text"] if data is None else data)
         else:
             closed = ChannelClosed(message.get("code", 1006), message.get("reason") or "")
-            self._inbox.close(closed)
+            self.inbox.close(closed)
 
     def listen(self, listener: Listener) -> None:
         """Offer each message to the listener first."""
-        self._inbox.listener = listener
+        self.inbox.listener = listener
 
     @property
     def is_writable(self) -> bool:
@@ -106,7 +98,7 @@ class SocketChannel:
         """Send one message without waiting."""
         socket = self._socket
         if socket.disconnected or socket.close_sent or socket.conn.state is not State.OPEN:
-            raise self._inbox.closed or ChannelClosed()
+            raise self.inbox.closed or ChannelClosed()
         for piece in server_frames(data):
             socket.transport.write(piece)
 
@@ -118,10 +110,7 @@ class SocketChannel:
 
     async def receive(self) -> Data:
         """Return the next message."""
-        data = await self._inbox.get()
-        if len(self._inbox) == MAX_UNREAD:
-            self._socket.transport.resume_reading()
-        return data
+        return await self.inbox.get()
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Send the close frame."""

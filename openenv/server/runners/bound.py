@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from openenv.environment import Episode
+from openenv.environment import RunningEpisode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,13 +30,13 @@ class BoundEnvironment:
         self.environment = environment
         self.step: Callable[..., Any] = getattr(environment, convention.step.name)
         self.reset: Callable[..., Any] = getattr(environment, convention.reset.name)
-        self.episode = Episode()
+        self.episode = RunningEpisode()
         self._close = None if keeps_open else getattr(environment, "close", None)
         self._knows_episode = convention.knows_episode
 
     def begin_episode(self, episode_id: str | None) -> None:
         """Name the episode that the next `reset` begins; None gives it a name of its own."""
-        self.episode = Episode(episode_id or new_episode_id())
+        self.episode = RunningEpisode(episode_id or new_episode_id())
         if self._knows_episode:
             self.environment._episode = self.episode
 

@@ -19,8 +19,9 @@ from openenv.server.runners.queries import EnvironmentQuery
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from openenv.environment import Episode
-    from openenv.server.ports import Call, Origin, Reply, Request
+    from openenv.environment import RunningEpisode
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Call, Origin, Reply
     from openenv.server.runners.bound import BoundEnvironment
     from openenv.server.runners.spec import EnvironmentSpec
 
@@ -37,7 +38,7 @@ class RequestExecutor:
         self._is_plain = spec.convention.is_plain
 
     @property
-    def episode(self) -> Episode:
+    def episode(self) -> RunningEpisode:
         """The episode that the last reset began."""
         assert self.bound is not None
         return self.bound.episode

@@ -12,7 +12,8 @@ from openenv.protocol.frames import Open, Opened, Partial
 from openenv.server.runners.executor import RequestExecutor
 
 if TYPE_CHECKING:
-    from openenv.server.ports import Completion, Origin, Request
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Origin, RunningSession
     from openenv.server.runners.spec import EnvironmentSpec
 
 
@@ -21,7 +22,7 @@ class Runner(RequestExecutor):
 
     __slots__ = ("session",)
 
-    def __init__(self, spec: EnvironmentSpec, session: Completion) -> None:
+    def __init__(self, spec: EnvironmentSpec, session: RunningSession) -> None:
         super().__init__(spec)
         self.session = session
 

@@ -22,7 +22,8 @@ from openenv.server.runners.thread import PartialEmitter
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from openenv.server.ports import Call, Completion, Deadlines, Origin, Reply, Request, Spawn
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Call, Deadlines, Origin, Reply, RunningSession, Spawn
     from openenv.server.runners.spec import EnvironmentSpec
     from openenv.server.runners.thread import EnvironmentThread, LoopBridge
 
@@ -59,7 +60,7 @@ class TaskRunner(Runner):
     def __init__(
         self,
         spec: EnvironmentSpec,
-        session: Completion,
+        session: RunningSession,
         spawn: Spawn,
         deadlines: Deadlines,
         make_thread: Callable[[], EnvironmentThread],

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from openenv.server.ports import Completion, Origin, Request
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Origin, RunningSession
     from openenv.server.runners.spec import EnvironmentSpec
 
 logger = logging.getLogger("openenv.server")
@@ -43,7 +44,7 @@ class ThreadRunner(Runner):
     def __init__(
         self,
         spec: EnvironmentSpec,
-        session: Completion,
+        session: RunningSession,
         make_thread: Callable[[], EnvironmentThread],
     ) -> None:
         super().__init__(spec, session)
@@ -106,7 +107,7 @@ class PartialEmitter:
 
     __slots__ = ("_bridge", "_is_abandoned", "_session", "_unsent")
 
-    def __init__(self, session: Completion, bridge: LoopBridge) -> None:
+    def __init__(self, session: RunningSession, bridge: LoopBridge) -> None:
         self._session = session
         self._bridge = bridge
         self._is_abandoned = False

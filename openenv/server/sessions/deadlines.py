@@ -26,14 +26,11 @@ class DeadlineSweep:
         """`on_sweep(now_s)` is called with each sweep; it returns whether the next is needed."""
         self.now_s = 0.0
         "The event loop's clock at the last sweep: good enough for idle times, and free."
-        self._at_s: dict[Expirable, float] = {}
+        self.pending: dict[Expirable, float] = {}
+        "When each deadline passes, by the event loop's clock."
         self._on_sweep = on_sweep
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-
-    def __len__(self) -> int:
-        """Return how many deadlines there are."""
-        return len(self._at_s)
 
     # ---- life
 
@@ -60,33 +57,33 @@ class DeadlineSweep:
     def set(self, target: Expirable, timeout_s: float) -> None:
         """Call `expire_deadline` after this long, unless the deadline is cleared or set anew."""
         assert self._loop is not None
-        self._at_s[target] = self._loop.time() + timeout_s
+        self.pending[target] = self._loop.time() + timeout_s
         self.arm()
 
     def bring_forward(self, target: Expirable, timeout_s: float) -> None:
         """Set a deadline, unless an earlier one is set."""
         assert self._loop is not None
-        if self._at_s.get(target, math.inf) > self._loop.time() + timeout_s:
+        if self.pending.get(target, math.inf) > self._loop.time() + timeout_s:
             self.set(target, timeout_s)
 
     def clear(self, target: Expirable) -> None:
         """Forget a deadline, if there is one."""
-        self._at_s.pop(target, None)
+        self.pending.pop(target, None)
 
     def pop(self, target: Expirable) -> float | None:
         """Forget a deadline; return how much time was left."""
         assert self._loop is not None
-        at_s = self._at_s.pop(target, None)
+        at_s = self.pending.pop(target, None)
         return None if at_s is None else at_s - self._loop.time()
 
     def _sweep(self) -> None:
         assert self._loop is not None
         self._timer = None
         now_s = self.now_s = self._loop.time()
-        for target in [target for target, at_s in self._at_s.items() if at_s <= now_s]:
+        for target in [target for target, at_s in self.pending.items() if at_s <= now_s]:
             # The expiry of an earlier one may have cleared this deadline, or set it anew.
-            if self._at_s.get(target, math.inf) <= now_s:
-                del self._at_s[target]
+            if self.pending.get(target, math.inf) <= now_s:
+                del self.pending[target]
                 target.expire_deadline()
-        if self._on_sweep(now_s) or self._at_s:
+        if self._on_sweep(now_s) or self.pending:
             self.arm()

@@ -16,7 +16,8 @@ from openenv.server.sessions.actions import SessionActions
 from openenv.server.sessions.states import IGNORE, TABLE, SessionEvent, SessionState
 
 if TYPE_CHECKING:
-    from openenv.server.ports import Origin, Reply, Request
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Origin, Reply
     from openenv.server.runners.inline import Runner
 
 _IDLE, _RUNNING = SessionState.IDLE, SessionState.RUNNING
@@ -67,6 +68,9 @@ class Session(SessionActions):
                 self.watched_view.note(frame, reply, origin.encoding)
             self.touched_at_s = self._deadlines.now_s
             origin.reply(reply)
+        elif self.state is _IDLE:
+            # What the table says, without looking: most requests find their session idle.
+            self._begin(frame, origin)
         else:
             getattr(self, TABLE[SessionEvent.SUBMIT][self.state])(frame, origin)
 

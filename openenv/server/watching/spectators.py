@@ -1,8 +1,8 @@
-"""Spectators: shows sessions to clients that watch them, and never at the sessions' cost.
+"""Spectators: sends the state of sessions to clients that watch them, without slowing the sessions.
 
-Owns who watches what, the one timer that shows it, and the bounds of both. A spectator that is slow
-to read is passed over, and gets the newest when it has caught up. What is shown of a session is
-views.py's affair, who is asked to be shown it link.py's.
+Owns which client watches which sessions, the one timer that sends, and the limits of both. A
+spectator that reads slowly is skipped, and gets the newest state when it has caught up. views.py
+encodes what is shown of a session; links/link.py passes on the requests to watch.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from openenv.server.watching.views import RATE_S, Form, SessionView
 
 if TYPE_CHECKING:
     from openenv.protocol.frames import Unwatch, Watch
-    from openenv.server.links.link import SessionLink
-    from openenv.server.ports import Deadlines, WatchedSession
+    from openenv.server.ports import Deadlines, SpectatorLink, WatchedSession
     from openenv.server.runners.spec import EnvironmentSpec
 
 TICK_S = 1 / MAX_FRAMES_PER_S
@@ -28,14 +27,14 @@ BURST_S = TICK_S / 20
 "How long all spectators together may keep the event loop at once."
 
 SHARE, BUSY_SHARE = 0.05, 0.01
-"How much of the event loop's time they take: of one that has nothing to do, and of a busy one."
+"The share of the event loop's time for spectators: while it is idle, and while it is busy."
 
 BUSY = 0.5
-"An event loop that has something to do for so much of its time is a busy one."
+"An event loop counts as busy when it computes for this share of its time."
 
 EVENTS_AHEAD = 8
-"""How many rounds may be under way to a spectator. At 30 a second that is what a client needs that
-acknowledges after 0.1 s, over a network that takes as long."""
+"""How many rounds may be sent but not acknowledged. A client acknowledges after 0.1 s; over a
+network that takes another 0.1 s, 30 rounds a second need about this many."""
 
 MAX_WATCHES = 8
 "For each link."
@@ -57,17 +56,17 @@ class Watching:
         "shown",
     )
 
-    def __init__(self, link: SessionLink, frame: Watch) -> None:
+    def __init__(self, link: SpectatorLink, frame: Watch) -> None:
         self.link = link
         self.frame = frame
         self.form = Form(link.protocol.wire, frame.observations)
         self.names = None if frame.sessions is None else frozenset(frame.sessions)
         self.interval_s = 1 / min(frame.frames_per_s, MAX_FRAMES_PER_S)
         self.pending: dict[SessionView, None] = {}
-        "What has changed since it was last shown, in the order of changing."
+        "Sessions that have changed since they were last sent, the longest waiting first."
         self.shown: set[SessionView] = set()
         self.ended: list[str] = []
-        "Of those that were shown."
+        "Public names of ended sessions that the client has seen and must be told of."
         self._next_s = 0.0
         self._under_way: deque[int] = deque()
         "Numbers of the last message of each round that the client has not acknowledged."
@@ -80,14 +79,14 @@ class Watching:
         return wanted is None or label == wanted or (label or "").startswith(f"{wanted}/")
 
     def forget(self, view: SessionView) -> None:
-        """The session has ended."""
+        """Send nothing more of a session that has ended; tell the client if it has seen it."""
         self.pending.pop(view, None)
         if view in self.shown:
             self.shown.remove(view)
             self.ended.append(view.name)
 
     def is_due(self, now_s: float) -> bool:
-        """Whether there is something to show, the time has come, and the client can keep up."""
+        """Whether something has changed, the interval has passed, and the client keeps up."""
         if not (self.pending or self.ended) or not self.link.is_live:
             return False
         link, under_way = self.link.protocol.link, self._under_way
@@ -95,21 +94,22 @@ class Watching:
             under_way.popleft()
         if len(under_way) >= EVENTS_AHEAD or not self.link.outbox.has_room:
             return False
-        # A timer is a little early or late: who asks for every tick gets every tick.
+        # Timers fire a little early or late. Half a tick of tolerance keeps a client that asks
+        # for every tick from losing one.
         if now_s < self._next_s - TICK_S / 2:
             return False
         self._next_s = max(self._next_s + self.interval_s, now_s)
         return True
 
     def show(self, until_s: float) -> None:
-        """Send what is pending, as much as there is time for, and one session at least."""
+        """Send pending sessions until `until_s` of this thread's CPU time, and at least one."""
         while True:
-            self._send(self._collect(until_s))
+            # Now, so that the time for encoding is charged to the spectators' budget.
+            self.link.outbox.send_now(self._collect(until_s))
             if not self.pending or time.thread_time() >= until_s:
                 break
-        outbox = self.link.outbox
-        # What waits for its number is in the next message at the earliest.
-        self._under_way.append(self.link.protocol.link.sent + bool(outbox.frames))
+        # Frames that are not numbered yet go into message `sent + 1` or later.
+        self._under_way.append(self.link.protocol.link.sent + bool(self.link.outbox.writer.frames))
 
     def _collect(self, until_s: float) -> Event:
         summaries: list[Any] = []
@@ -123,7 +123,7 @@ class Watching:
             if memoryview(summary).nbytes > limit_bytes:
                 summary = view.summary(Form(self.form.wire, with_payloads=False))
             if summaries and size_bytes + memoryview(summary).nbytes > limit_bytes:
-                # It is the first of the next message.
+                # It would make this message too large: put it back, first in line.
                 self.pending = {view: None, **self.pending}
                 break
             summaries.append(summary)
@@ -133,30 +133,23 @@ class Watching:
         ended, self.ended = self.ended, []
         return Event(self.frame.id, summaries, ended)
 
-    def _send(self, event: Event) -> None:
-        outbox = self.link.outbox
-        outbox.frames.append(event)
-        if not outbox.is_attended:
-            # Not at the end of this turn: what it takes is to be counted.
-            outbox.write_now()
-
 
 class Spectators:
-    """Of one registry whose server lets its sessions be watched; on its event loop."""
+    """The spectators of one registry. Only a server that allows watching has this object."""
 
     def __init__(self, spec: EnvironmentSpec, deadlines: Deadlines) -> None:
         self.spec = spec
         self.deadlines = deadlines
         self.changed: list[SessionView] = []
-        "Sessions of which something is new since the last tick, each once."
+        "Sessions that have changed since the last tick, each once."
         self.forms: frozenset[Form] = frozenset()
-        "In which sessions are shown."
+        "The encodings that at least one spectator wants."
         self._views: set[SessionView] = set()
-        self._watches: dict[tuple[SessionLink, int], Watching] = {}
+        self._watches: dict[tuple[SpectatorLink, int], Watching] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._counted_at_s = 0.0
         self._rested_s = (0.0, 0.0)
-        "When the last tick was done: by the clock, and of the time that the thread was not idle."
+        "When the last tick ended: by the clock, and in the thread's busy time (`_busy_s`)."
 
     @property
     def is_ticking(self) -> bool:
@@ -166,7 +159,7 @@ class Spectators:
     # ---- sessions come and go
 
     def add(self, session: WatchedSession) -> SessionView:
-        """Let a session be seen from now on."""
+        """Return the view of a new session, and show it to the spectators that want it."""
         view = SessionView(session, self)
         self._views.add(view)
         for watching in self._watches.values():
@@ -174,7 +167,7 @@ class Spectators:
         return view
 
     def remove(self, view: SessionView) -> None:
-        """The session has ended."""
+        """Drop the view of a session that has ended, and tell its spectators."""
         self._views.discard(view)
         for watching in view.watches:
             watching.forget(view)
@@ -182,14 +175,14 @@ class Spectators:
 
     # ---- spectators come and go
 
-    def watch(self, link: SessionLink, frame: Watch) -> None:
-        """Show sessions to a client, what there is at once.
+    def watch(self, link: SpectatorLink, frame: Watch) -> None:
+        """Begin a watch, and send the sessions that exist now.
 
         Raises TooManyRequests, RemoteProtocolError.
         """
         if (link, frame.id) in self._watches:
             raise RemoteProtocolError(f"{frame.id} is the id of another watch")
-        if sum(one.link is link for one in self._watches.values()) >= MAX_WATCHES:
+        if sum(watching.link is link for watching in self._watches.values()) >= MAX_WATCHES:
             raise TooManyRequests(f"a link has {MAX_WATCHES} watches at most: unwatch one first")
         watching = Watching(link, frame)
         self._watches[link, frame.id] = watching
@@ -202,15 +195,15 @@ class Spectators:
             self._rest(loop, TICK_S)
         watching.show(time.thread_time() + BURST_S)
 
-    def unwatch(self, link: SessionLink, frame: Unwatch) -> None:
-        """Show them no more."""
+    def unwatch(self, link: SpectatorLink, frame: Unwatch) -> None:
+        """End a watch, and reply to the request."""
         watching = self._watches.get((link, frame.watch))
         if watching is not None:
             self._end([watching])
         link.reply(Event(frame.id))
 
-    def forget(self, link: SessionLink) -> None:
-        """The link has ended, and with it its watches."""
+    def forget(self, link: SpectatorLink) -> None:
+        """End the watches of a link that has ended."""
         self._end([watching for watching in self._watches.values() if watching.link is link])
 
     def _end(self, ended: list[Watching]) -> None:
@@ -229,7 +222,7 @@ class Spectators:
             view.follow(watching)
             watching.pending[view] = None
 
-    # ---- view
+    # ---- the timer
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s, began_s = loop.time(), time.thread_time()
@@ -243,7 +236,7 @@ class Spectators:
             for watching in due:
                 watching.show(time.thread_time() + BURST_S / len(due))
         finally:
-            # Whatever has failed, the others go on watching.
+            # An error in one watch must not stop the timer for the others.
             if self._watches:
                 self._rest(loop, max(TICK_S, (time.thread_time() - began_s) / share))
 
@@ -258,7 +251,7 @@ class Spectators:
         self._timer = loop.call_later(pause_s, self._tick, loop)
 
     def _spread(self) -> None:
-        """Let each spectator know what has changed."""
+        """Add the sessions that have changed to the pending ones of their watches."""
         changed, self.changed = self.changed, []
         for view in changed:
             view.outdate()
@@ -271,7 +264,7 @@ class Spectators:
 
 
 def _busy_s() -> float:
-    """Return how long this thread has computed, or has waited for a core that others had."""
+    """Return how long this thread has computed or waited for a core, in seconds."""
     try:
         with open("/proc/thread-self/schedstat") as file:
             computed_ns, waited_ns, _ = map(int, file.read().split())

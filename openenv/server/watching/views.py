@@ -1,7 +1,8 @@
 """SessionView: what spectators may see of one session, and its encoding for them.
 
-The session only leaves references here; nothing is decoded or encoded before somebody looks, and
-then once for all who look. Who looks, and when, is spectators.py's affair.
+The session only stores references here. They are decoded and encoded when a spectator is to be
+shown them, once for all spectators of the same encoding. spectators.py decides who is shown what,
+and when.
 """
 
 from __future__ import annotations
@@ -25,22 +26,32 @@ if TYPE_CHECKING:
 logger = logging.getLogger("openenv.server")
 
 RATE_S = 1.0
-"Over how long steps are counted for their rate."
+"The period over which steps are counted for their rate."
 
 LONGEST_NAME = 256
-"Of labels and of names of episodes spectators are shown so many characters."
+"Labels and episode names are cut to this many characters for spectators."
 
 
 def public_name(token: str) -> str:
-    """Return what a session is called before spectators: its token would let them act in it."""
+    """Return the name of a session for spectators: its token would let them act in it."""
     return hashlib.sha256(token.encode()).hexdigest()[:12]
 
 
 class Form(NamedTuple):
-    """How a spectator wants to be told."""
+    """The encoding that a spectator wants, and whether it wants payloads."""
 
     wire: Wire
     with_payloads: bool
+
+
+class Watcher(Protocol):
+    """One client's request to watch, as a view knows it."""
+
+    pending: dict[SessionView, None]
+    "What has changed since it was last shown, in the order of changing."
+
+    def forget(self, view: SessionView) -> None:
+        """The session has ended."""
 
 
 class Audience(Protocol):
@@ -55,7 +66,7 @@ class Audience(Protocol):
 
 
 class SessionView:
-    """One per session of a server that may be watched. `note` what passes, `summary` shows it."""
+    """One per session of a server that allows watching: `note` stores, `summary` encodes."""
 
     __slots__ = (
         "_audience",
@@ -82,35 +93,35 @@ class SessionView:
         self.session = session
         self.name = public_name(session.token)
         self.episode = 0
-        "How many have begun."
+        "How many episodes have begun."
         self.total_reward = 0.0
         self.steps_per_s = 0.0
         self.is_changed = False
-        "Whether it is among the spectators' changed ones."
-        self.watches: list[Any] = []
+        "Whether it is in `Spectators.changed`."
+        self.watches: list[Watcher] = []
         self._audience = audience
         self._frame: Any = None
         "The newest Reset or Step; of steps in columns the action itself."
         self._outcome: Any = None
         "The newest Result or Partial; of steps in columns the observation itself."
         self._encoding: Encoding = "msgpack"
-        "Of the newest action, and of the outcome's payload where those are bytes."
+        "The encoding of the newest action and of the outcome's payload, if they are bytes."
         self._summaries: dict[Form, Any] = {}
         self._is_stale = False
-        "Whether the summaries are older than what has changed."
+        "Whether the session has changed since the summaries were encoded."
         self._is_awaited = False
-        "Whether the next outcome is to be encoded as soon as it comes."
+        "Whether to encode the next outcome as soon as it is stored."
         self._earlier_steps = 0
         self._counted_steps = 0
         self._left_at = (0, 0)
-        "Episode and step at which the last spectator has gone."
+        "Episode and step at which the last spectator left."
         self._has_missed = False
-        "Whether steps of the episode were taken on the short way, and nobody saw them."
+        "Whether steps ran unwatched on the inline fast path, which stores nothing here."
 
-    # ---- on the way of each step: references, one sum and one question
+    # ---- called in every step: these only store references and add up the reward
 
     def note(self, frame: Any, reply: Result, encoding: Encoding) -> None:
-        """Note the result of a reset or step."""
+        """Store the result of a reset or step."""
         self._frame, self._outcome, self._encoding = frame, reply, encoding
         if reply.reward:
             self._add(reply.reward)
@@ -118,7 +129,7 @@ class SessionView:
             self._change()
 
     def note_observation(self, action: Any, observation: Any) -> None:
-        """Note a step of many in one frame, whose observation is taken apart with the others'."""
+        """Store a step that came in a frame of many; its observation is not encoded yet."""
         self._frame, self._outcome = action, observation
         reward = (
             observation.get("reward")
@@ -131,13 +142,13 @@ class SessionView:
             self._change()
 
     def note_partial(self, partial: Partial, encoding: Encoding) -> None:
-        """Note an intermediate observation; its action is shown when the step is done."""
+        """Store an intermediate observation; its action is shown when the step is done."""
         self._frame, self._outcome, self._encoding = None, partial, encoding
         if not self.is_changed:
             self._change()
 
     def begin_episode(self, steps: int) -> None:
-        """Count anew; so many steps has the former episode had."""
+        """Reset the counts of the episode; `steps` is how many the former episode had."""
         self.episode += 1
         self.total_reward = 0.0
         self._has_missed = False
@@ -146,7 +157,7 @@ class SessionView:
     def _add(self, reward: SupportsFloat) -> None:
         try:
             self.total_reward += float(reward)
-        # Too large, or no number at all: the step fails or succeeds as if nobody watched.
+        # The reward is too large or no number. Watching must not make the step fail.
         except Exception:  # noqa: BLE001
             self.total_reward = math.nan
 
@@ -159,10 +170,10 @@ class SessionView:
             self._is_awaited = False
             self._summaries = {form: self._encode(*form) for form in self._audience.forms}
 
-    # ---- for who looks
+    # ---- called for spectators
 
-    def follow(self, watching: Any) -> None:
-        """Be seen by one spectator more."""
+    def follow(self, watching: Watcher) -> None:
+        """Add a watch that shows this session."""
         session = self.session
         if not self.watches:
             session.watched_view = self
@@ -175,8 +186,8 @@ class SessionView:
                 self._miss()
         self.watches.append(watching)
 
-    def leave(self, watching: Any) -> None:
-        """Be seen by one less."""
+    def leave(self, watching: Watcher) -> None:
+        """Remove a watch that showed this session."""
         self.watches.remove(watching)
         if not self.watches:
             self.session.watched_view = None
@@ -184,17 +195,17 @@ class SessionView:
             self._left_at = (self.episode, self.session.episode.step_count)
 
     def _miss(self) -> None:
-        """Forget what an inline environment's steps have outdated: nobody was told of them."""
+        """Drop the stored outcome: an inline environment's unwatched steps have replaced it."""
         if self._audience.spec.convention.execution == "inline":
             self._frame = self._outcome = None
             self._has_missed = True
 
     def outdate(self) -> None:
-        """Its change is known to those who watch: let them have it, and tell of the next."""
+        """Mark the summaries as old; the next change is announced to the spectators again."""
         self.is_changed, self._is_stale = False, True
 
     def count(self, elapsed_s: float) -> None:
-        """Take the rate of the last moments; that it has fallen to nothing is news, too."""
+        """Compute the steps per second; a rate that has fallen to 0 counts as a change."""
         steps = self._earlier_steps + self.session.episode.step_count
         before, self.steps_per_s = self.steps_per_s, (steps - self._counted_steps) / elapsed_s
         self._counted_steps = steps
@@ -204,7 +215,8 @@ class SessionView:
     def summary(self, form: Form) -> Any:
         """Return the session's summary in this form, as bytes, encoded once for all who want it."""
         if self._may_be_changing:
-            # What is there was encoded at rest; what comes next is going to be.
+            # Do not encode while the thread may be writing to the observation. Show the summary
+            # from before the call, and encode the next outcome when it is stored.
             self._is_awaited = True
             summary = self._summaries.get(form)
             return summary if summary is not None else self._encode(form.wire, with_payloads=False)
@@ -218,7 +230,7 @@ class SessionView:
 
     @property
     def _may_be_changing(self) -> bool:
-        """Whether a thread has an observation in its hands that it has returned before."""
+        """Whether a thread may be changing the observation that it has returned last."""
         session = self.session
         return (
             session.is_busy
@@ -250,7 +262,7 @@ class SessionView:
         try:
             return _raw(wire, summary)
         except OverflowError:
-            # No encoding has such a number.
+            # The reward is an integer that no encoding can hold.
             summary.reward = None
             return _raw(wire, summary)
 
@@ -269,7 +281,7 @@ class SessionView:
             return self._outcome
         try:
             return self._audience.spec.replies.result(0, self._outcome)
-        # A user's object may raise anything. Its own client is told.
+        # A user's object may raise anything. The session's own client gets the error.
         except Exception:  # noqa: BLE001
             return None
 
@@ -283,7 +295,7 @@ class SessionView:
             if self._encoding == wire.encoding:
                 return value
             return _raw(wire, decode_any(value, self._encoding))
-        # A payload is a user's object: its encoding may raise anything. Its own client is told.
+        # Encoding a user's object may raise anything. The session's own client gets the error.
         except Exception as error:  # noqa: BLE001
             logger.debug("spectators are not shown a payload of %s: %s", self.name, error)
             return None

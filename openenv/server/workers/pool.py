@@ -18,8 +18,9 @@ from openenv.errors import ConfigurationError, SessionCreationError
 from openenv.server.workers.process import WorkerProcess
 
 if TYPE_CHECKING:
+    from openenv.protocol.frames import Request
     from openenv.server.config import ServerConfig
-    from openenv.server.ports import Deadlines, Origin, Request, Spawn
+    from openenv.server.ports import Deadlines, Origin, Spawn
     from openenv.server.runners.spec import EnvironmentSpec
     from openenv.server.workers.blueprint import Blueprint
     from openenv.server.workers.runner import WorkerRunner

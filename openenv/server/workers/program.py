@@ -35,8 +35,8 @@ from openenv.protocol.frames import (
 from openenv.protocol.peer import unencodable
 from openenv.protocol.server import error_frame
 from openenv.protocol.wire import JSON
-from openenv.server.host import make_spec
 from openenv.server.runners.executor import RequestExecutor
+from openenv.server.runners.making import make_spec
 from openenv.server.workers.frames import (
     FORMATS,
     Described,

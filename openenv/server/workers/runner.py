@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from openenv.codec import decode_any
-from openenv.environment import Episode
+from openenv.environment import RunningEpisode
 from openenv.errors import (
     EnvironmentFactoryError,
     OpenEnvError,
@@ -39,14 +39,15 @@ from openenv.server.workers.frames import FORMATS, ResetNamed, format_of
 if TYPE_CHECKING:
     import asyncio
 
-    from openenv.server.ports import Completion, Origin, Reply, Request
+    from openenv.protocol.frames import Request
+    from openenv.server.ports import Origin, Reply, RunningSession
     from openenv.server.runners.spec import EnvironmentSpec
 
 _decode = msgspec.msgpack.decode
 _encode = MSGPACK.encode
 
 
-class Worker(Protocol):
+class WorkerHandle(Protocol):
     """A worker process, as those know it that have an environment there."""
 
     def ask(self, runner: WorkerRunner, frame: Request, origin: Origin, request: Any) -> None:
@@ -65,7 +66,7 @@ class Worker(Protocol):
 class Workers(Protocol):
     """All workers of a server."""
 
-    def assign(self, runner: WorkerRunner, frame: Request, origin: Origin) -> Worker | None:
+    def assign(self, runner: WorkerRunner, frame: Request, origin: Origin) -> WorkerHandle | None:
         """Return a worker for one more environment.
 
         None if one is about to be replaced: then the request is started again. Raises
@@ -101,11 +102,11 @@ class WorkerRunner(Runner):
         return self._has_environment
 
     @property
-    def episode(self) -> Episode:
+    def episode(self) -> RunningEpisode:
         """The episode that the last reset began, counted on this side."""
         return self._episode
 
-    def __init__(self, spec: EnvironmentSpec, session: Completion, workers: Workers) -> None:
+    def __init__(self, spec: EnvironmentSpec, session: RunningSession, workers: Workers) -> None:
         super().__init__(spec, session)
         self.number = 0
         "The environment's number in its worker."
@@ -113,11 +114,11 @@ class WorkerRunner(Runner):
         self.left_s: float | None = None
         "How long the request may take from when its turn in the worker comes."
         self._workers = workers
-        self._worker: Worker | None = None
+        self._worker: WorkerHandle | None = None
         self._has_environment = False
         self._exit_error: WorkerDied | None = None
         "What the next request is told: the worker has died while nothing was asked."
-        self._episode = Episode()
+        self._episode = RunningEpisode()
 
     def start(self, frame: Request, origin: Origin) -> None:
         """Send a request to the worker, which is chosen for the first one."""
@@ -218,7 +219,7 @@ class WorkerRunner(Runner):
         return type(frame)(number, payload_format)
 
     def _reset_request(self, frame: Reset, payload_format: int) -> Any:
-        self._episode = Episode(frame.episode_id or new_episode_id())
+        self._episode = RunningEpisode(frame.episode_id or new_episode_id())
         name = self._episode.episode_id or ""
         named = ResetNamed(
             self.number, payload_format, frame.seed, frame.episode_id, frame.options, name

@@ -14,6 +14,7 @@ from envs.echo_env.server.environment import EchoEnvironment
 from openenv.app import create_app
 from openenv.client.blocking.sync import SyncEnvClient
 from openenv.errors import ConfigurationError, NotReset
+from tests.patience import patient
 from tests.serving import serving
 
 
@@ -32,7 +33,7 @@ def served_elsewhere() -> Iterator[str]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(patient(10))
         yield urls[0]
     finally:
         stop.set()
@@ -94,7 +95,7 @@ def test_it_works_in_the_child_of_a_fork() -> None:
     # In a process of its own: the test's has threads that a fork may catch holding a lock.
     with served_elsewhere() as url:
         command = [sys.executable, "-c", FORKING, url]
-        assert subprocess.run(command, timeout=20, check=False).returncode == 0
+        assert subprocess.run(command, timeout=patient(20), check=False).returncode == 0
 
 
 def test_errors_are_raised_where_the_call_was_made() -> None:

@@ -116,9 +116,8 @@ async def test_a_step_that_is_sent_again_runs_once() -> None:
         # A reply is some 200 bytes: cuts fall before, in the middle of and after them.
         budgets = ((1 << 20, 600 + 37 * turn) for turn in itertools.count())
         async with cutting_proxy(urlsplit(url).port, lambda: next(budgets)) as proxy:
-            env = CounterEnv(url)
             connection = HttpConnection(f"http://127.0.0.1:{proxy.port}")
-            env._share(connection)
+            env = CounterEnv(url, link=connection)
             await env.reset()
             results = [await env.step(Add(1)) for _ in range(60)]
             assert [result.observation.total for result in results] == list(range(1, 61))

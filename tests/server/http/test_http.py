@@ -13,6 +13,7 @@ from openenv.models import State
 from openenv.server.config import ServerConfig
 from openenv.server.http.sessions import SESSION_HEADER
 from tests.environments import AsyncCounter, Counter, Sleeper, ThreadCounter
+from tests.patience import patient
 from tests.server.asking import add, served, until
 
 # ---- episodes
@@ -125,7 +126,7 @@ async def test_a_step_goes_on_when_its_client_leaves_and_can_be_fetched_later() 
             await http.post("/step", json=body, headers=named, timeout=0.2)
         assert session.is_busy
         handlers = [t for t in asyncio.all_tasks() if "run_asgi" in str(t.get_coro())]
-        await asyncio.wait(handlers, timeout=5)
+        await asyncio.wait(handlers, timeout=patient(5))
         assert all(task.done() for task in handlers), "the request still waits for its reply"
         Sleeper.release.set()
         again = await http.post("/step", json=body, headers=named)

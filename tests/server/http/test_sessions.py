@@ -183,7 +183,7 @@ async def test_a_session_of_a_websocket_goes_on_over_http_and_outlives_it() -> N
         first = await http.post("/step", json=add(1), headers=named)
         assert first.json()["observation"] == {"total": 11}
         assert (await env.step(Add(1))).observation.total == 12
-        await env._session.connection.aclose()
+        await env._session.link.aclose()
         await until(lambda: not app.state.registry.links)
         last = await http.post("/step", json=add(1), headers=named)
         assert last.json()["observation"] == {"total": 13}

@@ -113,7 +113,7 @@ class Shared:
     def send(self, payload: Any) -> tuple[bytes, bytes]:
         """Return a message as it travels, and as it arrives."""
         data, size = self.segment.encode((0, [f.Result(1, payload)]))
-        self.link.keep(data)
+        self.link.keep(data, len(data))
         joined = self.read(data)
         assert len(joined) == size
         return data, joined  # type: ignore[return-value]  # it is no text

@@ -14,6 +14,7 @@ from openenv.server.runners.spec import EnvironmentSpec
 from openenv.server.runners.task import LINGER_S, TaskRunner
 from openenv.server.runners.thread import EnvironmentThreads
 from openenv.server.sessions.task_group import HostedTaskGroup
+from tests.patience import patient, within
 from tests.server.fakes import FakeDeadlines, FakeOrigin, FakeSession
 
 EMPTY, HANG, CLEAN, STREAM = (
@@ -80,7 +81,7 @@ class Mixed(Async):
     def reset(self, wait: bool = False) -> dict[str, Any]:  # type: ignore[override]
         self.threads.append(threading.current_thread())
         if wait:
-            self.thread_gate.wait(10)
+            self.thread_gate.wait(patient(10))
         return {}
 
 
@@ -127,7 +128,7 @@ class Stage:
 
     async def idle(self) -> None:
         """Wait until the task waits for a request."""
-        await until(lambda: self.runner in self.deadlines.at)
+        await until(lambda: self.runner in self.deadlines.pending)
 
     async def end_of_task(self) -> None:
         await until(lambda: not self.tasks)
@@ -135,7 +136,7 @@ class Stage:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Give other tasks their turns."""
-    async with asyncio.timeout(10):
+    async with within(10):
         while not is_so():
             await asyncio.sleep(0)
 
@@ -166,11 +167,11 @@ async def test_requests_in_short_order_run_in_one_task() -> None:
 
 async def test_an_idle_runner_owns_no_task_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
     async with stage_of(Async) as stage:
-        assert stage.deadlines.at == {stage.runner: LINGER_S}
+        assert stage.deadlines.pending == {stage.runner: LINGER_S}
         assert len(stage.tasks) == 1
         stage.deadlines.expire(stage.runner)
         await stage.end_of_task()
-        assert not stage.deadlines.at
+        assert not stage.deadlines.pending
         assert not caplog.records
 
 
@@ -195,7 +196,7 @@ async def test_the_deadline_of_an_idle_task_ends_with_the_next_request() -> None
     async with stage_of(Async) as stage:
         stage.runner.start(Step(3, 1, HANG), stage.origin)
         await stage.environment.began.wait()
-        assert not stage.deadlines.at
+        assert not stage.deadlines.pending
         stage.environment.gate.set()
         assert type(await stage.session.reply()) is Result
 
@@ -208,7 +209,7 @@ async def test_the_task_ends_with_its_session() -> None:
         stage.runner.release()
         await stage.end_of_task()
         assert environment.log[-1] == "close"
-        assert not stage.deadlines.at
+        assert not stage.deadlines.pending
         assert not stage.runner.has_environment
 
 
@@ -216,14 +217,14 @@ async def test_an_idle_task_ends_with_the_group() -> None:
     async with stage_of(Async) as stage:
         await stage.group.stop()
         assert not stage.tasks
-        assert not stage.deadlines.at
+        assert not stage.deadlines.pending
 
 
 async def test_a_running_task_ends_with_the_group() -> None:
     async with stage_of(Async) as stage:
         stage.runner.start(Step(3, 1, CLEAN), stage.origin)
         await stage.environment.began.wait()
-        async with asyncio.timeout(10):
+        async with within(10):
             await stage.group.stop()
         assert not stage.tasks
 

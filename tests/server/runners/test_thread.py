@@ -19,6 +19,7 @@ from openenv.server.runners.thread import (
     PartialEmitter,
     ThreadRunner,
 )
+from tests.patience import patient, within
 from tests.server.fakes import FakeOrigin, FakeSession
 
 EMPTY, HANG = b"\x80", b"\x81\xa4hang\xc3"
@@ -49,7 +50,7 @@ class OnThread(Environment[dict[str, Any], dict[str, Any], Any]):
 
     def _hang(self) -> None:
         self.began.set()
-        self.gate.wait(10)
+        self.gate.wait(patient(10))
 
 
 class Streaming(OnThread):
@@ -101,7 +102,7 @@ async def stage_of(cls: type, *, shares_one: bool = False) -> AsyncIterator[Stag
 
 async def until(is_so: Any) -> None:
     """Give other tasks and threads their turns."""
-    async with asyncio.timeout(10):
+    async with within(10):
         while not is_so():
             await asyncio.sleep(0)
 
@@ -178,7 +179,7 @@ async def test_a_constructor_that_was_left_behind_and_fails_closes_nothing() -> 
     class Unmakeable(OnThread):
         def __init__(self) -> None:
             began.set()
-            gate.wait(10)
+            gate.wait(patient(10))
             raise ValueError("as asked")
 
     threads = EnvironmentThreads(shares_one=False)
@@ -326,7 +327,7 @@ async def test_a_call_that_fails_takes_no_other_along(caplog: pytest.LogCaptureF
 
     bridge.post(fail)
     bridge.post(done.set)
-    async with asyncio.timeout(10):
+    async with within(10):
         await done.wait()
     assert [record.exc_info is not None for record in caplog.records] == [True]
 

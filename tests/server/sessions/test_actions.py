@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openenv.environment import Episode
+from openenv.environment import RunningEpisode
 from openenv.protocol.frames import (
     Close,
     Closed,
@@ -38,7 +38,7 @@ class FakeRunner:
 
     def __init__(self, can_abandon: bool) -> None:
         self.can_abandon = can_abandon
-        self.episode = Episode("one")
+        self.episode = RunningEpisode("one")
         self.running: tuple[Any, Any] | None = None
         self.is_released = False
 
@@ -164,7 +164,7 @@ def test_each_call_has_a_deadline_of_its_kind(frame: Any, limit_s: float) -> Non
     stage.open()
     stage.reset()
     stage.session.submit(frame, stage.holder)
-    assert stage.deadlines.at == {stage.session: limit_s}
+    assert stage.deadlines.pending == {stage.session: limit_s}
 
 
 @pytest.mark.parametrize(("frame", "limit_s"), [(Step(3, 1, {}, 1.0), 1.0), (Reset(3, 1), None)])
@@ -175,7 +175,7 @@ def test_without_a_limit_of_the_server_a_call_has_its_client_s(
     stage.open()
     stage.reset()
     stage.session.submit(frame, stage.holder)
-    assert stage.deadlines.at.get(stage.session) == limit_s
+    assert stage.deadlines.pending.get(stage.session) == limit_s
 
 
 def test_a_call_that_cannot_be_left_behind_has_no_deadline() -> None:
@@ -184,7 +184,7 @@ def test_a_call_that_cannot_be_left_behind_has_no_deadline() -> None:
     stage.reset()
     stage.session.submit(Step(3, 1, {}, 1.0), stage.holder)
     stage.session.submit(Close(4, 1), stage.holder)
-    assert not stage.deadlines.at
+    assert not stage.deadlines.pending
 
 
 def test_a_reset_begins_the_runner_s_episode_and_tells_spectators_of_the_former() -> None:
@@ -193,7 +193,7 @@ def test_a_reset_begins_the_runner_s_episode_and_tells_spectators_of_the_former(
     stage.reset()
     assert stage.session.episode is stage.runners[-1].episode
     stage.session.episode.step_count = 7
-    stage.runners[-1].episode = Episode("two")
+    stage.runners[-1].episode = RunningEpisode("two")
     stage.reset(3)
     assert stage.session.episode.episode_id == "two"
     assert stage.spectators.view.log == [
@@ -229,7 +229,7 @@ def test_a_session_that_has_ended_is_known_nowhere() -> None:
     assert stage.session.view is None
     assert stage.runners[-1].is_released
     assert stage.slots.taken == 0
-    assert not stage.deadlines.at
+    assert not stage.deadlines.pending
 
 
 def test_its_holder_learns_of_the_end_before_the_next_session_gets_the_slot() -> None:
@@ -278,7 +278,7 @@ def test_the_running_call_gets_the_time_that_a_drain_gives_it() -> None:
     stage.reset()
     stage.session.submit(Step(3, 1, {}), stage.holder)
     stage.session.end("the end", 30.0)
-    assert (stage.session.state, stage.deadlines.at[stage.session]) == (S.FINISHING, 30.0)
+    assert (stage.session.state, stage.deadlines.pending[stage.session]) == (S.FINISHING, 30.0)
 
 
 def test_a_drain_refuses_an_open_that_waits_with_its_reason() -> None:

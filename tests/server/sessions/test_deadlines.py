@@ -48,7 +48,7 @@ def test_a_deadline_is_told_once_and_at_most_a_sweep_late(stage: Stage) -> None:
     stage.loop.run_for(10)
     [expired_at_s] = target.expired_at_s
     assert 101.0 <= expired_at_s <= 101.0 + SWEEP_S + 1e-9
-    assert not len(stage.sweep)
+    assert not stage.sweep.pending
 
 
 def test_a_deadline_that_is_cleared_or_set_anew_is_not_told(stage: Stage) -> None:

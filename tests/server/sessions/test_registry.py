@@ -14,6 +14,7 @@ from openenv.server.host import make_registry
 from openenv.server.sessions.registry import IDLE_SWEEP_S, SessionRegistry
 from openenv.server.sessions.session import Session
 from openenv.server.sessions.states import SessionState
+from tests.patience import patient, within
 from tests.server.fakes import FakeHolder, FakeLoop, FakeOrigin
 
 
@@ -46,7 +47,7 @@ class Gated(Inline):
     def _pass(self, name: str) -> None:
         if name == self.hangs_in:
             self.began.set()
-            self.gate.wait(10)
+            self.gate.wait(patient(10))
 
 
 def gated(hangs_in: str) -> type[Gated]:
@@ -83,7 +84,7 @@ class Replies(FakeOrigin):
         self._came.put_nowait(frame)
 
     async def next(self) -> Any:
-        async with asyncio.timeout(10):
+        async with within(10):
             return await self._came.get()
 
 
@@ -152,7 +153,7 @@ def test_a_server_lives_on_one_event_loop_at_a_time() -> None:
 
 
 async def test_a_server_that_has_never_started_ends_at_once() -> None:
-    async with asyncio.timeout(5):
+    async with within(5):
         await make_registry(Inline).aclose()
 
 
@@ -174,7 +175,7 @@ async def test_closing_leaves_an_environment_behind_whose_close_hangs() -> None:
     registry = make_registry(environment, config=ServerConfig(close_timeout_s=0.05))
     await registry.start()
     session, _ = await reset_on_thread(registry)
-    async with asyncio.timeout(10):
+    async with within(10):
         await registry.aclose()
     assert environment.began.is_set()
     assert session.is_ended
@@ -196,7 +197,7 @@ async def test_closing_interrupts_an_async_close_that_hangs() -> None:
     registry = make_registry(Hanging, config=ServerConfig(close_timeout_s=0.05))
     await registry.start()
     await reset_on_thread(registry)
-    async with asyncio.timeout(10):
+    async with within(10):
         await registry.aclose()
     assert log == ["cancelled"]
     assert not registry.sessions
@@ -209,7 +210,7 @@ async def test_a_drain_waits_for_the_running_call_and_takes_no_new_session() -> 
     session, origin = await reset_on_thread(registry)
     session.submit(Step(3, 1, b"\x80"), origin)
     await asyncio.to_thread(environment.began.wait, 10)
-    async with asyncio.timeout(10):
+    async with within(10):
         draining = asyncio.create_task(registry.drain("going down"))
         await asyncio.sleep(0)
         with pytest.raises(ServerClosing):
@@ -249,7 +250,7 @@ async def test_a_drain_waits_for_replies_that_are_on_their_way() -> None:
     registry, link = make_registry(Inline), Slow("link")
     await registry.start()
     registry.add_link(link)
-    async with asyncio.timeout(10):
+    async with within(10):
         await registry.drain()
     assert link.looks == 3
     await registry.aclose()

@@ -188,7 +188,7 @@ def test_an_open_that_waits_for_a_slot_is_cancelled_by_its_own_origin_only() -> 
     assert session.state is SessionState.WAITING
     session.cancel(1, origin)
     assert session.is_ended
-    assert not first.deadlines.at
+    assert not first.deadlines.pending
 
 
 def test_an_open_without_time_to_wait_is_refused_at_once() -> None:

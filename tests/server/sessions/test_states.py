@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from openenv.environment import Episode
+from openenv.environment import RunningEpisode
 from openenv.errors import SessionCapacityError
 from openenv.protocol.frames import (
     Close,
@@ -38,7 +38,7 @@ class FakeRunner:
         self.can_interrupt = can_interrupt
         self.started: list[Any] = []
         self.log: list[str] = []
-        self.episode = Episode("begun")
+        self.episode = RunningEpisode("begun")
 
     def start(self, frame: Any, origin: Any) -> None:
         self.started.append((frame, origin))
@@ -77,19 +77,19 @@ class FakeDeadlines:
     now_s = 5.0
 
     def __init__(self) -> None:
-        self.at: dict[Any, float] = {}
+        self.pending: dict[Any, float] = {}
 
     def set(self, target: Any, timeout_s: float) -> None:
-        self.at[target] = timeout_s
+        self.pending[target] = timeout_s
 
     def bring_forward(self, target: Any, timeout_s: float) -> None:
-        self.at[target] = min(timeout_s, self.at.get(target, timeout_s))
+        self.pending[target] = min(timeout_s, self.pending.get(target, timeout_s))
 
     def clear(self, target: Any) -> None:
-        self.at.pop(target, None)
+        self.pending.pop(target, None)
 
     def pop(self, target: Any) -> float | None:
-        return self.at.pop(target, None)
+        return self.pending.pop(target, None)
 
 
 class FakeLink:
@@ -236,7 +236,7 @@ def is_queued(stage: Stage) -> None:
 def is_begun(stage: Stage) -> None:
     assert stage.session.state is S.RUNNING
     assert stage.runner.started[-1][0] == GetState(9, 1)
-    assert stage.deadlines.at[stage.session] == 30.0
+    assert stage.deadlines.pending[stage.session] == 30.0
 
 
 @cell(E.SUBMIT, S.FINISHING, S.ABORTING, S.DISPOSING, S.ENDED)
@@ -250,7 +250,7 @@ def is_delivered(stage: Stage) -> None:
     assert stage.link.replies == [Result(3, {})]
     assert stage.session.state is S.IDLE
     assert not stage.session.needs_reset
-    assert not stage.deadlines.at
+    assert not stage.deadlines.pending
 
 
 @cell(E.COMPLETE, S.INTERRUPTED)
@@ -302,7 +302,7 @@ def gets_no_slot(stage: Stage) -> None:
 def is_interrupted(stage: Stage) -> None:
     assert stage.session.state is S.INTERRUPTED
     assert stage.runner.log == ["interrupt"]
-    assert stage.deadlines.at[stage.session] == 10.0
+    assert stage.deadlines.pending[stage.session] == 10.0
     assert stage.session.needs_reset
 
 
@@ -367,7 +367,7 @@ def is_refused_for_good(stage: Stage) -> None:
 def is_disposed_of(stage: Stage) -> None:
     assert stage.session.state is S.DISPOSING
     assert type(stage.runner.started[-1][0]) is Close
-    assert stage.deadlines.at[stage.session] == 10.0
+    assert stage.deadlines.pending[stage.session] == 10.0
 
 
 @cell(E.END, S.RUNNING)
@@ -425,7 +425,7 @@ def test_what_waits_behind_a_cancelled_call_that_goes_on_waits_a_moment_only() -
     stage.reach(S.RUNNING)
     stage.session.cancel(3, stage.link)
     assert stage.session.state is S.RUNNING
-    assert stage.deadlines.at[stage.session] == 10.0
+    assert stage.deadlines.pending[stage.session] == 10.0
 
 
 def test_a_session_that_ends_leaves_a_call_behind_that_cannot_be_interrupted() -> None:
@@ -433,7 +433,7 @@ def test_a_session_that_ends_leaves_a_call_behind_that_cannot_be_interrupted() -
     stage.reach(S.RUNNING)
     stage.session.end("the end")
     assert stage.session.state is S.FINISHING
-    assert stage.deadlines.at[stage.session] == 10.0
+    assert stage.deadlines.pending[stage.session] == 10.0
     stage.session.expire_deadline()
     assert stage.codes == ["SESSION_EXPIRED"]
     assert stage.session.state is S.ENDED
@@ -456,7 +456,7 @@ def test_a_queued_close_is_not_cancelled_and_hurries_the_call() -> None:
     stage = Stage()
     stage.reach(S.RUNNING)
     stage.ask(Close(9, 1))
-    assert stage.deadlines.at[stage.session] == 10.0
+    assert stage.deadlines.pending[stage.session] == 10.0
     stage.session.cancel(9, stage.link)
     assert [frame.id for frame, _ in stage.session._queue or ()] == [9]
 
@@ -468,16 +468,16 @@ def test_a_client_s_timeout_only_shortens_the_server_s(
     stage = Stage()
     stage.reach(S.IDLE)
     stage.ask(Step(3, 1, {}, asked_s))
-    assert stage.deadlines.at[stage.session] == limit_s
+    assert stage.deadlines.pending[stage.session] == limit_s
 
 
 def test_the_deadline_of_a_queued_request_begins_with_its_call() -> None:
     stage = Stage()
     stage.reach(S.RUNNING)
     stage.ask(Step(4, 1, {}, 2.0))
-    assert stage.deadlines.at[stage.session] == 30.0
+    assert stage.deadlines.pending[stage.session] == 30.0
     stage.complete(Result(3, {}))
-    assert stage.deadlines.at[stage.session] == 2.0
+    assert stage.deadlines.pending[stage.session] == 2.0
 
 
 def test_too_many_queued_requests_are_refused() -> None:

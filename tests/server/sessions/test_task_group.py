@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from openenv.server.sessions.task_group import HostedTaskGroup
+from tests.patience import within
 
 
 async def hang(began: asyncio.Event, log: list[str]) -> None:
@@ -35,7 +36,7 @@ async def test_a_callback_of_the_event_loop_can_ask_for_a_task(tasks: HostedTask
     done = asyncio.Event()
     tasks.start()
     asyncio.get_running_loop().call_soon(tasks.spawn, work, done)
-    async with asyncio.timeout(5):
+    async with within(5):
         await done.wait()
         await tasks.stop()
 
@@ -51,7 +52,7 @@ async def test_a_task_runs_in_the_group_and_not_in_the_task_that_asked(
         names.put_nowait(task.get_name())
 
     tasks.start()
-    async with asyncio.timeout(5):
+    async with within(5):
         tasks.spawn(tell)
         current = asyncio.current_task()
         assert current is not None
@@ -64,7 +65,7 @@ async def test_a_task_that_fails_is_logged_and_ends_no_other(
 ) -> None:
     began, done, log = asyncio.Event(), asyncio.Event(), list[str]()
     tasks.start()
-    async with asyncio.timeout(5):
+    async with within(5):
         tasks.spawn(hang, began, log)
         await began.wait()
         tasks.spawn(fail)
@@ -104,7 +105,7 @@ async def test_a_task_that_is_cancelled_ends_no_other(
         await cancelled()
 
     tasks.start()
-    async with asyncio.timeout(5):
+    async with within(5):
         tasks.spawn(hang, began, log)
         await began.wait()
         tasks.spawn(tell_the_end)
@@ -120,7 +121,7 @@ async def test_a_task_that_is_cancelled_ends_no_other(
 async def test_stopping_cancels_what_runs_and_waits_for_it(tasks: HostedTaskGroup) -> None:
     began, log = asyncio.Event(), list[str]()
     tasks.start()
-    async with asyncio.timeout(5):
+    async with within(5):
         tasks.spawn(hang, began, log)
         await began.wait()
         await tasks.stop()
@@ -130,7 +131,7 @@ async def test_stopping_cancels_what_runs_and_waits_for_it(tasks: HostedTaskGrou
 
 
 async def test_it_starts_anew_after_it_has_stopped(tasks: HostedTaskGroup) -> None:
-    async with asyncio.timeout(5):
+    async with within(5):
         for _ in range(2):
             done = asyncio.Event()
             tasks.start()
@@ -146,7 +147,7 @@ def test_it_starts_anew_on_another_event_loop(tasks: HostedTaskGroup) -> None:
         done = asyncio.Event()
         tasks.start()
         tasks.spawn(work, done)
-        async with asyncio.timeout(5):
+        async with within(5):
             await done.wait()
             await tasks.stop()
 

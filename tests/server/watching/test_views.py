@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from openenv.environment import Environment, Episode
+from openenv.environment import Environment, RunningEpisode
 from openenv.protocol.frames import Partial, Reset, Result, Step
 from openenv.protocol.wire import JSON, MSGPACK
 from openenv.server.runners.spec import EnvironmentSpec
@@ -28,7 +28,7 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.label: str | None = "run"
-        self.episode = Episode("mine")
+        self.episode = RunningEpisode("mine")
         self.is_busy = False
         self.watched_view: Any = None
 
@@ -147,7 +147,7 @@ def test_steps_are_counted_over_episodes_for_their_rate(stage: Stage) -> None:
     for _ in range(4):
         stage.step()
     stage.view.begin_episode(4)
-    stage.session.episode = Episode("next")
+    stage.session.episode = RunningEpisode("next")
     stage.step()
     stage.view.count(0.5)
     assert stage.view.steps_per_s == 10.0
@@ -169,7 +169,7 @@ def test_a_rate_that_falls_to_nothing_is_news(stage: Stage) -> None:
 
 def test_long_names_are_cut_off(stage: Stage) -> None:
     stage.session.label = "l" * 1000
-    stage.session.episode = Episode("e" * 1000)
+    stage.session.episode = RunningEpisode("e" * 1000)
     shown = stage.shown()
     assert len(shown["label"]) == len(shown["episode_id"]) == LONGEST_NAME
 

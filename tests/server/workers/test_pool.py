@@ -15,6 +15,7 @@ from openenv.server.sessions.task_group import HostedTaskGroup
 from openenv.server.workers import pool as module
 from openenv.server.workers.blueprint import blueprint_of
 from openenv.server.workers.pool import FIRST_PAUSE_S, LONGEST_PAUSE_S, STABLE_S, WorkerPool
+from tests.patience import within
 from tests.server.fakes import FakeDeadlines, FakeOrigin
 from tests.worker_environments import Alone, Deadly
 
@@ -95,14 +96,14 @@ class Stage:
         return self.pool.assign(runner, Reset(1, 1), FakeOrigin())
 
     async def close(self) -> None:
-        async with asyncio.timeout(10):
+        async with within(10):
             await self.pool.aclose()
             await self.group.stop()
 
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Give the tasks of the pool their turns."""
-    async with asyncio.timeout(10):
+    async with within(10):
         while not is_so():
             await asyncio.sleep(0)
 

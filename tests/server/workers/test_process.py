@@ -204,13 +204,13 @@ async def test_the_deadline_stops_while_a_request_queues_and_goes_on_with_its_tu
     first, second, third = stage.host(), stage.host(), stage.host()
     for runner, limit_s in ((first, 1.0), (second, 2.0), (third, 3.0)):
         stage.ask(runner, RESET, limit_s)
-    assert stage.deadlines.at == {first.session: 1.0}
-    stage.deadlines.at.clear()
+    assert stage.deadlines.pending == {first.session: 1.0}
+    stage.deadlines.pending.clear()
     stage.say(RESULT)
-    assert stage.deadlines.at == {second.session: 2.0}
-    stage.deadlines.at.clear()
+    assert stage.deadlines.pending == {second.session: 2.0}
+    stage.deadlines.pending.clear()
     stage.say(RESULT)
-    assert stage.deadlines.at == {third.session: 3.0}
+    assert stage.deadlines.pending == {third.session: 3.0}
     assert third.left_s is None
 
 
@@ -221,7 +221,7 @@ async def test_a_deadline_that_was_brought_forward_meanwhile_stays(stage: Stage)
     stage.ask(second, RESET, 60.0)
     stage.deadlines.bring_forward(second.session, 2.0)
     stage.say(RESULT)
-    assert stage.deadlines.at[second.session] == 2.0
+    assert stage.deadlines.pending[second.session] == 2.0
 
 
 async def test_only_steps_and_resets_have_their_deadline_stopped(stage: Stage) -> None:
@@ -230,7 +230,10 @@ async def test_only_steps_and_resets_have_their_deadline_stopped(stage: Stage) -
     stage.ask(first, RESET)
     stage.ask(second, STATE, 2.0)
     stage.ask(third, Close(7, 1), 3.0)
-    assert (stage.deadlines.at[second.session], stage.deadlines.at[third.session]) == (2.0, 3.0)
+    assert (stage.deadlines.pending[second.session], stage.deadlines.pending[third.session]) == (
+        2.0,
+        3.0,
+    )
 
 
 async def test_a_call_without_a_deadline_gets_none_with_its_turn(stage: Stage) -> None:
@@ -239,7 +242,7 @@ async def test_a_call_without_a_deadline_gets_none_with_its_turn(stage: Stage) -
     stage.ask(first, RESET)
     stage.ask(second, RESET, None)
     stage.say(RESULT)
-    assert second.session not in stage.deadlines.at
+    assert second.session not in stage.deadlines.pending
 
 
 # ---- streams

@@ -75,7 +75,7 @@ export type ServerFrame =
   | { kind: "state"; id: number; state: any }
   | { kind: "closed"; id: number; session: number; reason: string }
   | { kind: "event"; id: number; sessions: Summary[]; ended: string[] }
-  | { kind: "results" | "forked" | "snapshot" | "segment"; id: number };
+  | { kind: "results" | "segment"; id: number };
 
 type Read = (value: unknown, payload: (value: unknown) => unknown) => unknown;
 
@@ -180,8 +180,6 @@ const FRAMES: Record<string, readonly Field[]> = {
     ["retryable", boolean, false],
     ["details", orNull(object), null],
   ],
-  forked: [ID, ["tokens", listOf(string)]],
-  snapshot: [ID, ["data", payload]],
   event: [ID, ["sessions", listOf(summary), []], ["ended", listOf(string), []]],
   segment: [
     ["pid", integer],

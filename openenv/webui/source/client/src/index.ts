@@ -1,6 +1,6 @@
 /** What this package offers. */
 
-export type { State } from "./connection.js";
+export type { State } from "./transport.js";
 export { OpenEnvError } from "./errors.js";
 export type { Observation, Result, Summary } from "./frames.js";
 export { type ConnectOptions, Link, type OpenOptions, connect } from "./link.js";

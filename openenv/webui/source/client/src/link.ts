@@ -1,17 +1,17 @@
-/** Link: many sessions and watches on one connection, which goes on when its socket is lost. */
+/** Link: many sessions and watches over one logical connection, which outlives its sockets. */
 
-import { Connection, type Settings, type State } from "./connection.js";
 import { OpenEnvError, asOpenEnvError, connectionLost } from "./errors.js";
 import { MAX_MESSAGE_BYTES, type ServerFrame } from "./frames.js";
 import { type Asking, Requests } from "./requests.js";
 import { type SavedLink, checkSaved, restoreNumbers, saveNumbers } from "./saved.js";
 import { Session, resultOf } from "./session.js";
 import { type WebSocketClass, linkUrl, webSocketClass } from "./socket.js";
+import { LinkTransport, type Settings, type State } from "./transport.js";
 import { type WatchEvent, type WatchOptions, Watch } from "./watch.js";
 import { WIRES } from "./wire.js";
 
 export interface ConnectOptions {
-  /** `"auto"` takes MessagePack if the server has it. */
+  /** `"auto"` uses MessagePack if the server offers it. */
   encoding?: "auto" | "json" | "msgpack";
   /** What `save` of an earlier link returned: go on with it. See `Link.isResumed`. */
   resumeFrom?: SavedLink | null | undefined;
@@ -19,7 +19,7 @@ export interface ConnectOptions {
   /** How long to wait for the server, at each attempt. */
   timeoutMs?: number;
   maxMessageBytes?: number;
-  /** Where the platform has none, and instead of it. */
+  /** A WebSocket class to use instead of the platform's own, or where it has none. */
   WebSocket?: WebSocketClass;
 }
 
@@ -56,7 +56,7 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
 export class Link {
   /** After `connect` with `resumeFrom`: whether the server still knew that link. */
   isResumed = false;
-  private readonly connection: Connection;
+  private readonly transport: LinkTransport;
   private readonly requests: Requests;
   private readonly watches = new Map<number, Watch>();
   private readonly opened = new Map<number, Session>();
@@ -65,38 +65,38 @@ export class Link {
 
   /** Use `connect`. */
   constructor(settings: Settings, onState: ((state: State) => void) | undefined) {
-    this.connection = new Connection(settings, {
-      take: (frames) => frames.forEach((frame) => this.take(frame)),
+    this.transport = new LinkTransport(settings, {
+      receive: (frames) => frames.forEach((frame) => this.receive(frame)),
       lose: (error) => this.lose(error),
-      // In a turn of its own: what it throws is not ours.
+      // In a task of its own, so that an error of the caller's function does not end the link.
       changed: (state) => onState && queueMicrotask(() => onState(state)),
     });
     this.requests = new Requests((id, session) => this.send(["cancel", id, session]));
   }
 
-  // ---- what it is
+  // ---- state
 
   get state(): State {
-    return this.connection.state;
+    return this.transport.state;
   }
 
   get encoding(): "json" | "msgpack" {
-    return this.connection.wire.encoding;
+    return this.transport.wire.encoding;
   }
 
   /** The environment's name. */
   get environment(): string {
-    return this.connection.server.environment;
+    return this.transport.server.environment;
   }
 
   /** What the server does besides what every server does, as `"watch"`. */
   get capabilities(): readonly string[] {
-    return this.connection.server.capabilities;
+    return this.transport.server.capabilities;
   }
 
   /** How long sessions live on without a socket. */
   get graceS(): number {
-    return this.connection.server.grace_s;
+    return this.transport.server.grace_s;
   }
 
   /** Those that are open, oldest first. */
@@ -104,7 +104,7 @@ export class Link {
     return [...this.opened.values()];
   }
 
-  // ---- what it does
+  // ---- requests
 
   /** Make a session and its environment, without an episode yet. */
   async open<O = any, A = any, S = any>(options: OpenOptions = {}): Promise<Session<O, A, S>> {
@@ -128,7 +128,7 @@ export class Link {
     const watch = new Watch(() => {
       if (this.watches.delete(id)) this.send(["unwatch", ++this.lastId, id]);
     });
-    this.connection.push(["watch", id, ...watch.fields(options)]);
+    this.transport.push(["watch", id, ...watch.fields(options)]);
     this.watches.set(id, watch);
     return watch;
   }
@@ -138,12 +138,12 @@ export class Link {
    * sessionStorage. Call it when the page is about to go, and use this link no more. It holds secrets.
    */
   save(): SavedLink {
-    this.connection.flush();
+    this.transport.flush();
     return {
       version: 1,
-      subprotocol: this.connection.wire.subprotocol,
-      token: this.connection.token as string,
-      ...saveNumbers(this.connection.numbers),
+      subprotocol: this.transport.wire.subprotocol,
+      token: this.transport.token as string,
+      ...saveNumbers(this.transport.numbers),
       lastId: this.lastId,
       lastSession: this.lastSession,
       sessions: this.sessions.map(({ number, token, label }) => ({ number, token, label })),
@@ -154,24 +154,24 @@ export class Link {
 
   /** End the link and its sessions. */
   async close(): Promise<void> {
-    this.connection.close();
+    this.transport.close();
   }
 
-  // ---- how
+  // ---- internals
 
   /** Connect; `connect` calls this. */
   async begin(saved: SavedLink | null): Promise<void> {
     if (!saved) {
-      await this.connection.open();
+      await this.transport.open();
       return;
     }
     this.lastId = saved.lastId;
     this.lastSession = saved.lastSession;
-    // Before the server sends again what the page before did not see.
+    // Before connecting: the server sends at once what the former page did not receive.
     for (const { number, token, label } of saved.sessions) this.add(number, token, label);
     for (const request of saved.pending) this.expect(request);
     try {
-      this.isResumed = await this.connection.open(saved.token, restoreNumbers(saved));
+      this.isResumed = await this.transport.open(saved.token, restoreNumbers(saved));
     } catch (thrown) {
       this.lose(asOpenEnvError(thrown, connectionLost));
       throw thrown;
@@ -179,7 +179,7 @@ export class Link {
     if (this.isResumed) this.abandon(saved);
   }
 
-  /** Wait for a reply that the page before did not see. */
+  /** Wait for a reply that the former page did not receive. */
   private expect({ id, session: number, kind }: SavedLink["pending"][number]): void {
     const session = this.opened.get(number);
     if (!session || (kind !== "reset" && kind !== "step" && kind !== "state")) return;
@@ -187,12 +187,12 @@ export class Link {
     const reply = this.requests
       .wait(id, number, kind, asking)
       .then((frame) => (frame.kind === "state" ? frame.state : resultOf(frame)));
-    // Whoever does not look at it need not handle its failure.
+    // Without this, a failure that nobody handles would be reported as an unhandled rejection.
     reply.catch(() => {});
     session.unanswered.push({ kind, reply });
   }
 
-  /** End what nobody can follow any more: watches, and sessions whose opening was not seen. */
+  /** End the former page's watches, and sessions whose `opened` reply it did not receive. */
   private abandon(saved: SavedLink): void {
     for (const watch of saved.watches) this.send(["unwatch", ++this.lastId, watch]);
     for (const { session, kind } of saved.pending) {
@@ -214,17 +214,17 @@ export class Link {
     asking: Asking,
   ): Promise<ServerFrame> {
     const id = ++this.lastId;
-    this.connection.push([kind, id, session, ...fields]);
+    this.transport.push([kind, id, session, ...fields]);
     if (kind === "close") this.opened.delete(session);
     return this.requests.wait(id, session, kind, asking);
   }
 
-  /** Send what has no reply. */
+  /** Send a frame to which there is no reply. */
   private send(frame: readonly unknown[]): void {
-    if (this.state !== "closed") this.connection.push(frame);
+    if (this.state !== "closed") this.transport.push(frame);
   }
 
-  private take(frame: ServerFrame): void {
+  private receive(frame: ServerFrame): void {
     if (!("id" in frame)) return;
     const watch = this.watches.get(frame.id);
     if (frame.kind === "event") watch?.take(frame);

@@ -33,7 +33,7 @@ export class Numbers {
   }
 
   /** Forget what the server has received. A message that is sent again has an old number, which is no error. */
-  takeAcknowledgement(number: number): void {
+  acknowledge(number: number): void {
     if (number > this.sent || number < 0) {
       throw protocolError(`message ${number} was acknowledged, but only ${this.sent} were sent`);
     }
@@ -60,7 +60,7 @@ export class Numbers {
       }
       // What was announced may be lost with the socket; our hello has announced it anew.
       this.announced = this.received;
-      this.takeAcknowledgement(hello.received);
+      this.acknowledge(hello.received);
       return true;
     }
     if (token === null && hello.received > 0) {

@@ -63,7 +63,7 @@ class Player {
 
   receive(event, data) {
     const { acknowledgement, frames } = this.wire.decode(data);
-    this.numbers.takeAcknowledgement(acknowledgement);
+    this.numbers.acknowledge(acknowledgement);
     if (frames.length) this.numbers.received += 1;
   }
 
@@ -92,22 +92,22 @@ for (const wire of WIRES) {
 
 test("an acknowledgement of what was never sent is illegal", () => {
   const numbers = new Numbers();
-  assert.throws(() => numbers.takeAcknowledgement(1), { code: "PROTOCOL_ERROR" });
-  assert.throws(() => numbers.takeAcknowledgement(-1), { code: "PROTOCOL_ERROR" });
+  assert.throws(() => numbers.acknowledge(1), { code: "PROTOCOL_ERROR" });
+  assert.throws(() => numbers.acknowledge(-1), { code: "PROTOCOL_ERROR" });
 });
 
 test("an old acknowledgement comes with a message that is sent again", () => {
   const numbers = new Numbers();
   for (const message of ["one", "two", "three"]) numbers.keep(message);
-  numbers.takeAcknowledgement(2);
-  numbers.takeAcknowledgement(1);
+  numbers.acknowledge(2);
+  numbers.acknowledge(1);
   assert.deepEqual(numbers.kept, ["three"]);
 });
 
 test("a server that lacks what is no longer kept resumes another link", () => {
   const numbers = new Numbers();
   numbers.keep("one");
-  numbers.takeAcknowledgement(1);
+  numbers.acknowledge(1);
   const hello = WIRES[0].decodeHello('["hello",1,"k3",true,0]');
   assert.throws(() => numbers.attach(hello, "k3"), { code: "PROTOCOL_ERROR" });
 });

@@ -1,6 +1,5 @@
 """What observations, actions and infos of many sessions become, decided once for a vector."""
 
-import asyncio
 import subprocess
 import sys
 import types
@@ -28,6 +27,7 @@ from openenv.protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL_JSON
 from openenv.rollout.source import in_process
 from tests.environments import Add, Counter, Total
 from tests.gymnasium_environment import CartPole, CartPoleEnv
+from tests.patience import within
 from tests.serving import serving
 
 
@@ -53,7 +53,7 @@ async def showing(
 ) -> AsyncIterator[VectorClient]:
     environment = type("Shown", (SessionView,), {"show": staticmethod(show)})
     async with (
-        asyncio.timeout(10),
+        within(10),
         in_process(environment) as pool,
         pool.vector(count, client_cls, **options) as vector,
     ):
@@ -253,7 +253,7 @@ class CounterEnv(EnvClient[Add, Total, State]):
 async def test_a_server_of_the_published_dialect_has_vectors_too() -> None:
     app = create_app(Counter, max_concurrent_envs=3)
     async with (
-        asyncio.timeout(10),
+        within(10),
         serving(WithoutSubprotocols(app)) as url,
         connect(url) as pool,
         pool.vector(3, CounterEnv) as vector,
@@ -265,7 +265,7 @@ async def test_a_server_of_the_published_dialect_has_vectors_too() -> None:
 
 
 async def test_arrays_come_as_json_too() -> None:
-    async with asyncio.timeout(10), serving(create_app(CartPole)) as url:
+    async with within(10), serving(create_app(CartPole)) as url:
         reach = partial(
             dial,
             url,

@@ -33,6 +33,7 @@ from openenv.models import State
 from openenv.rollout.source import in_process
 from openenv.server.config import ServerConfig
 from tests.environments import Sleeper
+from tests.patience import patient, within
 from tests.serving import serving, serving_elsewhere
 
 MODES = list(AutoresetMode)
@@ -97,7 +98,7 @@ def _fresh_track() -> None:
 @asynccontextmanager
 async def track(count: int = 4, **options: Any) -> AsyncIterator[VectorClient]:
     async with (
-        asyncio.timeout(20),
+        within(20),
         in_process(Track, connections=2) as pool,
         pool.vector(count, TrackEnv, **options) as vector,
     ):
@@ -108,7 +109,7 @@ async def track(count: int = 4, **options: Any) -> AsyncIterator[VectorClient]:
 async def served_track(count: int = 4, **options: Any) -> AsyncIterator[tuple[Any, VectorClient]]:
     app = create_app(Track)
     async with (
-        asyncio.timeout(20),
+        within(20),
         serving(app) as url,
         connect(url) as pool,
         pool.vector(count, TrackEnv, **options) as vector,
@@ -265,7 +266,7 @@ class Gated(Environment[Go, At, State]):
         return At(seed or 0)
 
     def step(self, go: Go) -> At:
-        assert self.gate.acquire(timeout=20)
+        assert self.gate.acquire(timeout=patient(20))
         return At(go.by)
 
 
@@ -273,7 +274,7 @@ class Gated(Environment[Go, At, State]):
 async def gated(count: int) -> AsyncIterator[VectorClient]:
     Gated.gates = {}
     async with (
-        asyncio.timeout(20),
+        within(20),
         in_process(Gated, connections=2) as pool,
         pool.vector(count, TrackEnv) as vector,
     ):
@@ -553,7 +554,7 @@ async def test_a_session_that_is_known_to_have_ended_is_told_apart_too() -> None
 async def test_a_session_that_has_no_slot_any_more_is_an_error_until_there_is_one() -> None:
     app = create_app(Track, max_concurrent_envs=2)
     async with (
-        asyncio.timeout(20),
+        within(20),
         serving(app) as url,
         connect(url) as pool,
         pool.vector(2, TrackEnv) as vector,
@@ -572,7 +573,7 @@ async def test_a_session_that_has_no_slot_any_more_is_an_error_until_there_is_on
 async def test_a_step_that_hangs_is_over_at_its_deadline() -> None:
     Sleeper.release = threading.Event()
     async with (
-        asyncio.timeout(20),
+        within(20),
         in_process(Sleeper) as pool,
         pool.vector(2, stack=False) as vector,
     ):
@@ -591,7 +592,7 @@ async def test_a_step_that_hangs_is_over_at_its_deadline() -> None:
 
 async def test_a_server_that_is_gone_is_raised() -> None:
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(asyncio.timeout(20))
+        await stack.enter_async_context(within(20))
         server = await stack.enter_async_context(AsyncExitStack())
         app = create_app(Track, config=ServerConfig(grace_s=0.3))
         url = await server.enter_async_context(serving(app))
@@ -663,7 +664,7 @@ async def test_hundreds_of_sessions_keep_their_rows() -> None:
 
 async def test_too_few_slots_are_an_error_that_leaves_none_taken() -> None:
     app = create_app(Track, max_concurrent_envs=3)
-    async with asyncio.timeout(20), serving(app) as url, connect(url) as pool:
+    async with within(20), serving(app) as url, connect(url) as pool:
         vector = pool.vector(4, TrackEnv)
         with pytest.raises(SessionCapacityError):
             await vector.reset()
@@ -672,7 +673,7 @@ async def test_too_few_slots_are_an_error_that_leaves_none_taken() -> None:
 
 
 async def test_a_vector_of_a_pool_that_nobody_has_opened_opens_and_closes_it() -> None:
-    async with asyncio.timeout(20), serving(create_app(Track)) as url:
+    async with within(20), serving(create_app(Track)) as url:
         pool = connect(url)
         async with pool.vector(2, TrackEnv) as vector:
             assert pool.is_open

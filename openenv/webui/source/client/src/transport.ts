@@ -1,7 +1,8 @@
 /**
- * Connection: one link to a server, over as many sockets as that takes.
+ * LinkTransport: carries the messages of one link, over one connection after the other.
  *
- * Owns sockets, acknowledgements and reconnecting. What frames mean is the link's affair.
+ * Owns connections, acknowledgements and reconnecting. link.ts knows what frames mean; socket.ts is
+ * one connection.
  */
 
 import { Attempts } from "./attempts.js";
@@ -22,27 +23,27 @@ export interface Settings {
   WebSocket: WebSocketClass;
 }
 
-export interface ConnectionListener {
-  take(frames: ServerFrame[]): void;
-  /** The sessions are lost; with `isFinal` the connection is too. */
+export interface TransportListener {
+  receive(frames: ServerFrame[]): void;
+  /** The sessions are lost; with `isFinal` the link has ended, too. */
   lose(error: OpenEnvError, isFinal: boolean): void;
   changed(state: State): void;
 }
 
-/** How the server closed a socket, and that connecting again is of no use then. */
+/** Close codes after which connecting again cannot help, and what they mean. */
 const FATAL: Record<number, string> = {
   1002: "what was sent is against the protocol",
   1007: "what was sent is no text",
   1009: "a message was too large",
-  4001: "another client has taken the connection over",
+  4001: "another client has taken the link over",
 };
 
 const ACKNOWLEDGE_WITHIN_MS = 50;
-// Timers of hidden pages are late: what comes in fast is acknowledged without one.
+// Browsers delay the timers of hidden pages, so every 16th message is acknowledged without one.
 const ACKNOWLEDGE_EVERY = 16;
 const KEEPALIVE_S = 20;
 
-export class Connection {
+export class LinkTransport {
   state: State = "open";
   numbers = new Numbers();
   token: string | null = null;
@@ -51,15 +52,15 @@ export class Connection {
   private outbox!: Outbox;
   private socket: Socket | null = null;
   private readonly attempts = new Attempts();
-  private acknowledging: ReturnType<typeof setTimeout> | undefined;
-  private watching: ReturnType<typeof setTimeout> | undefined;
+  private ackTimer: ReturnType<typeof setTimeout> | undefined;
+  private lossTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly settings: Settings,
-    private readonly listener: ConnectionListener,
+    private readonly listener: TransportListener,
   ) {}
 
-  /** Connect, with the link of this token and these numbers or with a new one. True if it goes on. */
+  /** Connect. With a token and numbers, resume that link; true if the server still knew it. */
   async open(token: string | null = null, numbers = new Numbers()): Promise<boolean> {
     this.token = token;
     this.numbers = numbers;
@@ -71,7 +72,7 @@ export class Connection {
 
   /** Send a frame with the next message. Throws PAYLOAD_ERROR, PAYLOAD_TOO_LARGE, CONNECTION_LOST. */
   push(frame: readonly unknown[]): void {
-    if (this.state === "closed") throw connectionLost("the connection is closed");
+    if (this.state === "closed") throw connectionLost("the link is closed");
     this.outbox.push(frame, this.server.max_message_bytes);
   }
 
@@ -84,7 +85,7 @@ export class Connection {
   close(): void {
     if (this.state === "closed") return;
     this.flush();
-    this.end(connectionLost("the connection was closed"));
+    this.end(connectionLost("the link was closed"));
   }
 
   // ---- messages
@@ -102,11 +103,11 @@ export class Connection {
       const size = bytesIn(data as Data);
       if (size > this.settings.maxMessageBytes) throw protocolError(`a message of ${size} bytes`);
       const { acknowledgement, frames } = this.wire.decode(data);
-      numbers.takeAcknowledgement(acknowledgement);
+      numbers.acknowledge(acknowledgement);
       if (!frames.length) return;
       numbers.received += 1;
       this.acknowledgeSoon();
-      this.listener.take(frames);
+      this.listener.receive(frames);
     } catch (thrown) {
       this.end(asOpenEnvError(thrown, protocolError));
     }
@@ -114,27 +115,27 @@ export class Connection {
 
   private acknowledgeSoon(): void {
     if (this.numbers.received - this.numbers.announced >= ACKNOWLEDGE_EVERY) this.acknowledge();
-    this.acknowledging ??= setTimeout(() => this.acknowledge(), ACKNOWLEDGE_WITHIN_MS);
+    this.ackTimer ??= setTimeout(() => this.acknowledge(), ACKNOWLEDGE_WITHIN_MS);
   }
 
   private acknowledge(): void {
-    clearTimeout(this.acknowledging);
-    this.acknowledging = undefined;
+    clearTimeout(this.ackTimer);
+    this.ackTimer = undefined;
     if (!this.socket || !this.numbers.owesAcknowledgement) return;
     this.socket.send(this.wire.join(this.numbers.announce(), []));
   }
 
   /**
-   * Drop a socket on which nothing moves though the server owes an acknowledgement. Pages see no
-   * pings, and without this they would wait for minutes on a network that has gone.
+   * Drop a socket if nothing arrives although the server owes an acknowledgement. Pages do not see
+   * pings, so without this they would wait for minutes after the network has gone.
    */
   private watchForLoss(): void {
-    if (this.watching !== undefined || !this.socket) return;
+    if (this.lossTimer !== undefined || !this.socket) return;
     const { socket } = this;
     const seen = this.progress();
-    this.watching = setTimeout(
+    this.lossTimer = setTimeout(
       () => {
-        this.watching = undefined;
+        this.lossTimer = undefined;
         if (this.socket !== socket || !this.numbers.kept.length) return;
         if (this.progress() === seen) socket.drop();
         else this.watchForLoss();
@@ -159,18 +160,18 @@ export class Connection {
   /** Exchange hellos, and send what the server lacks. False if it began a new link instead. */
   private async greet(socket: Socket): Promise<boolean> {
     const hello = await this.exchange(socket);
-    let goesOn: boolean;
+    let isResumed: boolean;
     try {
-      goesOn = this.numbers.attach(hello, this.token);
+      isResumed = this.numbers.attach(hello, this.token);
     } catch (thrown) {
       socket.close((thrown as Error).message);
       throw thrown;
     }
-    if (!goesOn) this.loseSessions();
+    if (!isResumed) this.loseSessions();
     this.token = hello.token;
     this.server = hello;
     this.use(socket);
-    return goesOn;
+    return isResumed;
   }
 
   private exchange(socket: Socket): Promise<Hello> {
@@ -212,8 +213,8 @@ export class Connection {
 
   private async recover(code: number, reason: string): Promise<void> {
     this.socket = null;
-    clearTimeout(this.watching);
-    this.watching = undefined;
+    clearTimeout(this.lossTimer);
+    this.lossTimer = undefined;
     const fatal = FATAL[code];
     if (fatal) return this.end(connectionLost(`${fatal}${reason && `: ${reason}`}`));
     this.become("reconnecting");
@@ -230,7 +231,7 @@ export class Connection {
     this.end(connectionLost(`no server answered within ${this.server.grace_s} s`));
   }
 
-  /** Go on with a new socket. True if there is nothing more to do. */
+  /** Dial a new socket and resume the link. True if no further attempt is needed. */
   private async resume(): Promise<boolean> {
     const socket = await this.dial();
     if (this.isClosed()) {
@@ -245,8 +246,8 @@ export class Connection {
   private loseSessions(): void {
     this.numbers = new Numbers();
     this.outbox.clear();
-    const why = "the server no longer knows this connection: it was restarted, or too much time went by";
-    this.listener.lose(connectionLost(why), false);
+    const reason = "the server no longer knows this link: it was restarted, or too much time went by";
+    this.listener.lose(connectionLost(reason), false);
   }
 
   private isClosed(): boolean {
@@ -255,8 +256,8 @@ export class Connection {
 
   private end(error: OpenEnvError): void {
     if (this.isClosed()) return;
-    clearTimeout(this.acknowledging);
-    clearTimeout(this.watching);
+    clearTimeout(this.ackTimer);
+    clearTimeout(this.lossTimer);
     this.socket?.close(error.message);
     this.socket = null;
     this.attempts.hurry();

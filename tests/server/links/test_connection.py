@@ -15,6 +15,7 @@ from openenv.server.config import ServerConfig
 from openenv.server.host import make_registry
 from openenv.server.links.connection import serve_channel
 from tests.environments import Add, Total
+from tests.patience import within
 
 
 class Held(Environment[Add, Total, State]):
@@ -79,7 +80,7 @@ async def serving_sockets(**settings: Any) -> Any:
     Held.begun, Held.may_end = asyncio.Event(), asyncio.Event()
     registry = make_registry(Held, config=ServerConfig(**settings))
     sockets: list[SlowSocket] = []
-    async with AsyncExitStack() as stack, asyncio.timeout(10):
+    async with AsyncExitStack() as stack, within(10):
         group = await stack.enter_async_context(asyncio.TaskGroup())
         await registry.start()
 
