@@ -198,7 +198,8 @@ class EnvironmentThreads:
     def __init__(self, *, shares_one: bool) -> None:
         self._shares_one = shares_one
         self._bridge: LoopBridge | None = None
-        self._shared: EnvironmentThread | None = None
+        self._shared: list[EnvironmentThread] = []
+        "The threads that all environments share, the newest last; those before it hang, or have."
 
     @property
     def hung(self) -> int:
@@ -214,14 +215,15 @@ class EnvironmentThreads:
         assert self._bridge is not None
         if not self._shares_one:
             return EnvironmentThread(self._bridge)
-        if self._shared is None or self._shared.is_hung:
-            self._shared = EnvironmentThread(self._bridge, is_shared=True)
-        return self._shared
+        if not self._shared or self._shared[-1].is_hung:
+            self._shared.append(EnvironmentThread(self._bridge, is_shared=True))
+        return self._shared[-1]
 
     def stop(self) -> None:
-        """End the thread that all share; the others end with their environments."""
-        if self._shared is not None:
-            self._shared.stop()
+        """End the threads that all share; the others end with their environments."""
+        for thread in self._shared:
+            thread.stop()
+        self._shared.clear()
 
 
 class LoopBridge:

@@ -52,8 +52,11 @@ class HostedTaskGroup:
         if self._host is not None:
             self._is_stopping = True
             self._work.set()
-            await self._host
+            # Not `await self._host`: a host that was cancelled would cancel the caller.
+            await asyncio.wait([self._host])
             self._host = None
+            # What was asked for in the last turn belongs to this life, and ends with it.
+            self._asked_for.clear()
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
         """Start a task in the next turn of the event loop; also from callbacks of the loop."""
@@ -66,7 +69,7 @@ class HostedTaskGroup:
             while not self._is_stopping:
                 await self._work.wait()
                 self._work.clear()
-                while self._asked_for:
+                while self._asked_for and not self._is_stopping:
                     function, arguments = self._asked_for.popleft()
                     group.start_soon(_guarded, function, *arguments)
             group.cancel_scope.cancel()

@@ -519,17 +519,6 @@ def test_an_environment_that_cannot_be_made_ends_the_session() -> None:
     assert stage.link.ended == ["could not be opened"]
 
 
-def test_the_reply_of_an_abandoned_runner_is_dropped() -> None:
-    stage = Stage(can_interrupt=False)
-    stage.reach(S.RUNNING)
-    first = stage.runner
-    stage.session.expire_deadline()
-    stage.link.replies.clear()
-    stage.session.complete(first, *first.started[-1], Result(3, {}))  # type: ignore[arg-type]
-    assert not stage.link.replies
-    assert stage.session.needs_reset
-
-
 def test_a_link_that_ends_with_a_reply_takes_the_session_along() -> None:
     stage = Stage()
     stage.reach(S.RUNNING)

@@ -172,3 +172,34 @@ async def test_a_host_that_was_cancelled_from_outside_has_failed(tasks: HostedTa
     await asyncio.wait([host])
     assert tasks.has_failed
     assert not tasks.is_running
+
+
+async def test_a_host_that_was_cancelled_does_not_cancel_whoever_stops_the_group() -> None:
+    group = HostedTaskGroup()
+    group.start()
+    await asyncio.sleep(0)
+    assert group._host is not None
+    group._host.cancel()
+    await group.stop()
+    assert not group.is_running
+
+
+async def test_what_is_asked_for_while_a_group_stops_does_not_run_in_its_next_life() -> None:
+    ran: list[str] = []
+
+    async def run(name: str) -> None:
+        ran.append(name)
+
+    group = HostedTaskGroup()
+    group.start()
+    await asyncio.sleep(0)
+    stopping = asyncio.create_task(group.stop())
+    await asyncio.sleep(0)
+    group.spawn(run, "too late")
+    await stopping
+    group.start()
+    group.spawn(run, "next")
+    while not ran:
+        await asyncio.sleep(0)
+    await group.stop()
+    assert ran == ["next"]
