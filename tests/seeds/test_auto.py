@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import openenv
+from openenv.hub import discovery
 from tests.seeds.conftest import Load, sample
 from tests.seeds.test_guide_environments import IMPORTS, RUN_PYTHON
 
@@ -37,7 +37,7 @@ def _coding_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lay out the guide's coding environment where it is looked for, and do without Docker."""
     monkeypatch.chdir(tmp_path)
     # This checkout may have one of that name.
-    monkeypatch.setattr(openenv, "__file__", str(tmp_path / "elsewhere/openenv/__init__.py"))
+    monkeypatch.setattr(discovery, "__file__", str(tmp_path / "elsewhere/openenv/hub/discovery.py"))
     monkeypatch.setitem(sys.modules, "docker", None)
     folder = tmp_path / "envs/coding_env"
     models, found, environment = sample("003_coding.txt").partition("class CodingEnvironment")
