@@ -129,7 +129,7 @@ def _archive(*files: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for file in files:
-            archive.add(file, f"tests/sandbox/{file.name}")
+            archive.add(file, f"tests/{file.relative_to(HERE.parent)}")
     return buffer.getvalue()
 
 
@@ -143,7 +143,10 @@ def _attempts_in(containers: Any, **options: Any) -> dict[str, Any]:
         **options,
     )
     try:
-        container.put_archive("/probe", _archive(HERE / "probes.py", HERE / "attempts.py"))
+        container.put_archive(
+            "/probe",
+            _archive(HERE / "probes.py", HERE / "attempts.py", HERE.parent / "patience.py"),
+        )
         container.start()
         status = container.wait(timeout=patient(120))["StatusCode"]
         assert status == 0, container.logs().decode()
