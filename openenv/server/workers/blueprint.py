@@ -1,6 +1,7 @@
-"""Blueprint: what is served, by names that another process can import.
+"""Blueprint: the served environment and payload classes, as names a worker process can import.
 
-Nothing is pickled. What cannot be found by its name is refused, with what to do about it.
+Nothing is pickled. A class or function that cannot be imported by its name is refused with a
+ConfigurationError that says how to change it. program.py loads the blueprint in the worker.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from openenv.errors import ConfigurationError
 
 
 class Blueprint(msgspec.Struct):
-    """Names, as `module:name`; None for what was not given."""
+    """Names in the form `module:name`; None for a payload class that `create_app` did not get."""
 
     env: str
     arguments: list[Any]
     options: dict[str, Any]
-    "What functools.partial adds to the call of `env`."
+    "Arguments and options are those of a functools.partial, or of MADE_BY (`blueprint_of`)."
     payload_classes: list[str | None]
     debug: bool
     folders: dict[str, str]
-    "Packages that lie outside of sys.path, such as an environment's folder, and where they are."
+    "Package name to folder, for packages outside of sys.path, such as an environment's folder."
     makes_class: bool = False
-    "Whether `env` is a function that makes the class which is served: see `blueprint_of`."
+    "Whether `env` is a function that returns the class to serve: see `blueprint_of`."
 
     def load(self) -> tuple[Any, list[Any]]:
-        """Return env and payload classes. Raises ConfigurationError."""
+        """Import and return env and the payload classes. Raises ConfigurationError."""
         for name, folder in self.folders.items():
-            # Only where folders are served: it needs the extra `server`.
+            # Imported here, because it needs the extra `server` and few blueprints have folders.
             from openenv.server.target import import_package  # noqa: PLC0415
 
             if name not in sys.modules:
@@ -49,9 +50,10 @@ class Blueprint(msgspec.Struct):
 def blueprint_of(env: Any, payload_classes: list[Any], *, debug: bool) -> Blueprint:
     """Return the blueprint of what `create_app` was given. Raises ConfigurationError.
 
-    A class that a function has made says so in `MADE_BY`: its name, arguments and options.
+    A class that a function made has the attribute `MADE_BY`: the function's name, arguments and
+    options. The worker calls that function again.
     """
-    # Its own: a subclass is found by its name.
+    # `__dict__`, not getattr: a subclass inherits MADE_BY, but is imported by its own name.
     arguments, options, made_by = [], {}, getattr(env, "__dict__", {}).get("MADE_BY")
     if made_by is not None:
         name, arguments, options = made_by
@@ -111,7 +113,7 @@ def _find(path: str) -> Any:
 
 
 def _check_plain(arguments: list[Any], options: dict[str, Any]) -> None:
-    """Raise ConfigurationError for arguments that another process would get as something else."""
+    """Raise ConfigurationError for arguments that MessagePack does not give back unchanged."""
     try:
         data = msgspec.msgpack.decode(msgspec.msgpack.encode((arguments, options)))
     except (TypeError, ValueError, OverflowError):
@@ -124,7 +126,7 @@ def _check_plain(arguments: list[Any], options: dict[str, Any]) -> None:
 
 
 def _folder(top: str) -> dict[str, str]:
-    """Return where a package is that an import would not find; nothing if one would."""
+    """Return {package: folder} if a worker's import would not find the package, else {}."""
     paths = list(getattr(sys.modules.get(top), "__path__", ()))
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)

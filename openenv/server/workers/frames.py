@@ -1,9 +1,9 @@
-"""What a server and its worker processes say to each other: frames in batches, over a socketpair.
+"""The messages between a server and its worker processes: batches of frames over a socketpair.
 
-The frames are those of the protocol with other numbers in them: `id` says which environment of the
-worker is meant, `session` in which manner the client speaks. Payloads cross as the bytes that
-the client has sent, and will get. Knows nothing of processes; who says what, when, is the affair of
-workers.py and worker.py.
+The frames are those of the protocol, but two fields mean something else: `id` is the number of the
+environment in the worker, `session` is the number of the client's payload format (`FORMATS`).
+Payloads cross as the bytes that the client sent or will receive. Knows nothing of processes:
+process.py is the server's end of the socketpair, program.py the worker's.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
 _LENGTH = struct.Struct("<Q")
 
 COALESCED_BYTES = 64 * 1024
-"Up to this size a message is copied behind its length, which is cheaper than to write twice."
+"Up to this size a message is copied behind its length: one copy is cheaper than a second write."
 
 
 class PayloadFormat(NamedTuple):
-    """How a client wants to be spoken to."""
+    """How a client encodes actions, and in which form it receives observations and states."""
 
     encoding: Encoding
-    "Of its actions."
+    "The encoding of the client's actions."
     payloads: Literal["msgpack", "json", "legacy", "values"]
-    "Of what it gets: bytes of this kind, or values, which HTTP encodes as each request wants it."
+    """The form of observations and states: bytes in this encoding, or plain values, which the HTTP
+    endpoints encode as each request asks for."""
 
 
 FORMATS = {
@@ -50,25 +51,25 @@ _NUMBERS = {manner: number for number, manner in FORMATS.items()}
 
 
 def format_of(origin: Any) -> int:
-    """Return the number of an origin's manner."""
+    """Return the number of an origin's payload format in `FORMATS`."""
     if origin.is_lenient:
         return 3
-    if getattr(origin, "is_native", False):  # of all origins, links alone have it
+    if getattr(origin, "is_native", False):  # only links have this attribute
         return 1 if origin.encoding == "msgpack" else 2
     return 4 if origin.encoding == "msgpack" else 5
 
 
 class Setup(msgspec.Struct):
-    """The first message to a worker: what it serves, and how."""
+    """The first message to a worker: what it imports and serves."""
 
     path: list[str]
-    "sys.path"
+    "The server's sys.path, which the worker takes over."
     blueprint: Blueprint
     log_level: int
 
 
 class ResetNamed(Reset, tag="begin"):
-    """Reset, with the name that the episode gets if the client gives it none."""
+    """A Reset with the episode id to use if the client gave none."""
 
     name: str = ""
 
@@ -78,7 +79,7 @@ class Ready(Frame, tag="ready"):
 
 
 class Described(Frame, tag="described"):
-    """What the first environment says of itself."""
+    """The description of the first environment that the worker made."""
 
     info: EnvironmentInfo
 
@@ -93,7 +94,7 @@ def decode_requests(message: Any) -> Sequence[Any]:
 
 
 def decode_replies(message: Any) -> Sequence[Any]:
-    """Return the frames of a message from a worker; Malformed for one that cannot be read."""
+    """Return the frames of a message from a worker; Malformed for a frame that cannot be read."""
     return _replies.decode(message)[1]
 
 
@@ -103,19 +104,22 @@ def encode(frames: list[Any]) -> bytes:
 
 
 def parts_of(message: bytes) -> list[bytes]:
-    """Return what is to be written for a message: its length and the message."""
+    """Return the buffers to write for a message: its length, then the message."""
     length = _LENGTH.pack(len(message))
     return [length + message] if len(message) <= COALESCED_BYTES else [length, message]
 
 
 class MessageReader:
-    """Cuts messages out of a stream of bytes."""
+    """Splits a stream of bytes into messages, by the length in front of each."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> Iterator[memoryview]:
-        """Yield the messages that are whole now; those may be read in place for ever."""
+        """Yield the messages that are complete now.
+
+        They are views of bytes that nobody changes, so the caller may keep them.
+        """
         if self._rest:
             self._rest += data
             if len(self._rest) < self._needed(self._rest, 0):
@@ -130,7 +134,10 @@ class MessageReader:
 
     @staticmethod
     def _needed(data: bytes | bytearray, start: int) -> int:
-        """Return how many bytes from `start` on are a message with its length."""
+        """Return the size of the message at `start`, its length prefix included.
+
+        The size of the prefix, if that is not complete.
+        """
         if len(data) - start < _LENGTH.size:
             return _LENGTH.size
         length: int = _LENGTH.unpack_from(data, start)[0]

@@ -1,8 +1,8 @@
-"""Worker processes, as the server sees them: started, given sessions, listened to, replaced.
+"""WorkerPool: starts the worker processes, assigns environments to them, and replaces dead ones.
 
-A worker serves until its socket ends. One that dies takes its environments along, and nothing else:
-their sessions are told, and another worker takes its place. worker_process.py talks to one of them;
-what it does is worker.py's part.
+When a worker dies, only its own environments are lost: their sessions get WorkerDied, and the pool
+starts another worker. Knows nothing of messages: process.py talks to one worker, and program.py is
+what runs in it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("openenv.server")
 
 STABLE_S = 1.0
-"A worker that dies sooner after it was ready is replaced after a pause, which doubles each time."
+"""A worker that was ready for less than this is replaced after a pause, which doubles with every
+such death. The first such death in a row causes no pause."""
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
@@ -39,7 +40,7 @@ def _usable_cores() -> int:
 
 
 class WorkerPool:
-    """The workers of one registry: as many as `count`, or as there are cores for this process."""
+    """The workers of one registry: `config.workers` of them, or one per core we may use."""
 
     def __init__(
         self,
@@ -59,21 +60,21 @@ class WorkerPool:
         self._workers: list[WorkerProcess | None] = [None] * self.count
         self._pauses_s = [0.0] * self.count
         self._waiting: list[tuple[WorkerRunner, Request, Origin]] = []
-        "Requests that were made when no worker could take them."
+        "Requests that arrived while no worker was free but one was being replaced."
         self._complaint = ""
         self._closing = asyncio.Event()
         self._kept = 0
         self._changed = asyncio.Event()
-        "Set whenever a worker has become ready, has died, or will not be replaced."
+        "Set whenever a worker has become ready, has died, or is no longer kept."
 
     # ---- life
 
     async def start(self) -> None:
         """Start the workers, and wait until they are ready. Raises ConfigurationError."""
         if not self._kept:
-            # Events belong to an event loop: this may be another than the last time's.
+            # An event belongs to one event loop, and this start may run in another than the last.
             self._closing, self._changed = asyncio.Event(), asyncio.Event()
-        # Of two requests that start a server at once, the second only waits.
+        # If two requests start the pool at once, the second one only waits.
         for place in range(self.count if not self._kept else 0):
             self._pauses_s[place] = 0.0
             self._workers[place] = self._make()
@@ -86,7 +87,7 @@ class WorkerPool:
             raise ConfigurationError(f"no worker process could be started: {self._complaint}")
 
     async def aclose(self) -> None:
-        """End the workers. Their sessions have ended."""
+        """End the workers and wait for it. Close their sessions before."""
         self._closing.set()
         for worker in self._workers:
             if worker is not None:
@@ -99,8 +100,8 @@ class WorkerPool:
     def assign(self, runner: WorkerRunner, frame: Request, origin: Origin) -> WorkerProcess | None:
         """Return the worker with the fewest sessions.
 
-        None if one is about to be replaced: then the request is started again. Raises
-        SessionCreationError.
+        None while a worker is being replaced: the pool then calls `runner.start` again later.
+        Raises SessionCreationError if no worker is free and none is being replaced.
         """
         usable = [worker for worker in self._workers if worker is not None and worker.is_usable]
         if not self.spec.convention.is_concurrent:
@@ -133,13 +134,13 @@ class WorkerPool:
 
     @property
     def blocked(self) -> int:
-        """How many workers hang in a call that was given up."""
+        """How many workers hang in an abandoned call."""
         return sum(worker is not None and worker.is_blocked for worker in self._workers)
 
-    # ---- keeping
+    # ---- replacement
 
     def wake(self, complaint: str = "") -> None:
-        """Look at the workers again: one has become ready, or says why it cannot."""
+        """Wake `start` and `aclose`; `complaint` is why a worker could not become ready."""
         self._complaint = complaint or self._complaint
         self._changed.set()
 
@@ -156,7 +157,7 @@ class WorkerPool:
             return None
 
     async def _keep(self, place: int) -> None:
-        """Run a worker, and others after it, until the pool is closed."""
+        """Run the worker at this place and its replacements, until the pool is closed."""
         try:
             while True:
                 worker = self._workers[place]
@@ -176,7 +177,10 @@ class WorkerPool:
             self.wake()
 
     def _replace(self, place: int, worker: WorkerProcess | None) -> None:
-        """Put another worker in the place of one that has ended, unless that was too soon."""
+        """Replace a worker that has ended, at once or by leaving its place empty for a pause.
+
+        Tells its sessions, and starts the waiting requests again.
+        """
         self._workers[place] = None
         if not self._closing.is_set():
             self.restarts += 1
@@ -185,7 +189,7 @@ class WorkerPool:
                 pause_s = self._pauses_s[place] = 0.0
             else:
                 self._pauses_s[place] = min(max(pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-            # The first of a series of deaths may have been chance.
+            # The first early death of a worker that was ready costs no pause: it may be chance.
             if not pause_s and worker is not None and worker.lived_s:
                 self._workers[place] = self._make()
         if worker is not None:

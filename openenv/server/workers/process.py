@@ -1,7 +1,8 @@
-"""WorkerProcess: one worker, as the server sees it: a process, and this end of its socket.
+"""WorkerProcess: one worker process and the server's end of its socket.
 
 Requests that become ready in one turn of the event loop leave in one write; replies come back in
-the order of the requests. Who gets which worker is the affair of workers.py.
+the order of the requests. Does not choose the worker for a session: pool.py does. The worker's end
+of the socket is program.py.
 """
 
 from __future__ import annotations
@@ -43,16 +44,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger("openenv.server")
 
 EXIT_S = 1.0
-"How long a process may take to end after its socket."
+"How long a process may take to exit after its socket has closed, before it is killed."
 
 LAST_REPLIES_S = 0.1
-"How long its last replies may take to arrive after it has ended."
+"How long we read on after a process has exited: its last replies may still be in the socket."
 
 _START = "from openenv.server.workers.program import main; main()"
 
 
 class WorkerOwner(Protocol):
-    """The pool, as its workers know it."""
+    """The part of the pool that a WorkerProcess uses."""
 
     spec: EnvironmentSpec
     config: ServerConfig
@@ -60,11 +61,11 @@ class WorkerOwner(Protocol):
     deadlines: Deadlines
 
     def wake(self, complaint: str = "") -> None:
-        """Look at the workers again: one has become ready, or says why it cannot."""
+        """Wake `start` and `aclose`; `complaint` is why a worker could not become ready."""
 
 
 class WorkerProcess(asyncio.Protocol):
-    """One process and the server's end of its socket. Made by the pool, which runs it."""
+    """The constructor starts the process; the pool then awaits `run`, which returns at its end."""
 
     def __init__(self, pool: WorkerOwner) -> None:
         self._pool = pool
@@ -72,20 +73,20 @@ class WorkerProcess(asyncio.Protocol):
         self._runners: dict[int, WorkerRunner] = {}
         self._last_number = 0
         self._pending: deque[tuple[WorkerRunner, Any, Any]] = deque()
-        "(runner, frame, origin) of what was asked, in the order in which it is answered."
+        "(runner, frame, origin) of every request without a reply, in the order of the replies."
         self._outbox: list[Any] = []
         self._reader = MessageReader()
         self._transport: Any = None
         self._lost = asyncio.Event()
-        "The socket has ended."
+        "Set when the socket has closed."
         self._ready_at_s: float | None = None
         self._is_paused = False
         self._is_stopping = False
         self._kill_reason = ""
-        "Why the process was killed by us."
+        "Why we killed the process; empty if we did not."
         self.exit_reason = ""
         self.lived_s = 0.0
-        "How long it was ready, once it has ended."
+        "How long the process was ready; 0 until it has ended, and if it never was ready."
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         with theirs:
@@ -99,33 +100,34 @@ class WorkerProcess(asyncio.Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """Whether it answers."""
+        """Whether the process has imported what it serves, and its socket is open."""
         return self._ready_at_s is not None and not self._lost.is_set()
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can be given sessions, although it may still be starting."""
+        """Whether it accepts sessions. True while it is starting, too: requests wait for Ready."""
         return not self._lost.is_set() and not self._is_stopping
 
     @property
     def is_blocked(self) -> bool:
-        """Whether it hangs in a call that was given up."""
+        """Whether it hangs in an abandoned call."""
         return bool(self._pending) and self._pending[0][0].is_abandoned
 
     @property
     def load(self) -> int:
-        """How many environments it has."""
+        """How many environments it hosts."""
         return len(self._runners)
 
     async def run(self) -> None:
-        """Talk to the process until it has ended, one way or another."""
+        """Exchange messages with the process until it has ended; always reap it."""
         try:
             await self._loop.create_unix_connection(lambda: self, sock=self._socket)
             with _watching(self._process.pid, self._loop) as exited:
                 await self._end(exited)
         finally:
             self._lost.set()
-            # With what its environments have started, unless they were closed in good order.
+            # Kill the whole process group: environments may have started processes of their own.
+            # Only a worker that was told to stop, and has exited, has closed its environments.
             if not self._is_stopping or self._process.poll() is None:
                 self._kill()
             code = self._process.wait()
@@ -138,9 +140,9 @@ class WorkerProcess(asyncio.Protocol):
             self.exit_reason = f"a worker process {self._kill_reason or _cause(code)}"
 
     async def _end(self, exited: asyncio.Event) -> None:
-        """Wait until socket and process have ended; one of them can survive the other.
+        """Wait until the socket has closed and the process has exited, or a timeout after one did.
 
-        A process that was forked from this one keeps the socket.
+        Either can survive the other: a process that an environment forked keeps the socket open.
         """
         ends = [asyncio.create_task(event.wait()) for event in (self._lost, exited)]
         try:
@@ -151,7 +153,7 @@ class WorkerProcess(asyncio.Protocol):
                 end.cancel()
 
     def stop(self) -> None:
-        """End the socket, and so the process; at once if it would not notice."""
+        """Close the socket, which ends the process; kill a process that hangs in a call."""
         self._is_stopping = True
         if self.is_blocked:
             self._kill()
@@ -162,7 +164,7 @@ class WorkerProcess(asyncio.Protocol):
             self._lost.set()
 
     def on_exit(self) -> None:
-        """Tell its sessions that the process has ended."""
+        """Tell the runners of its environments that the process has ended."""
         error = WorkerDied(f"{self.exit_reason}, and the episode is lost: reset the session")
         runners, pending = self._runners, list(self._pending)
         self._runners = {}
@@ -173,26 +175,26 @@ class WorkerProcess(asyncio.Protocol):
             runner.on_exit(error, asked.get(runner), has_begun=runner is first)
 
     def kill(self, reason: str) -> None:
-        """End the process at once, and say why."""
+        """Kill the process; `reason` becomes part of `exit_reason`."""
         self._kill_reason, self._is_stopping = reason, True
         self._kill()
 
     def _kill(self) -> None:
         if self._process.returncode is None:
-            # It leads a group of its own, whose number is its own until somebody has waited for it.
+            # The worker is a process group leader; its pid cannot be reused before wait().
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     # ---- sessions
 
     def host(self, runner: WorkerRunner) -> None:
-        """Host an environment for this runner."""
+        """Give the runner the number of its environment, and count it in `load`."""
         self._last_number += 1
         runner.number = self._last_number
         self._runners[runner.number] = runner
 
     def forget(self, runner: WorkerRunner) -> None:
-        """Host it no more: its environment is closed."""
+        """Remove a runner whose environment is closed."""
         self._runners.pop(runner.number, None)
 
     def ask(self, runner: WorkerRunner, frame: Any, origin: Any, request: Any) -> None:
@@ -204,7 +206,7 @@ class WorkerProcess(asyncio.Protocol):
         self._put(request)
 
     def abandon(self, runner: WorkerRunner) -> None:
-        """Close the environment after the call that hangs; kill the process if that never ends."""
+        """Close the environment after the abandoned call; kill the process if it never returns."""
         if not any(one is runner and type(frame) is Close for one, frame, _ in self._pending):
             frame = Close(runner.number, 1)
             self._pending.append((runner, frame, None))
@@ -214,9 +216,9 @@ class WorkerProcess(asyncio.Protocol):
             self._watch()
 
     def pause_until(self, room: asyncio.Future[None]) -> None:
-        """Read no replies before the client of the running call has room for more.
+        """Stop reading replies until the client of the running call has room for more.
 
-        The other sessions of the process wait, too: it runs one call at a time.
+        The other sessions of the process wait as well, because it runs one call at a time.
         """
         if not self._is_paused:
             self._is_paused = True
@@ -240,10 +242,11 @@ class WorkerProcess(asyncio.Protocol):
         self._transport.writelines(parts_of(encode(requests)))
 
     def _watch(self) -> None:
-        """Kill the process unless the call that it hangs in ends within the grace."""
+        """Kill the process unless the abandoned call returns within `worker_grace_s`."""
         hanging = self._pending[0]
         is_concurrent = self._pool.spec.convention.is_concurrent
-        # Without other sessions in the worker, its own session waits for it to be replaced.
+        # The grace protects other sessions in the worker. A worker of environments that are not
+        # concurrent has none, and its one session waits for the replacement: kill it now.
         grace_s = self._pool.config.worker_grace_s if is_concurrent else 0.0
 
         def check() -> None:
@@ -258,20 +261,20 @@ class WorkerProcess(asyncio.Protocol):
     # ---- asyncio.Protocol
 
     def connection_made(self, transport: Any) -> None:
-        """Say what is served."""
+        """Send the Setup: what the worker imports and serves."""
         self._transport = transport
         level = logging.getLogger("openenv").getEffectiveLevel()
         setup = Setup([path or os.getcwd() for path in sys.path], self._pool.blueprint, level)
         transport.writelines(parts_of(msgspec.msgpack.encode(setup)))
 
     def data_received(self, data: bytes) -> None:
-        """Take replies."""
+        """Handle every reply that is complete now."""
         for message in self._reader.feed(data):
             for frame in decode_replies(message):
                 self._receive(frame)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """The process has ended, or is about to."""
+        """Note that the socket has closed: the process has ended or is about to."""
         self._lost.set()
 
     def _receive(self, frame: Any) -> None:
@@ -301,11 +304,11 @@ class WorkerProcess(asyncio.Protocol):
         if not runner.is_abandoned:
             runner.on_reply(frame, origin, reply)
         elif type(frame) is Close:
-            # The end of an environment that was left behind.
+            # The reply to the Close that `abandon` sent.
             self.forget(runner)
 
     def _begin(self, runner: WorkerRunner) -> None:
-        """The next call runs now."""
+        """Start the time limit of the call that the worker runs now."""
         if runner.is_abandoned:
             self._watch()
         elif runner.left_s is not None:
@@ -315,12 +318,12 @@ class WorkerProcess(asyncio.Protocol):
 
 @contextmanager
 def _watching(pid: int, loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.Event]:
-    """Yield what is set when the process has ended; nobody has waited for it then."""
+    """Yield an event that is set when the process has exited; it still has to be reaped."""
     exited = asyncio.Event()
     try:
         descriptor = os.pidfd_open(pid)
     except (AttributeError, OSError):
-        # Not on this system: the end of the socket has to do.
+        # No pidfd on this system: `connection_lost` alone reports the end of the process.
         yield exited
         return
     loop.add_reader(descriptor, exited.set)
@@ -333,19 +336,20 @@ def _watching(pid: int, loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.Eve
 
 def _start(descriptor: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        # Unbuffered: what environments print is seen when they print it.
+        # Unbuffered (-u), so that what an environment prints appears at once.
         [sys.executable, "-u", "-c", _START, str(os.getpid()), str(descriptor)],
         stdin=subprocess.DEVNULL,
-        # What is printed there belongs to people, not to who reads what the server says.
+        # The worker's stdout goes to our stderr, because programs read our stdout.
         stdout=2,
         pass_fds=(descriptor,),
-        # A group of its own: Ctrl-C is for the server, which lets running calls finish.
+        # A process group of its own: Ctrl-C then reaches only the server, which lets running
+        # calls finish.
         process_group=0,
     )
 
 
 def _cause(code: int) -> str:
-    """Return what a process died of."""
+    """Return how a process ended, from its exit status."""
     if code >= 0:
         return f"exited with status {code}"
     try:

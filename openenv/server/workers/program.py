@@ -1,7 +1,8 @@
-"""A worker process: hosts the environments of its sessions and calls them, one call at a time.
+"""The program of a worker process: hosts environments and calls them, one call at a time.
 
-Everything runs on the main thread. Requests come in batches from workers.py; replies that are ready
-together go back together. Ends when the socket does, so that no worker outlives its server.
+Everything runs on the main thread. Requests arrive in batches from process.py; replies that are
+ready together go back together. The program ends when its socket closes, so that no worker
+outlives its server. Knows nothing of sessions and clients beyond their payload format.
 """
 
 from __future__ import annotations
@@ -57,10 +58,10 @@ logger = logging.getLogger("openenv.server")
 
 RECEIVE_BYTES = 64 * 1024
 HOLD_S = 0.0002
-"""How long a reply may wait for the replies to come after it.
+"""How long a reply may wait, so that the next replies leave in the same write.
 
-Long enough to share a write among steps that cost microseconds, and too short to matter to those
-that cost more, which are sent one by one."""
+Steps that cost microseconds share a write. For slower steps the next reply would come too late,
+so each is sent at once."""
 
 _PR_SET_PDEATHSIG = 1
 _legacy_json = msgspec.json.Encoder(enc_hook=arrays.enc_hook_json)
@@ -68,7 +69,10 @@ _bytes = msgspec.msgpack.Decoder(bytes)
 
 
 class WorkerOrigin:
-    """In place of the origin of a request: how its client speaks. Takes partial observations."""
+    """The Origin of a request inside the worker: one per payload format, not one per client.
+
+    Encodes payloads for the client and sends partial observations.
+    """
 
     def __init__(self, worker: Worker, number: int) -> None:
         self.encoding, self.payloads = FORMATS[number]
@@ -76,10 +80,10 @@ class WorkerOrigin:
         self._worker = worker
 
     def reply(self, frame: Reply | Partial) -> None:
-        """Send an intermediate observation at once: the next may be long in coming.
+        """Send an intermediate observation at once: the next one may be long in coming.
 
-        What cannot be encoded is raised where the environment has yielded it; and RequestCancelled
-        in a call that was left behind.
+        Raises into the environment, at its yield: the error of an observation that cannot be
+        encoded, and RequestCancelled if the call was abandoned.
         """
         if self._worker.is_given_up(frame.id):
             raise RequestCancelled("the call was given up")
@@ -87,10 +91,10 @@ class WorkerOrigin:
         self._worker.send(frame)
 
     def until_room(self) -> None:
-        """There is room as soon as `reply` returns: a full socket has blocked it."""
+        """Return None: `reply` blocks while the socket is full, so there is room after it."""
 
     def shape(self, frame: Any) -> Any:
-        """Return a frame with its payload as this client gets it, or the error in its place."""
+        """Return the frame with its payload encoded for the client, or an Error in its place."""
         try:
             self._shape(frame)
         # A payload is a user's object: its encoding may raise anything.
@@ -109,7 +113,7 @@ class WorkerOrigin:
             setattr(frame, name, _legacy_json.encode(getattr(frame, name)))
 
     def refuse(self, frame: Any, error: Exception) -> Error:
-        """Return what its client gets for a reply that cannot be encoded."""
+        """Return the Error that the client gets for a reply that cannot be encoded."""
         refusal: OpenEnvError = unencodable(frame, error)
         if self.payloads in ("legacy", "values"):
             refusal = EnvironmentFault(
@@ -119,24 +123,24 @@ class WorkerOrigin:
 
 
 class WorkerSession(RequestExecutor):
-    """One environment of the worker."""
+    """One environment of the worker, made by its first request."""
 
     __slots__ = ("_name",)
 
     def __init__(self, spec: EnvironmentSpec) -> None:
         super().__init__(spec)
         self._name: str | None = None
-        "The episode's, which the server has given it."
+        "The episode id of the last reset: the client's, or else the one that the server chose."
 
     def answer(self, frame: Any, origin: WorkerOrigin) -> Any:
-        """Run a request to its reply. Raises nothing."""
+        """Run a request and return its reply; an error is an Error frame. Raises nothing."""
         if type(frame) is ResetNamed:
             self._name = frame.episode_id or frame.name
             frame = Reset(frame.id, frame.session, frame.seed, frame.episode_id, frame.options)
         return self.perform(frame, origin)
 
     def emit(self, origin: Origin, frame: Partial) -> None:
-        """Send an intermediate observation; spectators see what the server's session has."""
+        """Send an intermediate observation. The server's session passes it to the spectators."""
         origin.reply(frame)
 
     def _episode_id(self, frame: Reset) -> str | None:
@@ -147,7 +151,7 @@ class WorkerSession(RequestExecutor):
 
 
 class Worker:
-    """Serves one socket until it ends."""
+    """Serves one socket until it closes."""
 
     def __init__(self, pipe: socket.socket, spec: EnvironmentSpec, reader: MessageReader) -> None:
         self._socket = pipe
@@ -156,15 +160,15 @@ class Worker:
         self._hosted: dict[int, WorkerSession] = {}
         self._reader = reader
         self._requests: deque[Any] = deque()
-        "What has come and is still to be answered."
+        "Requests that were received and are not answered yet."
         self._ready: list[tuple[Any, WorkerOrigin]] = []
         self._held_since_s = 0.0
         self._mean_s = 0.0
-        "How long a call takes, on a moving average."
+        "The moving average of a call's duration."
         self._has_described = False
 
     def run(self) -> None:
-        """Answer until the server is gone, then close what is left."""
+        """Answer requests until the server closes the socket, then close the environments."""
         while data := self._socket.recv(RECEIVE_BYTES):
             self._take(data)
             self._answer_all()
@@ -172,40 +176,40 @@ class Worker:
             self._answer(Close(number, 1))
 
     def is_given_up(self, number: int) -> bool:
-        """Whether the environment, whose call is running, is to be closed after it.
+        """Whether the running call of this environment was abandoned.
 
-        A session asks for one thing at a time: only a call that was left behind has a close behind
-        it.
+        A session sends one request at a time, so a Close that waits behind the running call means
+        that the server has abandoned that call. Reads the socket to see it.
         """
         try:
             while data := self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT):
                 self._take(data)
         except BlockingIOError:
-            # That is all there is now.
+            # Nothing more to read now.
             pass
         return any(type(frame) is Close and frame.id == number for frame in self._requests)
 
     def put(self, frame: Any, asker: WorkerOrigin) -> None:
-        """Put a reply into the next message."""
+        """Add a reply to the next message."""
         if not self._ready:
             self._held_since_s = time.perf_counter()
         self._ready.append((frame, asker))
 
     def send(self, frame: Reply | Partial) -> None:
-        """Send what is ready, and this. Raises what encoding it does."""
+        """Send the replies that are ready, then this frame. Raises the error of encoding it."""
         message = encode([frame])
         self.flush()
         _write(self._socket, message)
 
     def flush(self) -> None:
-        """Send what is ready."""
+        """Send the replies that are ready, in one message."""
         ready, self._ready = self._ready, []
         if not ready:
             return
         try:
             messages = [encode([frame for frame, _ in ready])]
         # A payload is a user's object: its encoding may raise anything.
-        except Exception:  # noqa: BLE001 - told to whom it concerns
+        except Exception:  # noqa: BLE001 - only the client of the bad reply gets the error
             messages = [_encode_alone(frame, asker) for frame, asker in ready]
         for message in messages:
             _write(self._socket, message)
@@ -219,7 +223,7 @@ class Worker:
         while requests:
             frame = requests.popleft()
             if type(frame) is not Step:
-                # These may take much longer than steps do.
+                # A reset, a close or a query may take long: let no finished reply wait for it.
                 self.flush()
             began_s = clock()
             self._answer(frame)
@@ -247,7 +251,7 @@ class Worker:
 
 
 def _check(metadata: Any) -> None:
-    """Raise TypeError for metadata that nobody could read."""
+    """Raise TypeError for metadata that the server could not decode."""
     if not isinstance(metadata, dict) or not all(type(name) is str for name in metadata):
         raise TypeError(f"metadata must be a dict with strings as keys, not {metadata!r:.80}")
 
@@ -255,16 +259,16 @@ def _check(metadata: Any) -> None:
 def _encode_alone(frame: Any, asker: WorkerOrigin) -> bytes:
     try:
         return encode([frame])
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:  # noqa: BLE001 - a payload is a user's object
         return encode([asker.refuse(frame, error)])
 
 
 def main() -> None:
-    """Serve the socket that the command line names, until it ends."""
+    """Serve the socket whose file descriptor the command line names, until it closes."""
     parent, descriptor = int(sys.argv[1]), int(sys.argv[2])
     _die_with(parent)
-    # Who is told to stop is the server: it lets running calls finish, and then ends the socket. A
-    # function, not SIG_IGN, which processes that an environment starts would inherit.
+    # Signals to stop are for the server: it lets running calls finish and then closes the socket.
+    # A Python handler, not SIG_IGN, because processes that an environment starts inherit SIG_IGN.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave_to_the_server)
     with socket.socket(fileno=descriptor) as pipe:
@@ -277,7 +281,7 @@ def main() -> None:
         except OpenEnvError as error:
             _write(pipe, encode([error_frame(0, error)]))
             sys.exit(1)
-        # What is there by now stays: no collection needs to look at it.
+        # Imported modules live as long as the process: exclude them from garbage collection.
         gc.collect()
         gc.freeze()
         _write(pipe, encode([Ready()]))
@@ -305,7 +309,7 @@ def _write(pipe: socket.socket, message: bytes) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """End when the server does, also in a call that never returns to see it."""
+    """End with the server, even inside a call that never returns to read the socket."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -313,7 +317,7 @@ def _die_with(parent: int) -> None:
 
 
 def _leave_to_the_server(_: int, __: Any) -> None:
-    """Do nothing."""
+    """Ignore the signal; the server closes the socket when it stops."""
 
 
 if __name__ == "__main__":

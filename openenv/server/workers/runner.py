@@ -1,7 +1,7 @@
 """WorkerRunner: calls an environment that lives in a worker process.
 
-Stands where the runners of runners/ stand: the session starts one request at a time and is told
-when it is complete. Which worker, and how it is reached, is the affair of pool.py and process.py.
+Implements the Runner contract of runners/: the session starts one request at a time and gets its
+reply through `complete`. Does not choose the worker (pool.py) or write to its socket (process.py).
 """
 
 from __future__ import annotations
@@ -48,34 +48,34 @@ _encode = MSGPACK.encode
 
 
 class WorkerHandle(Protocol):
-    """A worker process, as those know it that have an environment there."""
+    """The part of a WorkerProcess that a runner uses."""
 
     def ask(self, runner: WorkerRunner, frame: Request, origin: Origin, request: Any) -> None:
         """Send a request; the runner's `on_reply` gets the reply."""
 
     def abandon(self, runner: WorkerRunner) -> None:
-        """Close the environment after the call that hangs; end the process if that never ends."""
+        """Close the environment after the abandoned call; kill the process if it never returns."""
 
     def forget(self, runner: WorkerRunner) -> None:
-        """The environment is closed."""
+        """Remove a runner whose environment is closed."""
 
     def pause_until(self, room: asyncio.Future[None]) -> None:
-        """Read no replies before the client of the running call has room for more."""
+        """Stop reading replies until the client of the running call has room for more."""
 
 
 class Workers(Protocol):
-    """All workers of a server."""
+    """The part of the WorkerPool that a runner uses."""
 
     def assign(self, runner: WorkerRunner, frame: Request, origin: Origin) -> WorkerHandle | None:
         """Return a worker for one more environment.
 
-        None if one is about to be replaced: then the request is started again. Raises
-        SessionCreationError.
+        None while a worker is being replaced: the pool then calls `runner.start` again later.
+        Raises SessionCreationError if no worker is free and none is being replaced.
         """
 
 
 class WorkerRunner(Runner):
-    """Has one environment in one worker; after the worker's death, from the next reset on, another.
+    """Owns one environment in one worker. If the worker dies, the next reset chooses another.
 
     `bound` stays None: the environment is bound in the worker.
     """
@@ -93,7 +93,7 @@ class WorkerRunner(Runner):
 
     @property
     def can_abandon(self) -> bool:
-        """Always: a worker that hangs is killed."""
+        """True: a worker that hangs can be killed."""
         return True
 
     @property
@@ -103,7 +103,7 @@ class WorkerRunner(Runner):
 
     @property
     def episode(self) -> RunningEpisode:
-        """The episode that the last reset began, counted on this side."""
+        """The episode that the last reset began; the server counts its steps."""
         return self._episode
 
     def __init__(self, spec: EnvironmentSpec, session: RunningSession, workers: Workers) -> None:
@@ -112,16 +112,16 @@ class WorkerRunner(Runner):
         "The environment's number in its worker."
         self.is_abandoned = False
         self.left_s: float | None = None
-        "How long the request may take from when its turn in the worker comes."
+        "The rest of the request's time limit; it runs from when the worker begins the request."
         self._workers = workers
         self._worker: WorkerHandle | None = None
         self._has_environment = False
         self._exit_error: WorkerDied | None = None
-        "What the next request is told: the worker has died while nothing was asked."
+        "Set if the worker died while no request was pending; the next request is answered with it."
         self._episode = RunningEpisode()
 
     def start(self, frame: Request, origin: Origin) -> None:
-        """Send a request to the worker, which is chosen for the first one."""
+        """Send a request to the worker; the first request chooses it."""
         exit_error, self._exit_error = self._exit_error, None
         if self._worker is None:
             if isinstance(frame, Close):
@@ -140,13 +140,13 @@ class WorkerRunner(Runner):
             self.session.complete(self, frame, origin, error_frame(frame.id, error))
 
     def abandon(self) -> None:
-        """Leave the call behind; the environment is closed should it ever end."""
+        """Stop waiting for the running call; its environment is closed when it returns."""
         self.is_abandoned = True
         if self._worker is not None:
             self._worker.abandon(self)
 
     def release(self) -> None:
-        """Forget the worker, unless it has a call to end that was left behind."""
+        """Release the worker, unless it still runs an abandoned call."""
         if self._worker is not None and not self.is_abandoned:
             self._worker.forget(self)
             self._worker = None
@@ -154,7 +154,7 @@ class WorkerRunner(Runner):
     # ---- called by the server's end of the worker's socket
 
     def on_reply(self, frame: Request, origin: Origin, reply: Reply) -> None:
-        """Take the reply to a request."""
+        """Complete a request with the worker's reply."""
         reply.id = frame.id
         match reply:
             case Result():
@@ -172,7 +172,7 @@ class WorkerRunner(Runner):
         self.session.complete(self, frame, origin, reply)
 
     def on_partial(self, origin: Origin, partial: Partial, request_id: int) -> None:
-        """Take an intermediate observation."""
+        """Pass an intermediate observation to the client, and wait if that has no room."""
         partial.id = request_id
         self._unpack(partial, "observation", origin)
         self.session.emit(origin, partial)
@@ -183,9 +183,10 @@ class WorkerRunner(Runner):
     def on_exit(
         self, error: WorkerDied, request: tuple[Request, Origin] | None, *, has_begun: bool
     ) -> None:
-        """The worker is dead. A request that it has not begun begins in another worker.
+        """Answer the pending request with the error, or start it again in another worker.
 
-        Unless it needs the episode, which is lost.
+        It is started again if the dead worker had not begun it and it is not a step, which needs
+        the lost episode.
         """
         self._worker, self._has_environment = None, False
         if self.is_abandoned:
@@ -204,7 +205,7 @@ class WorkerRunner(Runner):
     # ---- frames
 
     def _request(self, frame: Request, origin: Origin) -> Any:
-        """Return the frame as a worker wants it. Raises PayloadError."""
+        """Return the frame to send to the worker. Raises PayloadError."""
         number, payload_format = self.number, format_of(origin)
         match frame:
             case Step():
@@ -230,7 +231,7 @@ class WorkerRunner(Runner):
             raise PayloadError(f"reset: {error}") from error
 
     def _unpack(self, frame: Any, name: str, origin: Origin) -> None:
-        """Put the payload into the form in which the origin takes it."""
+        """Convert the payload from the worker's bytes to the form that the origin expects."""
         form = FORMATS[format_of(origin)].payloads
         if form == "values":
             setattr(frame, name, decode_any(getattr(frame, name), "msgpack"))
