@@ -1,7 +1,7 @@
-"""Batch: the steps of many sessions from one frame, without a frame and a reply for each.
+"""Batch: steps many sessions from one Steps frame, without a frame and a reply for each session.
 
 Sessions that cannot step at once, because they run elsewhere, are busy or need a reset, are left to
-the way of single steps. Knows nothing of the link that the frame came from.
+the caller, which steps them singly. Knows nothing of the link that the frame came from.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def step_at_once(
             outcomes.append(NOT_STEPPED if session is None else session.step_now(action))
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except BaseException as error:  # noqa: BLE001 - the session's boundary, as in runner.py
+        except BaseException as error:  # noqa: BLE001 - the boundary to the user's environment
             outcomes.append(_Failed(spec.replies.fault(error)))
     classes = set(map(type, outcomes))
     if len(classes) == 1 and not classes & _NO_OBSERVATIONS:
@@ -50,7 +50,10 @@ def step_at_once(
 def _sort(
     spec: EnvironmentSpec, ids: list[int], outcomes: list[Any], reply: Callable[[Any], None]
 ) -> list[int]:
-    """Reply to the steps that were taken, some of which failed; return where the others are."""
+    """Reply to steps that failed or whose observations differ in class.
+
+    Returns the positions of the sessions that could not step now.
+    """
     others = []
     by_class: dict[type, tuple[list[int], list[Any]]] = {}
     for position, (request_id, outcome) in enumerate(zip(ids, outcomes, strict=True)):
@@ -70,7 +73,7 @@ def _sort(
 def _reply(
     spec: EnvironmentSpec, ids: list[int], observations: list[Any], reply: Callable[[Any], None]
 ) -> None:
-    """Reply with observations of one class; singly if one of them is not as it should be."""
+    """Reply with observations of one class: in one frame, or singly if one of them is invalid."""
     columns = spec.replies.columns(observations)
     if columns is not None:
         reply(Results(ids, *columns))
@@ -80,12 +83,12 @@ def _reply(
             reply(spec.replies.result(request_id, observation))
         except OpenEnvError as error:
             reply(error_frame(request_id, error))
-        except Exception as error:  # noqa: BLE001 - the session's boundary, as in runner.py
+        except Exception as error:  # noqa: BLE001 - a payload is a user's object
             reply(error_frame(request_id, spec.replies.fault(error)))
 
 
 class _Failed:
-    """In place of the observation of a step that has raised."""
+    """Replaces the observation of a step that raised."""
 
     __slots__ = ("error",)
 

@@ -1,7 +1,7 @@
-"""One socket: negotiates the dialect, finds or begins its link, and reads until it is lost.
+"""One connection: negotiates the dialect, resumes or creates its link, and reads until it is lost.
 
-The raw ASGI route of /ws, and the same over any FrameChannel (`serve_channel`). What is read goes
-to link.py.
+Owns the raw ASGI route of /ws, and the same over any FrameChannel (`serve_channel`). Does not know
+what a message means: it passes each to link.py.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ HELLO_TIMEOUT_S = 10.0
 FENCE_S = 1.0
 
 ENDING_CLOSE_CODES = frozenset((CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR, 1007, 1009))
-"Codes after which no client comes back, whichever side has sent them; docs/reference/protocol.md."
+"Close codes that end the link, whichever side sent them; see docs/reference/protocol.md."
 
 CLAIM_EXTENSION = "openenv.claim"
-"The ASGI extension of a server that can give us its socket directly: websocket.py."
+"The ASGI extension of a server that can give us its socket directly: see uvicorn_socket.py."
 
 Message = MutableMapping[str, Any]
 
@@ -60,8 +60,8 @@ class AsgiChannel:
         try:
             await self._send({"type": "websocket.send", key: data})
         except (OSError, RuntimeError) as error:
-            # What a server raises when the peer is gone: OSError by the ASGI specification,
-            # RuntimeError in practice.
+            # The peer is gone. The ASGI specification has the server raise OSError then; some
+            # servers raise RuntimeError.
             raise ChannelClosed(1006, str(error)) from error
 
     async def receive(self) -> Data:
@@ -112,13 +112,13 @@ async def serve_channel(
             link = await _greet(registry, channel, WIRES[subprotocol])
         await _converse(link, channel)
     except ChannelClosed as closed:
-        # Every other code may be an accident.
+        # After any other code the client may come back, so the link stays and waits for it.
         if link is not None and closed.code in ENDING_CLOSE_CODES and link.channel is channel:
             link.end(f"its connection was closed: {closed}")
     except asyncio.CancelledError:
         if link is None or link.channel is channel:
             raise
-        # Fenced: the link goes on elsewhere, and this socket is of no use to anybody.
+        # Cancelled by `_fence`: the link continues on a newer socket, so this one just ends.
     except RemoteProtocolError as error:
         logger.info("a connection is closed: %s", error)
         if link is not None and link.channel is channel:
@@ -148,7 +148,7 @@ async def _greet(registry: SessionRegistry, channel: FrameChannel, wire: Wire) -
             registry.spawn(_fence, *old)
         await link.outbox.greet(channel, greeting)
     except BaseException:
-        # Lost before its client knows of it; without this the link would never expire.
+        # Detach, so that the link expires: the client may never have received its token.
         link.detach(channel)
         raise
     return link
@@ -175,9 +175,9 @@ def _begin(registry: SessionRegistry, wire: Wire) -> SessionLink:
 def _segment_maker(
     registry: SessionRegistry, wire: Wire
 ) -> Callable[[Link], Segment | None] | None:
-    """Return what makes memory for large arrays; None where there are none to put there.
+    """Return the function that makes shared memory for large arrays; None if it is of no use.
 
-    JSON has no place for them, and those of worker processes have become bytes there.
+    JSON cannot refer to shared memory. Arrays from worker processes arrive here already encoded.
     """
     size_bytes = registry.config.shared_memory_bytes
     if wire.is_text or not size_bytes or registry.spec.convention.execution == "process":
@@ -198,9 +198,10 @@ def _begin_legacy(registry: SessionRegistry, channel: FrameChannel) -> SessionLi
 
 
 async def _converse(link: SessionLink, channel: FrameChannel) -> None:
-    """Read, handle and answer, until the channel is lost or another one has taken the link over.
+    """Read, handle and answer messages, until the channel is lost or a newer one has the link.
 
-    What a direct channel's messages ask for is mostly answered before they would get here.
+    A direct channel passes most of its messages to `link.answer` instead, which replies within the
+    socket's callback; only the rest is received here.
     """
     writer = asyncio.get_running_loop().create_task(link.outbox.run(channel), name="openenv-writer")
     try:
@@ -212,7 +213,8 @@ async def _converse(link: SessionLink, channel: FrameChannel) -> None:
             if link.channel is not channel:
                 return
             if link.is_ended:
-                # A refused client has asked all the same: now it reads why it was refused.
+                # The client may send requests before it has read that it is refused: write the
+                # refusal, then close.
                 await link.outbox.flush(channel)
                 await channel.aclose(CLOSE_NORMAL)
                 return
@@ -225,9 +227,9 @@ async def _converse(link: SessionLink, channel: FrameChannel) -> None:
 
 
 async def _fence(channel: FrameChannel, reader: asyncio.Task[Any]) -> None:
-    """Close a channel whose link has been taken over by a newer one, and end who reads it.
+    """Close a channel whose link continues on a newer one, and cancel the task that reads it.
 
-    The old socket may be dead without anybody knowing, and block whoever writes to it.
+    Runs as a task of its own: the old socket may be dead without an error yet, and block writes.
     """
     with anyio.move_on_after(FENCE_S):
         await channel.aclose(CLOSE_FENCED, "the link continues on a newer socket")

@@ -1,7 +1,8 @@
 """Segment: memory that a client on the same host reads large arrays from, instead of a socket.
 
-Owns the memory and what lies where in it. Knows nothing of sockets and offers: protocol/server.py
-makes those; protocol/pieces.py says what a message looks like whose arrays lie here.
+Owns the memory and the positions of arrays in it. Knows nothing of sockets; protocol/server.py
+offers the segment to the client, and protocol/pieces.py defines the form of a message whose arrays
+lie in it.
 """
 
 from __future__ import annotations
@@ -30,16 +31,19 @@ if sys.platform == "linux":
 logger = logging.getLogger("openenv.server")
 
 ARRAY_MIN_BYTES = arrays.VIEW_MIN_BYTES
-"Smaller arrays travel as bytes: at 100 kB little is gained already (docs/topics/performance.md)."
+"Smaller arrays travel as bytes: even at 100 kB the gain is small (docs/topics/performance.md)."
 
-_ALIGNMENT_BYTES = 64  # a line of the cache: what is copied begins with one, after the nonce's
+_ALIGNMENT_BYTES = 64  # a cache line: the nonce is in the first, and each array starts a new one
 _EXT_HEADER = Struct(">BIb")
-_EXT_32 = 0xC9  # MessagePack's extension whose size has four bytes
-_EXT_16_BYTES = b"\xd8"  # the one of 16 bytes
+_EXT_32 = 0xC9  # MessagePack's `ext 32`: an extension whose size is a field of four bytes
+_EXT_16_BYTES = b"\xd8"  # MessagePack's `fixext 16`: an extension of 16 bytes
 
 
 class Ring:
-    """Which parts of a segment are taken: in the order of messages, and so they come free."""
+    """The parts of a segment that are in use, as a ring buffer.
+
+    Parts are reserved, and acknowledged, in the order of the messages that they belong to.
+    """
 
     __slots__ = ("_end", "_start", "_taken")
 
@@ -50,14 +54,14 @@ class Ring:
         "(number of the message, start, end), oldest first."
 
     def take(self, size: int, number: int) -> int | None:
-        """Return where there are `size` bytes for a message of this number; None if nowhere.
+        """Reserve `size` bytes for the message of this number; return the offset, None if full.
 
-        As near to the start as can be: memory that was never written to does not exist yet.
+        Prefers low offsets: the kernel allocates a page of the segment at the first write to it.
         """
         taken = self._taken
         if not taken:
             start, end = self._start, self._end
-        elif taken[-1][1] < taken[0][1]:  # the newest lie before the oldest
+        elif taken[-1][1] < taken[0][1]:  # wrapped: the newest part is below the oldest
             start, end = taken[-1][2], taken[0][1]
         elif self._start + size <= taken[0][1]:
             start, end = self._start, taken[0][1]
@@ -69,7 +73,7 @@ class Ring:
         return start
 
     def release(self, acknowledged: int, sent: int) -> None:
-        """Free what messages held that have arrived, and what was meant for some never sent."""
+        """Free the parts of messages that were acknowledged, or encoded but never sent."""
         taken = self._taken
         while taken and taken[0][0] <= acknowledged:
             taken.popleft()
@@ -78,10 +82,10 @@ class Ring:
 
 
 class Segment:
-    """One per link, for messages to a client that reads it. Close it with the link.
+    """One per link, for messages to a client that has mapped it. Close it with the link.
 
-    What a message holds is overwritten when the client has acknowledged it, not before: it is
-    still there when the message has to be sent again. What finds no room travels as bytes.
+    The arrays of a message stay until the client has acknowledged the message, so that it can be
+    sent again after a lost connection. An array for which there is no room travels as bytes.
     """
 
     def __init__(self, link: Link, descriptor: int, size_bytes: int) -> None:
@@ -92,7 +96,7 @@ class Segment:
         self._ring = Ring(_ALIGNMENT_BYTES, size_bytes)
         self._encode = msgspec.msgpack.Encoder(enc_hook=self._place).encode
         self._mark = secrets.token_bytes(16)
-        "Stands for an array that lies in the segment while the rest of its message is encoded."
+        "A placeholder for each array in the segment; the encoded message is split at it."
         self._cut = bytes((*_EXT_16_BYTES, arrays.EXT_CODE)) + self._mark
         self._headers: list[bytes] = []
         self._places: list[Place] = []
@@ -100,11 +104,11 @@ class Segment:
 
     @property
     def offer(self) -> SegmentOffer:
-        """Where the client finds it."""
+        """The frame that tells the client where to find the segment."""
         return SegmentOffer(os.getpid(), self._descriptor, self._size_bytes, self._nonce)
 
     def encode(self, message: tuple[int, list[Any]]) -> tuple[Data, int]:
-        """Return the message as it travels, and how many bytes it has when it is joined."""
+        """Return the message as it is sent, and its size with the arrays joined into it."""
         self._ring.release(self._link.acknowledged, self._link.sent)
         self._headers, self._places = [], []
         data = self._encode(message)
@@ -119,13 +123,13 @@ class Segment:
         return pieces.write(parts, self._places), size
 
     def close(self) -> None:
-        """Give the memory back; a client's mapping stays until it lets go."""
+        """Close our end; the kernel frees the memory when the client has unmapped it, too."""
         os.close(self._descriptor)
-        # It refers back to this object.
+        # The encoder's hook refers to this object: break the cycle, which only a collection frees.
         del self._encode
 
     def _place(self, obj: Any) -> Any:
-        """Encode what msgspec does not know: a large array into the segment, if there is room."""
+        """Encode an object that msgspec does not know; put a large array into the segment."""
         if getattr(obj, "nbytes", 0) < ARRAY_MIN_BYTES or not hasattr(type(obj), "__array__"):
             return arrays.enc_hook_msgpack(obj)
         header, elements = arrays.take_apart(obj)
@@ -142,9 +146,10 @@ class Segment:
         return msgspec.msgpack.Ext(arrays.EXT_CODE, self._mark)
 
     def _write(self, elements: Any, start: int, size: int) -> bool:
-        """Write into the segment; False if the host has no memory left.
+        """Write into the segment; return False if the host has no memory left.
 
-        Not by a mapping: there that would be a signal that ends the process.
+        Uses pwrite, which raises OSError then. A write through a mapping would raise SIGBUS, which
+        ends the process.
         """
         try:
             return os.pwrite(self._descriptor, elements, start) == size
@@ -154,10 +159,10 @@ class Segment:
 
 
 def make_segment(link: Link, size_bytes: int) -> Segment | None:
-    """Make memory that only processes of this user can reach; None where that is not possible.
+    """Make memory that only processes of this user can open; None where that is not possible.
 
-    It has no name in any folder and is gone with those who have it open, however they end. Nor can
-    it be cut off under a client that reads it.
+    It is an anonymous file (memfd): the kernel frees it when all processes that have it open are
+    gone, even after SIGKILL. Seals forbid changing its size, so no client's mapping is cut off.
     """
     if sys.platform != "linux":
         return None
