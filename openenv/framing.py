@@ -1,8 +1,8 @@
-"""WebSocket framing for the messages that matter: whole, unfragmented, and not too large.
+"""WebSocket framing for plain messages: those in one frame that is not too large.
 
-Cuts these out of a socket's bytes and writes them; a tenth of what a general parser costs. All
-else (control frames, fragments, what is too large) is passed on, at exact frame boundaries, to the
-websockets library, which keeps the protocol. Knows nothing of messages.
+Reads and writes these at a tenth of a general parser's cost. All other frames (control frames,
+fragments, too large ones) go unchanged, at exact frame boundaries, to the websockets library, which
+implements the rest of the protocol. Does not know what a message contains.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _FIN, _OPCODE, _MASKED, _LENGTH = 0x80, 0x0F, 0x80, 0x7F
 _CONTROL = 0x08
 _U16_HEADER, _U64_HEADER = Struct("!BBH"), Struct("!BBQ")
 _JOINED_BYTES = 65536
-"Up to here copying a message behind its header is cheaper than a second write."
+"Up to this size a message is copied behind its header: one copy is cheaper than a second write."
 _SMALL_PIECE_BYTES = 4096
-"Below this a piece of a message is copied to the one before: as an object it may take more memory."
+"Smaller pieces of a message are joined, because an object for each could take more memory."
 
 
 def header(data: Data, payload: bytes, mask_bit: int = 0) -> bytes:
@@ -43,7 +43,7 @@ def header(data: Data, payload: bytes, mask_bit: int = 0) -> bytes:
 
 
 def server_frames(data: Data) -> tuple[bytes, ...]:
-    """Return what a server writes for one message: one piece, or two where copying would cost."""
+    """Return the buffers a server writes for one message: two if it is too large to copy."""
     payload = data if type(data) is bytes else data.encode()  # type: ignore[union-attr]
     if len(payload) <= _JOINED_BYTES:
         return (header(data, payload) + payload,)
@@ -51,7 +51,7 @@ def server_frames(data: Data) -> tuple[bytes, ...]:
 
 
 def client_frames(data: Data) -> tuple[bytes, ...]:
-    """Return what a client writes for one message: masked."""
+    """Return the buffers a client writes for one message, masked as RFC 6455 demands."""
     payload = data if type(data) is bytes else data.encode()  # type: ignore[union-attr]
     mask = os.urandom(4)
     masked = apply_mask(payload, mask)
@@ -61,10 +61,10 @@ def client_frames(data: Data) -> tuple[bytes, ...]:
 
 
 class WebSocketFrameReader:
-    """The reading half, for one socket, beginning at a frame boundary.
+    """Reads the frames of one socket, from a frame boundary on.
 
-    `take` gets whole messages, `pass_on` all other bytes, both in the order of arrival. Every byte
-    from then on must come through `feed`, for only so are the boundaries known.
+    Calls `take` with each plain message and `pass_on` with all other bytes, in order of arrival.
+    `feed` must get every byte of the socket, because it finds a frame by the end of the one before.
     """
 
     __slots__ = (
@@ -93,20 +93,20 @@ class WebSocketFrameReader:
         self._mask_bit = _MASKED if is_server else 0
         self._max_bytes = max_bytes
         self._rest = b""
-        "The beginning of a header."
+        "The bytes of an incomplete header."
         self._foreign_bytes = 0
-        "What is still to come of a frame that was passed on."
+        "How many bytes are missing of the frame that is being passed on."
         self._header = b""
-        "That of a whole message of which only the beginning has come."
+        "The header of an incomplete plain message."
         self._pieces: list[bytes | bytearray | memoryview] = []
-        "What has come of it behind the header."
+        "The payload of that message so far."
         self._missing_bytes = 0
-        "What has not."
+        "How many bytes of its payload are missing."
         self._is_fragmented = False
-        "Whether a message in fragments is under way."
+        "Whether the last data frame was a fragment with more to follow."
 
     def feed(self, data: bytes) -> None:
-        """Take what was read from the socket."""
+        """Process bytes that were read from the socket."""
         if self._foreign_bytes:
             piece = data[: self._foreign_bytes]
             self._foreign_bytes -= len(piece)
@@ -125,7 +125,7 @@ class WebSocketFrameReader:
             if not self._is_plain(data, start, stop - body):
                 self._pass_frame(data, start, stop)
                 if data[start] == _CLOSE:
-                    # Whatever comes after it is the closing handshake's affair.
+                    # No message may follow a close frame; websockets judges the bytes after it.
                     self._pass_on(data[stop:])
                     return
             elif stop > end:
@@ -137,7 +137,7 @@ class WebSocketFrameReader:
             start = stop
 
     def finish(self, data: bytes) -> None:
-        """Pass all on: the connection is closing."""
+        """Pass on the incomplete frame and `data`: the connection is closing."""
         begun, self._rest = (self._rest, self._header, *self._pieces), b""
         self._header, self._pieces, self._missing_bytes = b"", [], 0
         self._pass_on(b"".join((*begun, data)))
@@ -169,7 +169,7 @@ class WebSocketFrameReader:
             self._take(text)
 
     def _go_on(self, data: bytes) -> bytes:
-        """Add to the message that has begun; return what comes after it."""
+        """Add to the incomplete message; return the bytes after its end."""
         missing = self._missing_bytes
         self._add_piece(data[:missing])
         self._missing_bytes = max(0, missing - len(data))
@@ -204,7 +204,7 @@ class WebSocketFrameReader:
 
 
 def _bounds(data: bytes, start: int, end: int) -> tuple[int, int]:
-    """Return where a frame's payload begins and where it stops; (0, 0) if that is not known."""
+    """Return where a frame's payload starts and stops; (0, 0) if its header is incomplete."""
     body = start + 2
     if body > end:
         return 0, 0
