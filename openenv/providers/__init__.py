@@ -1,1 +1,1 @@
-"""What starts something that listens, and stops it again."""
+"""Providers: each starts a server in its own way (process, uv, Docker, ...) and stops it."""

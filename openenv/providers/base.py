@@ -1,7 +1,7 @@
-"""What providers have in common: they start something that listens, and stop what they started.
+"""The contract of providers: a provider starts a server and stops it.
 
-Knows nothing of clients. A provider is used through `open` and `aclose`, or as the blocking calls
-that each kind has beside them. docker.py is one; health.py finds out whether a server answers.
+Knows nothing of clients. Async code uses a provider through `open` and `aclose`; each kind also has
+blocking calls. docker.py is one kind; health.py finds out whether a server answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READY_TIMEOUT_S = 30.0
-"How long a server may take until it answers, unless told otherwise."
+"The default for how long a server may take until it answers."
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Endpoint:
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    "What every request needs, a token for instance."
+    "Headers that every request needs, such as one with a token."
 
 
 class Provider(ABC):
@@ -53,15 +53,15 @@ class Provider(ABC):
         """Stop what `open` started, if it still runs."""
 
     async def how_it_ended(self) -> str | None:
-        """Return how what was started has come to its end by itself; None if that is unknown.
+        """Return how the server ended by itself; None if it still runs, or if that is unknown.
 
-        A client asks when it has lost its connection, to know whether trying again is of use.
+        A client that has lost its connection calls this to learn whether reconnecting can succeed.
         """
         return None
 
 
 class ContainerProvider(Provider):
-    """A provider of containers, by three blocking calls; `open` and `aclose` are made of them."""
+    """A provider of containers with three blocking calls, which `open` and `aclose` use."""
 
     @abstractmethod
     def start_container(
@@ -93,7 +93,7 @@ class ContainerProvider(Provider):
 
 
 def checked_env_vars(given: Any) -> dict[str, str]:
-    """Return environment variables, by name, as texts. Raises ConfigurationError."""
+    """Return environment variables with their values as strings. Raises ConfigurationError."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -116,7 +116,8 @@ async def open_container(
     try:
         url = await in_thread(provider.start_container, *what, **options)
     except asyncio.CancelledError:
-        # It may have been started all the same. What raises by itself has nothing to be stopped.
+        # The thread ran to its end, so the container may have started: stop it. After any other
+        # error of start_container there is nothing to stop.
         await in_thread(provider.stop_container)
         raise
     try:
@@ -133,13 +134,14 @@ async def in_thread(
     on_cancel: Callable[[], None] | None = None,
     **options: Any,
 ) -> T:
-    """Call a blocking function on a thread; a cancelled caller waits for its end all the same.
+    """Call a blocking function on a thread; when cancelled, wait for its end before raising.
 
-    What the function was about to start would be lost otherwise, and never be stopped. `on_cancel`
-    may tell it to hurry.
+    Otherwise nobody would know what the function has started, and stop it. `on_cancel` is called at
+    each cancellation, and can make the function return early.
     """
     call = partial(copy_context().run, function, *arguments, **options)
-    # A thread of its own, which ends with the call: the loop's are few, and may all be waiting.
+    # A thread for this call alone: the event loop's default pool is small, and all of its threads
+    # may be blocked.
     executor = ThreadPoolExecutor(1, "openenv-provider")
     running = asyncio.wrap_future(executor.submit(call))
     executor.shutdown(wait=False)
@@ -153,6 +155,6 @@ async def in_thread(
                 on_cancel()
     if cancelled is not None:
         if not running.cancelled():
-            running.exception()  # looked at, so that nobody is told that it was not
+            running.exception()  # retrieved, so that asyncio does not log it as never retrieved
         raise cancelled
     return running.result()

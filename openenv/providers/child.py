@@ -1,8 +1,7 @@
 """Child: a server in a process of its own, which announces its URL and ends with this process.
 
-Owns the pipes to it: one whose end ends the child (lifeline.py is at the far side), and one on
-which the child says that it serves. What is run, and what is said of a failure, is process.py's
-affair.
+Owns two pipes: closing the first ends the child (lifeline.py reads it), and on the second the child
+writes its URL. Does not know which command runs or how to report its failure: see process.py.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GRACE_S = 10.0
-"How long a server may take to end its sessions before it is killed."
+"How long a server may take to stop after SIGTERM before it is killed."
 
 _LONGEST_LINE_BYTES = 4096
 
 
 class Child:
-    """A command below a lifeline, in a session of its own, so that Ctrl-C is for the client.
+    """A command that lifeline.py runs, in a session of its own, so that Ctrl-C does not reach it.
 
-    `command` is asked for the arguments once the number of the file is known on which the child is
-    to write its URL. Its output is appended to the log. `folder` is removed when it has ended;
-    with `keeps_folder` only if it has ended badly.
+    `command` gets the file descriptor on which the child has to write its URL and returns the
+    arguments. The child's output is appended to the log. `folder` is removed when the child has
+    ended; with `keeps_folder` only if its exit code is not 0.
     """
 
     def __init__(
@@ -45,7 +44,8 @@ class Child:
         keeps_folder: bool = False,
     ) -> None:
         self._ready, announce = os.pipe()
-        # By its path and isolated: neither the working directory nor PYTHONPATH can replace it.
+        # Run by its path and with -I, so that no module in the working directory or on PYTHONPATH
+        # is imported instead.
         program = [sys.executable, "-I", lifeline.__file__, str(GRACE_S), str(folder or "")]
         program.append("keeps" if keeps_folder else "")
         try:
@@ -64,22 +64,22 @@ class Child:
             raise
         finally:
             os.close(announce)
-        # As exit handlers of a provider that nobody has closed.
+        # Also ends the child when this object is collected, and at exit, if nobody called `stop`.
         self._end = weakref.finalize(self, _end, self._process, self._ready, os.getpid())
         _living.add(self)
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended, by a shell's reckoning: 128 + N after signal N. None while it runs."""
+        """The exit code as a shell reports it: 128 + N after signal N. None while it runs."""
         return self._process.poll()
 
     def line(self, timeout_s: float) -> str | None:
-        """Return the line that the child announces; None if it ended without.
+        """Return the line that the child announces; None if it ended without one.
 
         Raises TimeoutError.
         """
         deadline, output = time.monotonic() + timeout_s, b""
-        # Not `select`, for the file's number may be beyond 1,023.
+        # poll, because select fails for file descriptors above 1,023.
         waiting = select.poll()
         waiting.register(self._ready, select.POLLIN)
         while b"\n" not in output:
@@ -94,20 +94,20 @@ class Child:
         return output.partition(b"\n")[0].decode()
 
     def hang_up(self) -> None:
-        """Tell the child to end, without waiting for it."""
+        """Tell the child to stop, without waiting for its end."""
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
 
     def stop(self) -> None:
-        """End the child and all that it has started."""
+        """End the child and every process of its group, and wait for it."""
         self._end()
 
     def abandon(self) -> None:
-        """In the child of a fork: close its copies of the pipes, which are the parent's."""
+        """Close this process's copies of the pipes after a fork; the parent owns the child."""
         self._end.detach()
         self.hang_up()
         os.close(self._ready)
-        self._process.returncode = 0  # it is not this process's child
+        self._process.returncode = 0  # so that Popen does not wait for the parent's child
 
 
 def _end(process: subprocess.Popen[bytes], ready: int, pid: int) -> None:
@@ -118,14 +118,14 @@ def _end(process: subprocess.Popen[bytes], ready: int, pid: int) -> None:
     try:
         process.wait(GRACE_S + 5)
     except subprocess.TimeoutExpired:
-        # Somebody has stopped the lifeline itself, with SIGSTOP.
+        # The lifeline itself does not run, for instance after SIGSTOP.
         process.kill()
         process.wait()
     os.close(ready)
 
 
 def last_lines(log: Path, count: int = 20) -> str:
-    """Return the end of a log."""
+    """Return the last lines of a log file."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 64 * 1024))

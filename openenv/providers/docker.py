@@ -1,7 +1,7 @@
-"""LocalDockerProvider: an environment's server in a container of this machine's Docker.
+"""LocalDockerProvider: runs an environment's server in a container of this machine's Docker.
 
-How a container may be confined is docker_options.py's affair, what becomes of those that nobody
-stops docker_cleanup.py's and watchdog.py's. Knows nothing of clients.
+Knows nothing of clients. docker_options.py has the options that confine a container;
+docker_cleanup.py and watchdog.py remove containers that their owner did not stop.
 """
 
 from __future__ import annotations
@@ -66,20 +66,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger("openenv.providers")
 
 STOP_TIMEOUT_S = 10
-"How long a server may take to end its sessions before it is killed."
+"How long a server may take to stop after SIGTERM before it is killed."
 
 
 class LocalDockerProvider(ContainerProvider):
     """Runs one container at a time.
 
     `start_container`, `wait_for_ready` and `stop_container` block; `open` and `aclose` are the same
-    for async code. The container is removed by `stop_container`, when starting it fails, when the
-    provider is collected, and when this process ends, however it does; unless it is `detached`.
-    Options given here hold for every container that it starts: those of ContainerOptions.
+    for async code. `stop_container` removes the container. So does a failed start, and, unless the
+    container is `detached`, the collection of the provider and any end of this process, even by
+    SIGKILL. The options are those of ContainerOptions; they hold for every container it starts.
     """
 
     def __init__(self, *, detached: bool = False, **options: Any) -> None:
-        """Remember the options; Docker is first asked by `start_container`."""
+        """Keep the options; `start_container` is the first call that needs Docker."""
         ContainerOptions.of(options)
         self._options = options
         self._detached = detached
@@ -89,7 +89,7 @@ class LocalDockerProvider(ContainerProvider):
 
     @property
     def container_name(self) -> str | None:
-        """The container's name, for `openenv logs` and `docker exec`. None if there is none."""
+        """The container's name, for `openenv logs` and `docker exec`. None without a container."""
         return None if self._charge is None else self._charge.name
 
     # ---- blocking
@@ -103,8 +103,8 @@ class LocalDockerProvider(ContainerProvider):
     ) -> str:
         """Start a container of an image and return the URL at which its server will answer.
 
-        `port` is the host's; without one Docker gives a free one. Raises ProviderError: the image
-        does not exist, Docker refuses, the port is taken.
+        `port` is a port of the host; without it Docker chooses a free one. Raises ProviderError if
+        the image does not exist, Docker refuses, or the port is taken.
         """
         self._check_idle()
         chosen = ContainerOptions.of({**self._options, **options})
@@ -126,8 +126,8 @@ class LocalDockerProvider(ContainerProvider):
     def wait_for_ready(self, base_url: str, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Return when the server answers GET /health with 200.
 
-        If that does not come about, the container is removed. Raises StartupFailed if it has ended
-        or says that it is unhealthy, StartupTimeout.
+        Otherwise removes the container and raises: StartupFailed if it has ended or its health
+        check fails, StartupTimeout if it did not answer in time.
         """
         check_timeout(timeout_s)
         if self._charge is None:
@@ -143,7 +143,7 @@ class LocalDockerProvider(ContainerProvider):
             raise
 
     def stop_container(self) -> None:
-        """Stop and remove the container, if there is one and it is this process's."""
+        """Stop and remove the container, if there is one and this process started it."""
         charge = self._charge
         if charge is not None and charge.pid == os.getpid():
             with docker_client() as client:
@@ -170,7 +170,7 @@ class LocalDockerProvider(ContainerProvider):
             raise await in_thread(self._too_late, url, timeout_s)
 
     async def how_it_ended(self) -> str | None:
-        """Return how the container came to its end; None if it runs, or cannot be asked after."""
+        """Return how the container ended; None if it runs, or if Docker cannot be asked."""
         return await in_thread(self._how_it_ended)
 
     # ---- starting
@@ -228,7 +228,10 @@ class LocalDockerProvider(ContainerProvider):
         return {**arguments, "environment": environment, "labels": labels, "name": name}
 
     def _take_charge(self, arguments: dict[str, Any]) -> OwnedContainer:
-        """From here on the container is removed, whatever happens to this process."""
+        """Register the container for removal, before it is created; return its handle.
+
+        Unless it is detached it is removed however this process ends.
+        """
         labels = arguments["labels"]
         charge = OwnedContainer(arguments["name"], labels[START_LABEL], labels[URL_LABEL])
         self._charge = charge
@@ -238,7 +241,7 @@ class LocalDockerProvider(ContainerProvider):
         return charge
 
     def _let_go(self) -> None:
-        """Forget a container that is no more."""
+        """Forget a container that has been removed."""
         self._charge = None
         if self._release is not None and self._release.detach() is not None:
             watchdog.forget()
@@ -253,8 +256,8 @@ class LocalDockerProvider(ContainerProvider):
         if is_gone:
             self._let_go()
         else:
-            # Interrupted while Docker makes it, it may yet appear: then it is removed at the end
-            # of this process.
+            # Docker may still be creating the container when we were interrupted. `_release` stays
+            # registered and removes it when this process ends.
             self._charge = None
 
     # ---- readiness
@@ -262,8 +265,8 @@ class LocalDockerProvider(ContainerProvider):
     def _is_ready(self, base_url: str) -> bool:
         answers = health_status(base_url) == 200
         with docker_client() as client:
-            # Asked even if there is an answer: the port of a container that has ended may be
-            # another's by now.
+            # Ask Docker even if a server answers: the container may have ended, and another server
+            # may have its port by now.
             container = self._container(client)
             if has_ended(container):
                 raise ended(container)
@@ -301,7 +304,7 @@ class LocalDockerProvider(ContainerProvider):
 
 
 def _pauses(timeout_s: float) -> Iterator[float]:
-    """Yield how long to wait until the next look, until the time is over."""
+    """Yield the pause before each next attempt, until the timeout has passed."""
     deadline, attempts = time.monotonic() + timeout_s, count()
     while time.monotonic() < deadline:
         yield pause_s(next(attempts), first_s=0.02, longest_s=0.25, factor=1.5)
@@ -323,19 +326,19 @@ def _published(chosen: ContainerOptions) -> tuple[str, str]:
 def _url(container: Any) -> str:
     url = url_of(container)
     if url is None:
-        # It has ended already, and its port with it: wait_for_ready says why.
+        # The container has ended already, so it has no port; wait_for_ready raises the reason.
         return f"{container.labels[URL_LABEL]}:0"
     return url
 
 
 def _name(image: str, start: str) -> str:
-    """Return a name for a container that nobody else has, and that shows its image."""
+    """Return a unique name for a container, which contains the image's name."""
     slug = re.sub(r"[^a-z0-9_.-]+", "-", image.rpartition("/")[2].partition(":")[0].lower())
     return f"openenv-{slug.strip('-.').removeprefix('openenv-')}-{start[:8]}"
 
 
 def _remove_if_ours(charge: OwnedContainer) -> None:
-    """Remove a container when its provider is collected, or at exit; never a parent's."""
+    """Remove a container at exit or when its provider is collected; not in a forked child."""
     if charge.pid == os.getpid():
         charge.remove_at_last()
         watchdog.forget()

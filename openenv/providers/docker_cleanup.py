@@ -1,8 +1,8 @@
-"""What openenv has started in Docker: who owns it, and the removal of what has no owner any more.
+"""The containers that openenv has started: their owners, and the removal of orphaned ones.
 
-Whatever is started carries the label `openenv.owner`; nothing without it is ever touched. The
-provider sweeps before it starts a container, `openenv prune` does when told, and watchdog.py when
-a client has died.
+Every container that openenv starts has the label `openenv.owner`; no other container is touched.
+Orphans are removed by the provider before it starts a container, by `openenv prune`, and by
+watchdog.py when a client has died.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ OWNER_LABEL = "openenv.owner"
 IMAGE_LABEL = "openenv.image"
 URL_LABEL = "openenv.url"
 SHARED_LABEL = "openenv.shared"
-"Of a container that `openenv run` has started."
+"The label of a container that `openenv run` has started, for every client."
 START_LABEL = "openenv.start"
 DETACHED = "detached"
-"In the place of an owner: it was asked to outlive whoever started it."
+"The owner label of a container that outlives the process that started it."
 
 SOCKETS_PREFIX = "openenv-sockets-"
 
@@ -48,7 +48,7 @@ class RunningContainer:
     id: str
     image: str
     status: str
-    "Docker's word: created, running, exited, ..."
+    "Docker's status: created, running, exited, ..."
     health: str | None
     url: str | None
     "None if no port is published any more."
@@ -56,11 +56,11 @@ class RunningContainer:
     owner: Owner | None
     "None if it is detached."
     is_shared: bool = False
-    "Whether it is there for whoever asks, and not for one client."
+    "Whether any client may use it, and not only the one that started it."
 
     @classmethod
     def of(cls, container: Any) -> Self:
-        """Read a docker.models.Container."""
+        """Make one from a docker.models.Container."""
         attributes, labels = container.attrs, container.labels
         state = attributes["State"]
         return cls(
@@ -77,27 +77,27 @@ class RunningContainer:
 
     @property
     def claim(self) -> OwnerStatus:
-        """What has become of its owner."""
+        """The status of its owner."""
         return _claim(self.owner)
 
     @property
     def is_orphaned(self) -> bool:
-        """Whether nobody can want it any more."""
+        """Whether its owner is dead, or it is detached and has exited."""
         return _is_orphaned(self.owner, self.status)
 
 
 @dataclass(frozen=True)
 class OwnedContainer:
-    """A container that this process has to remove, told from any other of its name."""
+    """A container that this process has to remove. `start` tells it from others with its name."""
 
     name: str
     start: str
-    "Its label, which nothing else has."
+    "The value of its label START_LABEL, which no other container has."
     url: str
     pid: int = field(default_factory=os.getpid)
 
     def remove(self, client: Any, stop_timeout_s: int | None = None) -> bool:
-        """Remove it, and the folder of its socket; False if it is not there."""
+        """Remove it and the folder of its socket; return False if there is no such container."""
         removed = False
         with already_gone():
             container = client.containers.get(self.name)
@@ -107,7 +107,7 @@ class OwnedContainer:
         return removed
 
     def remove_at_last(self) -> None:
-        """Remove it at exit, when there is nobody left to raise to."""
+        """Remove it at exit; log a failure, because no caller is left to handle an error."""
         try:
             with docker_client() as client:
                 self.remove(client)
@@ -117,7 +117,7 @@ class OwnedContainer:
 
 
 def url_of(container: Any) -> str | None:
-    """Return where a container's server is reached: its socket, or the port that Docker gave."""
+    """Return the URL of a container's server, with its socket or the port that Docker chose."""
     url: str = container.labels.get(URL_LABEL, "")
     if url.startswith("unix:"):
         return url
@@ -131,13 +131,13 @@ def started(client: Any) -> list[RunningContainer]:
     listed = client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True)
     containers = []
     for container in listed:
-        with suppress(ConfigurationError, KeyError):  # somebody else's idea of these labels
+        with suppress(ConfigurationError, KeyError):  # labels that openenv did not write
             containers.append(RunningContainer.of(container))
     return containers
 
 
 def find(client: Any, name: str) -> RunningContainer:
-    """Return the container of this name, of an id that begins so, or of an image.
+    """Return the container with this name, or whose id begins with it, or with this image.
 
     Raises ConfigurationError.
     """
@@ -152,7 +152,7 @@ def find(client: Any, name: str) -> RunningContainer:
 
 
 def _has(container: RunningContainer, name: str) -> bool:
-    """Whether its id begins so, or its image is called so; without a tag, whatever its tag is."""
+    """Whether its id begins with the name, or its image has it; a name without a tag fits any."""
     rest = container.image.removeprefix(name)
     is_any = container.image.startswith(name) and rest.startswith((":", "@")) and "/" not in rest
     return container.id.startswith(name) or container.image == name or is_any
@@ -160,7 +160,8 @@ def _has(container: RunningContainer, name: str) -> bool:
 
 def sweep(client: Any) -> list[str]:
     """Remove the containers that have no living owner; return their names."""
-    # The daemon's own list: it is asked before each start, and `started` asks for each container.
+    # The low-level list is one request; `started` makes another one for each container, which is
+    # too slow before every start.
     listed = client.api.containers(all=True, filters={"label": OWNER_LABEL})
     names = []
     for listed_container in listed:
@@ -173,9 +174,9 @@ def sweep(client: Any) -> list[str]:
 
 
 def remove(client: Any, name: str, stop_timeout_s: int | None = None) -> bool:
-    """Remove a container and its volumes without a name; False if there is none.
+    """Remove a container and its anonymous volumes; return False if there is no such container.
 
-    It is killed, unless it gets some seconds to stop by itself.
+    Without `stop_timeout_s` it is killed at once.
     """
     removed = False
     with already_gone():
@@ -208,7 +209,7 @@ def _is_orphaned(owner: Owner | None, status: str) -> bool:
 
 @contextmanager
 def already_gone() -> Iterator[None]:
-    """Be content if what is to be removed is gone, or is being removed by somebody else."""
+    """Suppress Docker's errors for a container that is gone or is being removed already."""
     from docker.errors import APIError  # noqa: PLC0415 - the SDK is slow to import
 
     try:
@@ -223,15 +224,16 @@ def make_socket_folder() -> Path:
     private = Path(tempfile.mkdtemp(prefix=SOCKETS_PREFIX))
     folder = private / "shared"
     folder.mkdir()
-    # The server's user inside is another one.
+    # The server in the container runs as another user, who must be able to create the socket.
     folder.chmod(0o777)
     return folder
 
 
 def remove_socket_folder(url: str) -> None:
-    """Remove the folder of a container's socket, if the URL is that of one."""
+    """Remove the folder of a container's socket, if the URL is one of a socket."""
     folder = Path(url.removeprefix("unix:")).parent.parent
-    # A label is what anybody may write: only what make_socket_folder has made is removed.
+    # The URL may come from a label, which anybody can write: remove only folders of the form that
+    # make_socket_folder makes.
     is_ours = folder.parent == Path(tempfile.gettempdir()) and not folder.is_symlink()
     if url.startswith("unix:") and is_ours and folder.name.startswith(SOCKETS_PREFIX):
         shutil.rmtree(folder, ignore_errors=True)

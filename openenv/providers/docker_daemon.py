@@ -1,7 +1,7 @@
-"""The Docker daemon: how it is reached, and what its refusals mean.
+"""The Docker daemon: its address, the connection to it, and the meaning of its errors.
 
-The one place that imports the SDK, late: it is slow to import, and the extra `docker` brings it.
-Knows nothing of environments; docker.py starts them.
+Imports the SDK late, because that is slow to import and belongs to the extra `docker`. Knows
+nothing of environments; docker.py starts them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOCAL_SCHEMES = ("unix", "http+unix", "npipe")
 
-# What the daemon says, as a pattern -> what can be done about it.
+# Pattern of the daemon's error message -> what the user can do about it.
 _REMEDIES = {
     "permission denied while trying to connect": "let this user use Docker",
     "port is already allocated": "leave out the port, and Docker gives a free one",
@@ -40,11 +40,11 @@ _REMEDIES = {
 def docker_client() -> Iterator[Any]:
     """Yield a docker.DockerClient of the daemon that the `docker` command would use.
 
-    Raises ProviderUnavailable if there is no daemon; whatever it refuses meanwhile becomes a
+    Raises ProviderUnavailable if there is no daemon. Errors of the SDK inside the block become
     ProviderError.
     """
     try:
-        import docker  # noqa: PLC0415 - see above
+        import docker  # noqa: PLC0415 - the SDK is slow to import
         from requests.exceptions import RequestException  # noqa: PLC0415 - comes with docker
     except ModuleNotFoundError as error:
         raise ProviderUnavailable(
@@ -66,21 +66,21 @@ def docker_client() -> Iterator[Any]:
 
 
 def daemon_host() -> str | None:
-    """Return the name of the daemon's machine; None if it is this one."""
+    """Return the host name of the daemon's machine; None if it is this one."""
     parts = urlsplit(_address().get("base_url") or "unix://")
     return None if parts.scheme in LOCAL_SCHEMES else parts.hostname
 
 
 def refusal(error: Any) -> str:
-    """Return what the daemon said in a docker.errors.APIError, and what can be done about it."""
+    """Return the message of a docker.errors.APIError, with what the user can do about it."""
     reason = str(error.explanation or error).strip()
     remedy = next((do for sign, do in _REMEDIES.items() if re.search(sign, reason.lower())), None)
     return f"Docker refuses: {reason}" + (f" ({remedy})" if remedy else "")
 
 
 def _address() -> dict[str, Any]:
-    """Return where the daemon is, as the SDK takes it: DOCKER_HOST, or the chosen context."""
-    from docker.context import ContextAPI  # noqa: PLC0415 - see above
+    """Return the daemon's address as arguments of DockerClient, from DOCKER_HOST or the context."""
+    from docker.context import ContextAPI  # noqa: PLC0415 - the SDK is slow to import
     from docker.errors import DockerException  # noqa: PLC0415
     from docker.utils import kwargs_from_env  # noqa: PLC0415
 
@@ -121,7 +121,7 @@ def _unreachable(error: Exception, address: dict[str, Any]) -> str:
 
 
 def _root(error: BaseException) -> BaseException:
-    """Return what the system has said, if it has: the SDK wraps it in texts of several layers."""
+    """Return the innermost OSError of the chain: the SDK wraps it in several layers of messages."""
     root, cause = error, error.__context__
     while cause is not None:
         root, cause = (cause if isinstance(cause, OSError) else root), cause.__context__

@@ -1,4 +1,7 @@
-"""What an error says of a container that came to nothing: how it ended, and the end of its log."""
+"""The errors for a container that did not become ready: how it ended, and the end of its log.
+
+Reads containers and never changes them; docker.py raises the errors and removes the container.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ from openenv.providers.docker_cleanup import IMAGE_LABEL
 from openenv.providers.health import health_status
 
 LOG_LINES = 20
-"How many of a container's last lines an error shows."
+"How many of the last lines of a container's log an error shows."
 
 
 def has_ended(container: Any) -> bool:
-    """Tell whether a container is no more, and does not start again by itself."""
+    """Return whether a container has ended, and is not being restarted by Docker."""
     return container.attrs["State"]["Status"] in ("exited", "dead", "removing")
 
 
 def how_it_ended(container: Any) -> str:
-    """Say how a container has ended."""
+    """Return how a container has ended, for a message."""
     state, limit = container.attrs["State"], container.attrs["HostConfig"]["Memory"]
     why = str(state.get("Error") or f"exit code {state['ExitCode']}")
     if state["OOMKilled"]:
@@ -27,7 +30,7 @@ def how_it_ended(container: Any) -> str:
 
 
 def ended(container: Any) -> StartupFailed:
-    """Describe a container that is no more, before its server has answered."""
+    """Return the error for a container that ended before its server answered."""
     state, lines = container.attrs["State"], _last_lines(container)
     code, out_of_memory = state["ExitCode"], state["OOMKilled"]
     why = how_it_ended(container)
@@ -43,7 +46,7 @@ def ended(container: Any) -> StartupFailed:
 
 
 def unhealthy(container: Any) -> StartupFailed:
-    """Describe a container whose image finds it ill."""
+    """Return the error for a container whose HEALTHCHECK fails."""
     lines = _last_lines(container)
     checks = container.attrs["State"]["Health"].get("Log") or [{}]
     said = str(checks[-1].get("Output", "")).strip() or "no output"
@@ -55,7 +58,7 @@ def unhealthy(container: Any) -> StartupFailed:
 
 
 def too_late(container: Any, base_url: str, timeout_s: float) -> StartupTimeout:
-    """Describe a container whose server has not answered in time."""
+    """Return the error for a container whose server has not answered in time."""
     status, lines = health_status(base_url), _last_lines(container)
     said = "nobody answers" if status is None else f"it answers {status}"
     return StartupTimeout(
@@ -70,7 +73,7 @@ def _last_lines(container: Any) -> str:
 
     try:
         log: bytes = container.logs(tail=LOG_LINES)
-    except APIError as error:  # not every way of logging can be read back
+    except APIError as error:  # some of Docker's logging drivers cannot be read
         return f"(no log: {error.explanation})"
     return log.decode(errors="replace").strip()
 

@@ -1,4 +1,4 @@
-"""Which image is meant, and how it gets here. docker.py makes containers of it."""
+"""Finds a container's image on this machine, or pulls it. docker.py makes containers of it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def find_image(
     client: Any, name: str, options: ContainerOptions, is_cancelled: threading.Event
 ) -> Any:
-    """Return the docker.models.Image that is meant, pulling it as the options say.
+    """Return the docker.models.Image of this name; pull it if `options.pull` says so.
 
-    `my_env` finds `my-env` too, and the other way round. Raises ImageNotFound.
+    `my_env` finds a local `my-env` too, and the other way round. Raises ImageNotFound.
     """
     if options.pull != "always":
         for candidate in _spellings(name):
@@ -63,7 +63,8 @@ def _pull(client: Any, name: str, platform: str | None, is_cancelled: threading.
 
     repository, tag = parse_repository_tag(name)
     try:
-        # Line by line, so that it can be given up: the daemon stops when nobody listens any more.
+        # Read the progress as a stream, so that a cancelled pull can return: the daemon stops
+        # pulling when the connection closes.
         lines = client.api.pull(
             repository, tag or "latest", stream=True, decode=True, platform=platform
         )

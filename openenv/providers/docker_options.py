@@ -1,6 +1,7 @@
 """ContainerOptions: how a container is confined, equipped and reached, in Docker's terms.
 
-Pure: reads keyword arguments, the names of other providers' among them, and knows no daemon.
+Pure: checks keyword arguments, and accepts the names that other providers use for them. Does not
+know the Docker daemon; docker.py passes the options to it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from openenv.errors import ConfigurationError
 PullPolicy = Literal["missing", "always", "never"]
 
 PIDS_LIMIT = 1024
-"Threads count too, and a browser has some hundreds."
+"The default limit of processes. Threads count too, and a browser has some hundreds."
 SOCKET_FOLDER = "/run/openenv"
-"Where a container without a network finds the folder for its socket."
+"The folder for the socket, inside a container without a network."
 SOCKET_NAME = "server.sock"
 
-# Names that existing code uses -> ours.
+# Option name that existing code uses -> our option.
 _ALIASES: dict[str, str] = {
     "cpu_limit": "cpus",
     "memory_gb": "memory",
@@ -34,48 +35,48 @@ _MEMORY = re.compile(r"\d+(\.\d+)?[bkmg]?b?", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerOptions:
-    """What `start_container` takes besides image, port and variables."""
+    """The options of `start_container` besides image, port and environment variables."""
 
     memory: str | int | None = None
-    "The most memory, '2g' or bytes; there is no swap beyond it. More ends the server."
+    "The memory limit, '2g' or bytes, without swap. The kernel kills a server that exceeds it."
     cpus: float | None = None
-    "How many cores' worth of time."
+    "The CPU limit, in cores; 1.5 is the time of one and a half."
     gpus: str | int | Sequence[str] | None = None
-    "'all', a number, or the devices' names."
+    "'all', a number of GPUs, or the names of the devices."
     network: str = "bridge"
-    "'bridge', 'none', or a network's name. Without one, the URL is that of a Unix domain socket."
+    "'bridge', 'none', or a network's name. With 'none' the URL is that of a Unix domain socket."
     read_only: bool = False
-    "The image cannot be written to; /tmp can, unless `tmpfs` says otherwise."
+    "Whether the root file system is read-only. /tmp stays writable, unless `tmpfs` replaces it."
     tmpfs: str | Sequence[str] | Mapping[str, str] | None = None
-    "Folders in memory: '/tmp:size=64m', several, or folder -> options."
+    "Folders in memory: '/tmp:size=64m', a list of such, or a mapping of folder to options."
     cap_drop: Sequence[str] = ("ALL",)
     cap_add: Sequence[str] = ()
     no_new_privileges: bool = True
     pids_limit: int = PIDS_LIMIT
     volumes: Sequence[str] | Mapping[str, Any] = ()
-    "'/here:/there:ro', several, or host's path -> container's."
+    "'/here:/there:ro', a list of such, or a mapping of the host's path to the container's."
     user: str | int | None = None
     platform: str | None = None
     pull: PullPolicy = "missing"
     runtime: str | None = None
-    "Docker's name of another runtime, 'runsc' for gVisor."
+    "Docker's name of the container runtime, such as 'runsc' for gVisor."
     init: bool = True
-    "A first process that passes on signals and reaps: Python as the first ignores SIGTERM."
+    "Whether Docker adds an init process. Without one Python is process 1 and ignores SIGTERM."
     shm_size: str | int | None = None
     command: str | Sequence[str] | None = None
-    "In place of the image's."
+    "Replaces the image's command."
     name: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     container_port: int | None = None
-    "Where the server listens inside. Default: the image's only exposed port, else 8000."
+    "The server's port inside the container. Default: the image's only exposed port, else 8000."
     host: str | None = None
-    "The address on Docker's machine that the port is published on. Default: 127.0.0.1."
+    "The address of Docker's machine on which the port is published. Default: 127.0.0.1."
 
     @classmethod
     def of(cls, keywords: Mapping[str, Any]) -> Self:
-        """Return the options that keyword arguments name.
+        """Return the options of these keyword arguments.
 
-        Raises ConfigurationError: for names that mean nothing here, and values that cannot be.
+        Raises ConfigurationError for an unknown name or an invalid value.
         """
         known = {field.name for field in fields(cls)}
         unknown = sorted(keywords.keys() - known - _ALIASES.keys())
@@ -95,7 +96,7 @@ class ContainerOptions:
         return cls(**values)
 
     def __post_init__(self) -> None:
-        """Refuse what Docker would refuse later, or understand otherwise."""
+        """Raise ConfigurationError for values that Docker would refuse later or misunderstand."""
         for kind, names, fits in _KINDS:
             for name in names:
                 value = getattr(self, name)
@@ -118,11 +119,11 @@ class ContainerOptions:
 
     @property
     def has_network(self) -> bool:
-        """Whether a port can be published at all."""
+        """Whether the container has a network, so that a port can be published."""
         return self.network != "none"
 
     def for_docker(self) -> dict[str, Any]:
-        """Return the keyword arguments of the SDK's `containers.create` that say the same."""
+        """Return the options as keyword arguments of the SDK's `containers.create`."""
         limited = {} if self.memory is None else {"memswap_limit": self.memory}
         security = ["no-new-privileges"] if self.no_new_privileges else []
         chosen = {
@@ -229,7 +230,7 @@ def _volume(source: str, target: Any) -> str:
 
 
 def _absolute(volume: str) -> str:
-    """Return the volume with its folder's whole path; a name without a slash is Docker's own."""
+    """Return the volume with an absolute path; the name of a Docker volume stays as it is."""
     source, colon, rest = volume.partition(":")
     if not colon:
         raise ConfigurationError(f"a volume is written like /here:/there:ro, not {volume!r}")

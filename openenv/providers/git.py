@@ -1,7 +1,7 @@
-"""Folders from git repositories, as pip writes their URLs.
+"""GitSource: a folder of a git repository, given by a URL as pip writes it.
 
-Owns the form `git+https://host/repository@revision#subdirectory=folder`, and how one revision of it
-is fetched. Who runs that is uv.py's affair, and whether the code may be trusted its caller's.
+Owns the form `git+https://host/repository@revision#subdirectory=folder` and the commands that fetch
+one revision. Runs nothing: uv.py runs the commands. Its caller decides whether to trust the code.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from openenv.errors import ConfigurationError, ProviderUnavailable
 
-# Nobody is there to be asked for a password; large files are not what makes a server start.
+# Fail instead of asking for a password, because no terminal is attached; and skip files in Git LFS,
+# which a server does not need to start.
 ENVIRON = {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
 
 _FORM = re.compile(r"git\+(https|http|ssh|file)://.+")
@@ -23,7 +24,7 @@ _FORM = re.compile(r"git\+(https|http|ssh|file)://.+")
 
 @dataclass(frozen=True)
 class GitSource:
-    """Where a folder is."""
+    """A folder in one revision of a repository."""
 
     url: str
     revision: str
@@ -46,7 +47,7 @@ class GitSource:
         return cls(urlunsplit((parts.scheme, parts.netloc, path, "", "")), revision, folder)
 
     def commands(self, git: str, checkout: Path) -> list[list[str]]:
-        """Return the commands that fetch the revision into a folder, which exists."""
+        """Return the commands that fetch the revision into an existing folder."""
         here = [git, "-C", str(checkout)]
         return [
             [*here, "init", "--quiet"],
@@ -56,7 +57,7 @@ class GitSource:
 
     @property
     def name(self) -> str:
-        """What the folder is called: its Python package, if it has no other name."""
+        """The last part of the path, which names the Python package if nothing else does."""
         return Path(self.subdirectory or self.url).name.removesuffix(".git")
 
 

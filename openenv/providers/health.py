@@ -1,4 +1,4 @@
-"""Whether a server answers: GET /health over TCP or a Unix domain socket, without a proxy.
+"""The health check: GET /health over TCP or a Unix domain socket, never through a proxy.
 
 Blocking: providers call it from threads, before there is a client.
 """

@@ -1,7 +1,7 @@
-"""The hub of Hugging Face: how it is asked, what its refusals mean, and how Spaces are named.
+"""The hub of Hugging Face: its API, the meaning of its errors, and the names of Spaces.
 
-huggingface_hub is imported late: the extra `hub` brings it. HF_ENDPOINT and HF_TOKEN are settings
-of its own, and so is the login that `hf auth login` keeps.
+Imports huggingface_hub late, because it belongs to the extra `hub`. That library reads HF_ENDPOINT,
+HF_TOKEN and the login of `hf auth login` by itself. space.py and hub/ use this file.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def endpoint() -> str:
 
 
 def space_id(text: str) -> str | None:
-    """Return the id `org/name` that a text is, or that is in a page's URL; None if neither."""
+    """Return the id `org/name` from an id or the URL of a Space's page; None if it is neither."""
     for page in (f"{endpoint()}/spaces/", f"{HUB}/spaces/", "hf://spaces/"):
         text = text.removeprefix(page)
     return text if _ID.fullmatch(text) else None
 
 
 def space_image(space: str) -> str:
-    """Return what the image of a Space is called, in the hub's registry."""
+    """Return the name of a Space's image in the hub's registry."""
     return f"registry.hf.space/{re.sub(r'[^a-z0-9]+', '-', space.lower())}:latest"
 
 
@@ -47,19 +47,19 @@ def space_git(space: str) -> str:
 
 @contextmanager
 def hub_api(space: str = "", token: str | None = None) -> Iterator[Any]:
-    """Yield a huggingface_hub.HfApi; what the hub refuses meanwhile, for a Space, is our error.
+    """Yield a huggingface_hub.HfApi; its errors inside the block become ours, about `space`.
 
     Raises ProviderUnavailable without huggingface_hub or without a login where one is needed;
     ConfigurationError if there is no such Space, ProviderError for all else.
     """
     try:
-        from huggingface_hub import HfApi  # noqa: PLC0415 - see above
+        from huggingface_hub import HfApi  # noqa: PLC0415 - it belongs to the extra `hub`
         from huggingface_hub import errors as refusals  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ProviderUnavailable(
             f"Spaces of Hugging Face need {error.name}: pip install 'openenv[hub]'"
         ) from error
-    # Whichever HTTP library it uses, this is the base of all that goes wrong in that.
+    # The base of all errors of the HTTP library that this version of huggingface_hub uses.
     http_error: type[Exception] = refusals.HfHubHTTPError.__bases__[0]
     api = HfApi(endpoint(), token=token, library_name="openenv", library_version=version("openenv"))
     try:

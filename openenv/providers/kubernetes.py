@@ -1,4 +1,4 @@
-"""KubernetesProvider: the name is taken, the provider does not exist yet."""
+"""KubernetesProvider: a reserved name; the provider does not exist yet."""
 
 from typing import Any
 

@@ -1,9 +1,9 @@
-"""A program between a client and the server that it starts, which ends the server with the client.
+"""A program between a client and the server that it starts; it ends the server with the client.
 
-It runs a command in a process group of its own and reads its standard input, the far end of a pipe
-that the client holds. The system closes that when the client ends, however it does: then the group
-is told to stop, and killed if it does not. Knows nothing of openenv, so that it starts at once;
-child.py is the client's side of it.
+It runs a command in a process group of its own, and reads a pipe from the client on its stdin. The
+system closes that pipe when the client ends, even by SIGKILL. The program then sends SIGTERM to
+the group, and later SIGKILL. Imports nothing of openenv, so that it starts at once; child.py is the
+client's end of the pipe.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from contextlib import suppress
 
 
 class Lifeline:
-    """Runs one command until it ends, or until it is told to end it."""
+    """Runs one command until it ends by itself, by a signal to us, or with the client."""
 
     def __init__(self, grace_s: float, command: list[str]) -> None:
-        # A group of its own: whatever the command starts is killed with it, and this is not.
-        # Files that are to be inherited are: the client chose them.
+        # A process group of its own: a signal to it reaches all that the command has started, but
+        # not this process. The command inherits the descriptors that the client has passed on.
         self._child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, process_group=0, close_fds=False
         )
         self._grace_s = grace_s
 
     def run(self) -> int:
-        """Return the command's exit code, as a shell would."""
+        """Return the command's exit code as a shell reports it: 128 + N after signal N."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self.end())
         threading.Thread(target=self._end_with_client, daemon=True).start()
         code = self._child.wait()
-        self._signal(signal.SIGKILL)  # what it has left behind
+        self._signal(signal.SIGKILL)  # processes of the group that are left
         return code if code >= 0 else 128 - code
 
     def end(self) -> None:
-        """Tell the command to stop, and kill it when its time is over."""
+        """Send SIGTERM to the command's group, and SIGKILL after the grace period."""
         self._signal(signal.SIGTERM)
         killing = threading.Timer(self._grace_s, self._signal, (signal.SIGKILL,))
         killing.daemon = True
@@ -55,9 +55,9 @@ class Lifeline:
 
 
 def main(grace_s: str, folder: str, keeps: str, *command: str) -> int:
-    """Run a command; then remove the folder that it needed, if one is named.
+    """Run a command, then remove the folder that it needed, if one is given.
 
-    With `keeps` the folder stays if the command has ended well.
+    With `keeps` the folder stays if the command's exit code is 0.
     """
     code = None
     try:

@@ -1,6 +1,7 @@
-"""Owner: which process has started something, written so that another can tell if it still lives.
+"""Owner: identifies the process that started something, so that others can see if it still runs.
 
-Pure but for what the system says of processes. Knows nothing of containers: cleanup.py does.
+Reads the system's list of processes and changes nothing. Knows nothing of containers: see
+docker_cleanup.py.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ _STATE, _START_TIME = 0, 19
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, told from all others of all times: where, since which boot, when started."""
+    """Identifies a process uniquely, by its machine, boot, pid and start time."""
 
     host: str
-    "The machine's name and its namespace of process ids, as two containers may share a name."
+    "The machine's name and its pid namespace, because two containers may share a name."
     boot: str
     pid: int
     started: str
-    "Of the process, in whatever the system counts: pids are used again."
+    "The process's start time in the system's own unit; needed because pids are reused."
 
     @classmethod
     def this_process(cls) -> Self:
-        """Return the owner of what this process starts from now on."""
+        """Return the owner that stands for this process."""
         pid = os.getpid()
         return cls(_host(), _boot(), pid, _started(pid) or "")
 
@@ -49,13 +50,13 @@ class Owner:
         return "|".join((self.host, self.boot, str(self.pid), self.started))
 
     def is_alive(self) -> bool | None:
-        """Tell whether the process still runs; None if it is another machine's, or container's."""
+        """Return whether the process still runs; None if it is of another machine or container."""
         if self.host != _host():
             return None
         if self.boot != _boot():
             return False
         started = _started(self.pid)
-        # A process that exists but shows no start is hidden from us, and may be the one.
+        # A process whose start time we may not read ("") could be the owner: count it as alive.
         return started is not None and started in (self.started, "")
 
 
@@ -71,12 +72,15 @@ def _boot() -> str:
     try:
         return (PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        # Elsewhere the start of the first process says when the machine was started.
+        # Not Linux: the start time of process 1 identifies the boot.
         return _started_by_ps(1) or ""
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process was started: None if there is none, or only its remains."""
+    """Return when a process was started; None if there is none, or it is a zombie.
+
+    An empty string if the process exists but its start time cannot be read.
+    """
     try:
         fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -88,7 +92,7 @@ def _started(pid: int) -> str | None:
     except ProcessLookupError:
         return None
     except PermissionError:
-        pass  # it exists, and belongs to somebody else
+        pass  # the process exists and belongs to another user
     return "" if (PROC / "self").exists() else _started_by_ps(pid)
 
 

@@ -1,7 +1,7 @@
-"""ProcessProvider: an environment's server as a process on this machine, in this Python.
+"""ProcessProvider: runs an environment's server as a process on this machine, in this Python.
 
-Owns which command that is, and what is said when it fails; child.py owns the process. uv.py is the
-relative that gives the server an installation of its own. Knows nothing of clients.
+Owns the command and the errors when it fails; child.py owns the process. Knows nothing of clients.
+uv.py is the provider that gives the server an installation of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from openenv.providers.health import health_status
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Option -> that of `openenv serve`.
+# Option of the provider -> option of `openenv serve`.
 _OPTIONS = {
     "host": "--host",
     "max_sessions": "--max-sessions",
@@ -50,11 +50,11 @@ _OPTIONS = {
 
 
 class RuntimeProvider(Provider):
-    """A provider of processes, by three blocking calls; `open` and `aclose` are made of them.
+    """A provider of processes with blocking calls, which `open` and `aclose` use.
 
-    `with` starts the server and stops it. It also ends with this process, however that ends, and
-    with the provider when that is collected. Its output is in `log_path`, which is removed when the
-    server is stopped, unless it was given as `log`.
+    `with` starts the server and stops it. The server also ends with this process, even after
+    SIGKILL, and when the provider is collected. Its output goes to `log_path`, a file that is
+    removed when the server is stopped, unless it was given as `log`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RuntimeProvider(Provider):
         context_timeout_s: float = READY_TIMEOUT_S,
         **options: Any,
     ) -> None:
-        """Remember what to start, and options of `openenv serve`: host, max_sessions, workers..."""
+        """Keep what to start, and options of `openenv serve`: host, max_sessions, workers, ..."""
         self._target = None if target is None else os.fspath(target)
         self._env_vars = checked_env_vars(env_vars)
         self._given_log = None if log is None else Path(log)
@@ -77,7 +77,7 @@ class RuntimeProvider(Provider):
         self.base_url: str | None = None
         "The server's URL. None while there is no server."
         self.log_path: Path | None = None
-        "What the server has printed and logged."
+        "The file with what the server has printed and logged."
 
     # ---- blocking
 
@@ -92,7 +92,8 @@ class RuntimeProvider(Provider):
     ) -> str:
         """Start a server and return its URL once it answers; without a port it takes a free one.
 
-        Raises StartupFailed, with the end of its log, if it ends before; StartupTimeout.
+        Raises StartupFailed, with the end of the log, if the server ends before that, and
+        StartupTimeout.
         """
         if self._child is not None:
             raise LocalProtocolError(
@@ -116,12 +117,12 @@ class RuntimeProvider(Provider):
         return self.base_url
 
     def wait_for_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Return, since `start` has waited. Raises ProviderError if the server is gone."""
+        """Check once that the server answers; `start` has waited already. Raises ProviderError."""
         if self.base_url is None or health_status(self.base_url, timeout_s) != 200:
             raise ProviderError(f"no server answers at {self.base_url}: start it")
 
     def stop(self) -> None:
-        """End the server and everything that it has started, if it still runs."""
+        """End the server, if it still runs, and every process that it has started."""
         had_child = self._child is not None
         self._stop()
         if had_child:
@@ -133,7 +134,7 @@ class RuntimeProvider(Provider):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop it."""
+        """Stop the server."""
         self.stop()
 
     # ---- async
@@ -141,14 +142,14 @@ class RuntimeProvider(Provider):
     async def open(
         self, *what: Any, timeout_s: float = READY_TIMEOUT_S, **options: Any
     ) -> Endpoint:
-        """Start a server of a target, or of the one that the provider was made with."""
+        """Start a server for a target; by default for the one given to the constructor."""
         if what:
             options["target"] = what[0]
         start = partial(self.start, timeout_s=timeout_s, **options)
         try:
             return Endpoint(await in_thread(start, on_cancel=self._cancel))
         except BaseException:
-            # It may have been ready in the moment in which it was cancelled.
+            # The server may have become ready just before the cancellation.
             await self.aclose()
             raise
         finally:
@@ -158,7 +159,7 @@ class RuntimeProvider(Provider):
         """Stop the server."""
         await in_thread(self.stop)
 
-    # ---- what differs
+    # ---- for subclasses
 
     @abstractmethod
     def _run(
@@ -171,7 +172,7 @@ class RuntimeProvider(Provider):
     ) -> None:
         """Set `_child` to a process that announces its URL."""
 
-    # ---- ours
+    # ---- internal
 
     def _cancel(self) -> None:
         self._is_cancelled.set()
@@ -179,7 +180,7 @@ class RuntimeProvider(Provider):
             self._child.hang_up()
 
     def _begin(self, child: Child) -> Child:
-        """Remember a child, so that it is stopped whatever happens."""
+        """Keep a child, so that `stop` and a cancellation reach it."""
         self._child = child
         if self._is_cancelled.is_set():
             child.hang_up()
@@ -241,7 +242,7 @@ class ProcessProvider(RuntimeProvider):
 def serve_command(
     openenv: tuple[str, ...], target: str, port: int, options: Mapping[str, Any], ready_fd: int
 ) -> list[str]:
-    """Return the command that serves a target and says so on a file."""
+    """Return the command that serves a target and writes its URL to `ready_fd`."""
     flags = [text for name, value in options.items() for text in (_OPTIONS[name], str(value))]
     return [*openenv, "serve", target, "--port", str(port), "--ready-fd", str(ready_fd), *flags]
 

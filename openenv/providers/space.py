@@ -1,7 +1,7 @@
-"""SpaceProvider: an environment's server that runs as a Space of Hugging Face.
+"""SpaceProvider: finds an environment's server that runs as a Space of Hugging Face.
 
-It is found, and woken if it sleeps; it belongs to its owner, so nothing is started and stopped.
-Knows nothing of clients. How the hub is asked is hub_api.py's affair.
+A sleeping Space is woken, but a Space belongs to its owner, so it is never started or stopped.
+Knows nothing of clients. hub_api.py has the hub's API.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from openenv.providers.health import health_status
 from openenv.providers.hub_api import endpoint, hub_api, space_id
 
 WAKE_TIMEOUT_S = 300.0
-"How long a Space may take: a sleeping one is started anew, on another machine perhaps."
+"How long a Space may take to answer: a sleeping one has to start first, maybe on a new machine."
 
 _WAKES = ("SLEEPING",)
 _STARTS = ("BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING")
@@ -35,20 +35,20 @@ _REMEDIES = {
 class SpaceProvider(Provider):
     """Finds the server of a Space, `org/name`.
 
-    `token` is that of Hugging Face; without one, that of the login. It goes to the Space itself
-    only if that is private: what runs there is its owner's.
+    `token` is a token of Hugging Face; the default is that of the login. It is sent to the Space
+    itself only if the Space is private, because its owner decides what runs there.
     """
 
     def __init__(self, space: str | None = None, *, token: str | None = None) -> None:
-        """Remember which Space; the hub is first asked by `start`."""
+        """Keep the Space's id; `start` is the first call that needs the hub."""
         self._space = space
         self._token = token
         self._is_cancelled = threading.Event()
 
     def start(self, space: str | None = None, *, timeout_s: float = WAKE_TIMEOUT_S) -> Endpoint:
-        """Return where a Space's server is reached, as soon as it answers.
+        """Return the endpoint of a Space's server, as soon as it answers.
 
-        Raises ConfigurationError if there is no such Space, StartupFailed if it cannot run,
+        Raises ConfigurationError if there is no such Space, StartupFailed if it cannot run, and
         StartupTimeout.
         """
         name = _checked(self._space if space is None else space)
@@ -61,7 +61,7 @@ class SpaceProvider(Provider):
             while True:
                 if stage in _REMEDIES:
                     raise StartupFailed(f"the Space {name} does not run: {_REMEDIES[stage]}")
-                # Asking its server is what wakes one that sleeps.
+                # A request to its server wakes a sleeping Space.
                 status = health_status(url, headers=headers)
                 if status == 200 and stage not in _STARTS + _WAKES:
                     return Endpoint(url, headers)
@@ -84,10 +84,10 @@ class SpaceProvider(Provider):
         return await in_thread(start, on_cancel=self._is_cancelled.set)
 
     def stop(self) -> None:
-        """Leave the Space alone: it falls asleep by itself."""
+        """Do nothing: a Space that nobody uses falls asleep by itself."""
 
     async def aclose(self) -> None:
-        """Leave the Space alone."""
+        """Do nothing: a Space that nobody uses falls asleep by itself."""
 
 
 def _checked(space: str | None) -> str:

@@ -1,7 +1,7 @@
-"""UVProvider: an environment's server in this machine, with an installation of its own, made by uv.
+"""UVProvider: runs an environment's server on this machine, in an installation made by uv.
 
-Owns what is installed: the environment with all that it needs, and the openenv that runs here. The
-rest is process.py's affair; git.py brings folders from elsewhere.
+Owns what is installed: the environment, its requirements, and a wheel of the openenv that runs
+here. process.py has the rest of the provider; git.py knows how to fetch a repository.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 INSTALL_TIMEOUT_S = 1800.0
-"How long installing may take: one environment needs kilobytes, another torch."
+"How long an installation may take. It is long because some environments download torch."
 
 _VERSION = ">=1.0.0.dev0"
-# Environments of the published releases ask for one whose files have the names of ours.
+# Environments of the published releases require openenv-core, whose files would overwrite ours.
+# The marker of this override is never true, so uv leaves the package out.
 _LEFT_OUT = "openenv-core ; python_version < '3'"
 _PUBLISHED = re.compile(r"openenv[-_.]core\b|openenv\[(.*\W)?core\W")
 
@@ -54,7 +55,7 @@ class UVProvider(RuntimeProvider):
         reload: bool = False,
         **options: Any,
     ) -> None:
-        """Remember what to start; `project_path` is another name of `target`."""
+        """Keep what to start; `project_path` is another name of `target`."""
         if reload:
             raise ConfigurationError("reload: a server is not begun anew under its clients")
         super().__init__(project_path if target is None else target, **options)
@@ -71,16 +72,17 @@ class UVProvider(RuntimeProvider):
         log: Path,
     ) -> None:
         uv = find_uv()
-        # Whoever runs in it last removes it: that is the server's lifeline.
+        # The lifeline of the server removes it when the server has ended; until the server starts,
+        # the lifelines of failed commands and the handler below do.
         home = Path(tempfile.mkdtemp(prefix="openenv-uv-"))
         try:
-            # An environment variable would lead uv, and Python, to an installation that is not its.
+            # These variables would point uv and Python to the client's own installation.
             environ = {k: v for k, v in environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
             prepare = partial(self._prepare, environ | git.ENVIRON, log, home)
             folder = self._folder(target, home, prepare)
             served = self._served(folder)
             run = self._project(uv, folder, home)
-            # By itself, so that the server's time is the server's own.
+            # Install first, so that the server's start timeout does not include the installation.
             prepare([*run, "python", "-c", ""], f"uv cannot install {target}")
             command = (*run, "openenv")
             serve = partial(serve_command, command, served, port, options)
@@ -97,7 +99,7 @@ class UVProvider(RuntimeProvider):
                 raise ConfigurationError(f"{target}: uv takes a folder or a git URL, not a module")
             return folder.resolve()
         source = git.GitSource.parse(target)
-        # The repository is the environment's package, if it is that as a whole.
+        # Without a subdirectory the repository is the environment's package: name it so.
         name = source.name if not source.subdirectory else "repository"
         checkout = home / "source" / name
         checkout.mkdir(parents=True)
@@ -118,7 +120,7 @@ class UVProvider(RuntimeProvider):
         return self._app
 
     def _project(self, uv: str, folder: Path, home: Path) -> tuple[str, ...]:
-        """Write a project that needs the environment and our wheel; return how to run in it."""
+        """Write a project with the environment and our wheel; return the command to run in it."""
         wheels = home / "wheels"
         wheels.mkdir()
         write_wheel(wheels)
@@ -146,7 +148,7 @@ class UVProvider(RuntimeProvider):
     def _prepare(
         self, environ: Mapping[str, str], log: Path, home: Path, command: list[str], failed: str
     ) -> None:
-        """Run a command to its end, below a lifeline too. Raises StartupFailed, ProviderError."""
+        """Run a command to its end, as a Child. Raises StartupFailed, ProviderError."""
         child = self._begin(Child(lambda _: command, environ, log, home, keeps_folder=True))
         try:
             child.line(self._install_timeout_s)
@@ -168,7 +170,7 @@ def find_uv() -> str:
     path = shutil.which("uv")
     if path is None:
         try:
-            from uv import find_uv_bin  # noqa: PLC0415 - optional, and for this alone
+            from uv import find_uv_bin  # noqa: PLC0415 - optional, and only needed here
 
             path = str(find_uv_bin())
         except (ImportError, FileNotFoundError):
@@ -179,13 +181,16 @@ def find_uv() -> str:
 
 
 def missing_here(folder: Path) -> list[str]:
-    """Return what an environment needs and this Python does not have, versions aside."""
+    """Return the distributions that an environment requires and this Python lacks.
+
+    Versions are not compared.
+    """
     project = _project_table(folder)
     needs = [
         *project.get("dependencies", ()),
         *project.get("optional-dependencies", {}).get("server", ()),
     ]
-    # A marker may well say that it is not for here.
+    # Skip requirements with a marker: they may not apply to this machine.
     plain = [
         requirement
         for requirement in (needs if project else _listed(folder))
@@ -202,7 +207,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _requirement(folder: Path) -> tuple[str | None, list[str], str]:
-    """Return a folder's distribution, if it is one, what it needs, and which extras of ours."""
+    """Return a folder's distribution name or None, its requirements, and the extras of ours."""
     project = _project_table(folder)
     name = project.get("name")
     if name is None:
@@ -213,7 +218,7 @@ def _requirement(folder: Path) -> tuple[str | None, list[str], str]:
 
 
 def _project_table(folder: Path) -> dict[str, Any]:
-    """Return [project] of a folder's pyproject.toml, empty if there is none."""
+    """Return the table [project] of a folder's pyproject.toml, empty if there is none."""
     path = folder / "pyproject.toml"
     try:
         return tomllib.loads(path.read_text("utf-8")).get("project", {})  # type: ignore[no-any-return]
@@ -224,7 +229,7 @@ def _project_table(folder: Path) -> dict[str, Any]:
 
 
 def _listed(folder: Path) -> list[str]:
-    """Return the requirements of a folder that is no distribution."""
+    """Return the requirements files' lines for a folder that is not a distribution."""
     for file in (folder / "server/requirements.txt", folder / "requirements.txt"):
         if file.is_file():
             lines = (
