@@ -1,7 +1,7 @@
 """AutoEnv and AutoAction: from the name of an environment to a client of it, and to its classes.
 
-Puts together what the others know: which environment is meant (discovery.py, spaces.py), its
-classes (classes.py), where its server comes from (starting.py).
+Combines the other files of this package: discovery.py and spaces.py resolve the name, classes.py
+imports the classes, starting.py chooses where the server comes from.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class AutoEnv:
     """Clients by name: `AutoEnv.from_env("echo-env")`. Has no instances."""
 
     def __new__(cls) -> AutoEnv:
-        """Refuse."""
+        """Raise TypeError: all methods are class methods."""
         raise TypeError('AutoEnv has no instances: AutoEnv.from_env("echo-env") returns a client')
 
     @classmethod
@@ -63,14 +63,15 @@ class AutoEnv:
 
         `name` is that of an environment on this machine (`echo-env`, `echo_env` or `echo`), its
         folder, the URL of a server, `git+https://...` or the id of a Space. The server is the one
-        at `base_url`; else a container that already runs for everyone, a container of the
-        environment's image, or a process, whichever can be had first; `provider` ("docker",
-        "process", "uv", or an object) chooses. Of a folder the code is served that is in it. What
-        is returned is awaited in async code and used as it is in blocking code.
+        at `base_url`. Without it the server is the first that is available of: a running container
+        that any client may use, a new container of the environment's image, a new process.
+        `provider` ("docker", "process", "uv", or an object) chooses instead. If `name` is a folder,
+        the code in it is served, and no image. Async code awaits the returned client; blocking code
+        uses it as it is.
 
-        Code that is not on this machine yet runs after a confirmation, or with `trust_remote_code`;
-        with `skip_install` none of a client's does. Other options go to the provider or to the
-        client. Raises ConfigurationError, ProviderError.
+        Code that is not on this machine yet is run only after a confirmation, or with
+        `trust_remote_code`; with `skip_install` the code of a client is not run. Other options go
+        to the provider or to the client. Raises ConfigurationError, ProviderError.
         """
         if env_vars is not None:
             options["env_vars"] = dict(env_vars)
@@ -87,14 +88,14 @@ class AutoEnv:
 
     @classmethod
     def list_environments(cls) -> list[dict[str, Any]]:
-        """Print the environments on this machine, and return what there is to say of each."""
+        """Print the environments on this machine, and return a summary of each."""
         listed = [summarize(environment) for environment in discover()]
         print(table(listed))  # noqa: T201 (this is what it is for)
         return listed
 
     @classmethod
     def get_env_info(cls, name: str, *, trust_remote_code: bool = False) -> dict[str, Any]:
-        """Return what there is to say of an environment, its schemas too; imports its classes."""
+        """Return a description of an environment with its schemas; imports its classes."""
         return describe(locate(name, trust_remote_code))
 
     @classmethod
@@ -107,7 +108,7 @@ class AutoAction:
     """Classes of actions by name: `AutoAction.from_env("echo-env")`. Has no instances."""
 
     def __new__(cls) -> AutoAction:
-        """Refuse."""
+        """Raise TypeError: all methods are class methods."""
         raise TypeError('AutoAction has no instances: AutoAction.from_env("echo-env") is a class')
 
     @classmethod
@@ -130,13 +131,13 @@ class AutoAction:
 
     @classmethod
     def list_actions(cls) -> list[dict[str, Any]]:
-        """Print the environments on this machine, and return what there is to say of each."""
+        """Print the environments on this machine, and return a summary of each."""
         return AutoEnv.list_environments()
 
 
 @dataclass(frozen=True)
 class StartRequest:
-    """What was said of how an environment is to be had."""
+    """The caller's choices about how to get an environment's server and code."""
 
     provider: Any
     image: str | None
@@ -146,24 +147,25 @@ class StartRequest:
 
 @dataclass(frozen=True)
 class ResolvedTarget:
-    """What a name means: a class of clients, and where a server for them comes from."""
+    """What a name was resolved to: the client's class, and a plan for its server."""
 
     name: str
     client_cls: type[Any]
     plan: Callable[[bool], Start]
-    "Is told whether a server that runs for everyone will do."
+    "Returns the server to use; the argument says whether a running shared server is acceptable."
 
     def client(self, options: Mapping[str, Any], base_url: str | None) -> Any:
-        """Return a client, awaited or not; one that only blocks, if its class is such."""
+        """Return a client to be awaited or used as it is; of a blocking class, a blocking one."""
         of_client, of_provider, timeout_s = sort_options(self.client_cls, options)
 
         async def make() -> Any:
-            # Whoever wants one of a certain kind does not want somebody else's.
+            # With options for the provider, a shared server that runs already will not do: it was
+            # started without them.
             start = _at(base_url) if base_url else await in_thread(self.plan, not of_provider)
             _say(f"{self.name}: {start.description}")
             if start.provider is None:
                 return self.client_cls(base_url=start.url, **_alone(of_client, of_provider))
-            # A Space that sleeps needs longer than what is started here.
+            # A sleeping Space needs longer to answer than a server that is started here.
             wakes = isinstance(start.provider, SpaceProvider) and "timeout_s" not in options
             patience_s = WAKE_TIMEOUT_S if wakes else timeout_s
             return await launch(
@@ -174,10 +176,10 @@ class ResolvedTarget:
 
 
 def _meant(name: str, wish: StartRequest) -> ResolvedTarget:
-    """Return what is meant, after asking whether its code may run here, if it is from elsewhere."""
+    """Resolve a name; ask for consent first if code from elsewhere would run here."""
     space = _space(name)
     if space is not None:
-        # A copy of the server runs here too, then.
+        # With these providers the Space's server code runs on this machine, too.
         runs_here = wish.provider == "uv" or isinstance(wish.provider, RuntimeProvider)
         if runs_here:
             ask_for_consent(f"the Space {space}", is_trusted=wish.is_trusted)
@@ -203,12 +205,12 @@ def _meant(name: str, wish: StartRequest) -> ResolvedTarget:
 
 
 def _space(name: str) -> str | None:
-    """Return the id of the Space that is meant, if it is one and no folder here."""
+    """Return the id of the Space that a name means; None if it means a folder, or no Space."""
     return None if is_folder(name) else space_id(name)
 
 
 def locate(name: str, is_trusted: bool = False) -> LocalEnvironment:
-    """Return the environment that is meant; a Space's is downloaded, if that may be done."""
+    """Return the environment of this name; download that of a Space after asking for consent."""
     space = _space(name)
     if space is None:
         return find(name)
@@ -228,7 +230,7 @@ def _at(url: str) -> Start:
 
 
 def _alone(of_client: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a client's options if there are no others, which a running server cannot be given."""
+    """Return the client's options; refuse a provider's, because the server runs already."""
     if others:
         raise ConfigurationError(
             f"neither a client nor a server that runs already takes {', '.join(others)}"
@@ -237,7 +239,7 @@ def _alone(of_client: dict[str, Any], others: Mapping[str, Any]) -> dict[str, An
 
 
 def _say(line: str) -> None:
-    """Log a line; whoever sits at a terminal, waiting, sees it in any case."""
+    """Log a line; print it to a terminal if it is not logged, because the user is waiting."""
     logger.info(line)
     if not logger.isEnabledFor(logging.INFO) and sys.stderr.isatty():
         sys.stderr.write(f"openenv: {line}\n")

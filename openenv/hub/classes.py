@@ -1,7 +1,7 @@
-"""The classes of an environment on the client's side, imported: client, action, observation.
+"""Imports the client-side classes of an environment: client, action, observation, state.
 
-They are those that its manifest names, else what is usual. Imports what discovery.py has found, and
-never anything of its server.
+They are those that its manifest names, or else those with the usual names. Never imports the
+server's code. discovery.py has found the environment before.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def client_class(environment: LocalEnvironment) -> type[Any]:
-    """Return the environment's client, GenericEnvClient if it has none.
+    """Return the class of the environment's client, GenericEnvClient if it has none.
 
-    Raises ConfigurationError if it cannot be imported, or is no client.
+    Raises ConfigurationError if the class cannot be imported, or is not a client.
     """
     named = environment.manifest.client
     if named is None and not (environment.folder / "client.py").is_file():
@@ -47,7 +47,7 @@ def client_class(environment: LocalEnvironment) -> type[Any]:
 
 
 def payload_class(environment: LocalEnvironment, kind: str) -> type[Any] | None:
-    """Return the class of actions, observations or states; None where dicts will do.
+    """Return the class of actions, observations or states; None if the environment has none.
 
     Raises ConfigurationError.
     """
@@ -77,12 +77,12 @@ def schema_of(cls: type[Any] | None) -> dict[str, Any]:
 
 
 def is_client(value: Any) -> bool:
-    """Whether this is a client's class."""
+    """Whether this is the class of a client."""
     return inspect.isclass(value) and issubclass(value, EnvClient | SyncEnvClient)
 
 
 def _codec(client_cls: type[Any], kind: str) -> Any:
-    # HTTPEnvClient is a facade, whose types are those of the client underneath.
+    # HTTPEnvClient is a facade: the codecs are those of its client class.
     return getattr(getattr(client_cls, "_client_cls", client_cls), f"_{kind}_codec")
 
 
@@ -99,20 +99,23 @@ def _module(environment: LocalEnvironment, name: str) -> ModuleType:
 
 
 def _package_of_space(environment: LocalEnvironment) -> str:
-    """Import a Space's folder, which is called after its commit, as the package that it is."""
+    """Import a Space's folder as a package; return the package's name.
+
+    The name is the manifest's. If another module has that, the commit is added to it.
+    """
     name = re.sub(r"\W", "_", environment.manifest.name)
     for called in (name, f"{name}_{environment.folder.name}"):
         known = sys.modules.get(called)
         if known is None and (called != name or importlib.util.find_spec(name) is None):
             import_package(called, environment.folder, f"the Space {environment.distribution}")
         elif str(environment.folder) not in getattr(known, "__path__", ()):
-            continue  # another one has this name
+            continue  # another module has this name
         return called
     raise AssertionError("a name with a commit in it is no other package's")
 
 
 def _own(module: ModuleType, is_candidate: Callable[[Any], bool]) -> dict[str, Any]:
-    """Return what a module itself defines, by name."""
+    """Return the members that a module itself defines, by name."""
     return {
         name: value
         for name, value in vars(module).items()
@@ -121,7 +124,10 @@ def _own(module: ModuleType, is_candidate: Callable[[Any], bool]) -> dict[str, A
 
 
 def _usual(environment: LocalEnvironment, members: dict[str, Any], end: str) -> str | None:
-    """Return `CodingEnv` of coding_env; else what alone ends so, as CodeAction may."""
+    """Return the name of the usual member: for coding_env and `Env`, CodingEnv.
+
+    Or else the only name with this end, as CodeAction may be for `Action`.
+    """
     stem = environment.manifest.stem.replace("-", "")
     ending = [name for name in members if name.endswith(end)]
     exact = [name for name in ending if name.lower() == f"{stem}{end}".lower()]

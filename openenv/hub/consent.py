@@ -1,6 +1,6 @@
-"""May code from elsewhere run on this machine? Asks, once per call, whoever sits at the terminal.
+"""Consent: asks the user at the terminal, at every call, whether code from elsewhere may run here.
 
-Without a terminal nobody can be asked, and the answer is no.
+Without a terminal the answer is no. Does not know what the code is; auto.py asks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ VARIABLE = "OPENENV_TRUST_REMOTE_CODE"
 def ask_for_consent(what: str, *, is_trusted: bool = False, otherwise: str = "") -> None:
     """Return if `what`, code from elsewhere, may run here. Raises ConfigurationError if not.
 
-    `otherwise` is what can be done without it.
+    `otherwise` tells the user what is possible without that code.
     """
     if is_trusted or os.environ.get(VARIABLE, "").lower() in ("1", "true", "yes", "on"):
         return

@@ -1,8 +1,8 @@
-"""Which environments there are on this machine, and which one a name means.
+"""Finds the environments on this machine, and the one that a name means.
 
-Looks into the working directory and its repository, into openenv's own checkout, and at what is
-installed; anew each time, and nothing of what it finds is imported. Spaces are spaces.py's affair,
-the classes of an environment classes.py's.
+Searches the working directory and its repository, openenv's own checkout, and the installed
+distributions; caches nothing, and imports none of the environments. spaces.py knows Spaces, and
+classes.py imports an environment's classes.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 ENTRY_POINTS = "openenv.envs"
-"The group by which an installed distribution says where its environments are."
+"The group of entry points with which a distribution names the packages of its environments."
 PREFIX = "openenv-"
-"What the names of environments' distributions begin with."
+"The prefix of the names of environments' distributions."
 
 Origin = Literal["here", "installed", "folder", "space"]
 
 _OTHERS = ("openenv", "openenv-core")
 _BELOW = ("", "envs", "src/envs")
-"Where environments lie in a working directory or a repository."
+"The folders of a working directory or repository in which environments are looked for."
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ class LocalEnvironment:
     """An environment on this machine."""
 
     folder: Path
-    "That of its package, and of its manifest if it has one."
+    "The folder of its package, and of its manifest if it has one."
     origin: Origin
     module: str | None = None
     "The name by which it is imported, if it is installed."
     distribution: str | None = None
-    "Name and version of what installed it, or Space and commit of what was downloaded."
+    "Name and version of the distribution that installed it, or the downloaded Space and commit."
 
     @property
     def name(self) -> str:
-        """The environment's name, whatever else is wrong with its manifest."""
+        """The name in the manifest; if that is wrong, the name of the module or folder."""
         try:
             return self.manifest.name
         except ConfigurationError:
@@ -58,19 +58,19 @@ class LocalEnvironment:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What its manifest says; without one, what is usual. Raises ConfigurationError."""
+        """The manifest; a default one if the package has none. Raises ConfigurationError."""
         if self.has_manifest or self.module is None:
             return read_manifest(self.folder)
         return Manifest(path=self.folder / MANIFEST, name=self._called)
 
     @property
     def has_manifest(self) -> bool:
-        """Whether there is one."""
+        """Whether the folder has a manifest."""
         return (self.folder / MANIFEST).is_file()
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with its manifest."""
+        """What is wrong with its manifest; None if it can be read."""
         try:
             self.manifest  # noqa: B018 (reading it is the point)
         except ConfigurationError as error:
@@ -85,7 +85,7 @@ class LocalEnvironment:
 
     @property
     def keys(self) -> set[str]:
-        """What it may be called, as names are compared."""
+        """The keys (`key_of`) of all names that mean this environment."""
         names = {self.name, self._called, (self.distribution or "").partition(" ")[0]}
         return {key_of(name) for name in names if name}
 
@@ -95,13 +95,13 @@ class LocalEnvironment:
 
 
 def key_of(name: str) -> str:
-    """Return a name as it is compared: `coding-env`, `openenv-coding` and `coding` are one."""
+    """Return the key by which names are compared: the same for coding-env and openenv-coding."""
     key = re.sub(r"[-_. ]+", "_", name.lower()).strip("_")
     return key.removeprefix("openenv_").removesuffix("_env") or key
 
 
 def discover() -> list[LocalEnvironment]:
-    """Return all environments on this machine, by name."""
+    """Return all environments on this machine, sorted by name."""
     by_folder: dict[Path, LocalEnvironment] = {}
     for found in (*_installed(), *_lying_about()):
         by_folder.setdefault(found.folder, found)
@@ -111,7 +111,8 @@ def discover() -> list[LocalEnvironment]:
 def find(name: str) -> LocalEnvironment:
     """Return the environment of this name, or in this folder.
 
-    Raises ConfigurationError: it names what is called similarly, or all of this name.
+    Raises ConfigurationError, which lists environments of similar names if there is none of this
+    name, or all of this name if there are several.
     """
     if is_folder(name):
         return in_folder(Path(name))
@@ -119,7 +120,7 @@ def find(name: str) -> LocalEnvironment:
         raise ConfigurationError(f"there is no folder {name} (from {Path.cwd()})")
     everything = discover()
     found = [one for one in everything if key_of(name) in one.keys]
-    # `chat` and `chat_env` may be two.
+    # `chat` and `chat_env` have the same key but may be two environments: prefer the exact name.
     found = [one for one in found if one.name == name] or found
     if not found:
         raise ConfigurationError(_unknown(name, everything))
@@ -133,7 +134,7 @@ def find(name: str) -> LocalEnvironment:
 
 
 def is_folder(name: str) -> bool:
-    """Whether a name is meant, and can only be meant, as an environment's folder."""
+    """Whether a name is written as a path, and the folder exists."""
     written_as_path = os.sep in name or name in (os.curdir, os.pardir)
     return written_as_path and Path(name).expanduser().is_dir()
 
@@ -146,7 +147,7 @@ def in_folder(folder: Path) -> LocalEnvironment:
     return LocalEnvironment(home, "folder")
 
 
-# ---- what is installed
+# ---- installed environments
 
 
 def _installed() -> Iterator[LocalEnvironment]:
@@ -161,7 +162,7 @@ def _installed() -> Iterator[LocalEnvironment]:
 
 
 def _modules(distribution: Distribution, name: str) -> Iterable[str]:
-    """Return where a distribution's environments are, or might be."""
+    """Return the packages of a distribution's environments: by entry points, or else guessed."""
     named = [one.value for one in distribution.entry_points if one.group == ENTRY_POINTS]
     if named:
         return [value.partition(":")[0] for value in named]
@@ -192,7 +193,7 @@ def _folder_of(module: str) -> Path | None:
     return None
 
 
-# ---- what lies about
+# ---- environments in folders
 
 
 def _lying_about() -> Iterator[LocalEnvironment]:
@@ -210,13 +211,13 @@ def _places() -> list[Path]:
     here = Path.cwd()
     repository = next((place for place in (here, *here.parents) if (place / ".git").exists()), here)
     if repository.stat().st_uid != here.stat().st_uid:
-        repository = here  # somebody else's, around a folder of ours: /tmp, perhaps
+        repository = here  # do not search the repository of another user, such as one in /tmp
     own = Path(__file__).parents[2]
     checkout = [own] if (own / "pyproject.toml").is_file() else []
     return list(dict.fromkeys((here, repository, *checkout)))
 
 
-# ---- what is said
+# ---- messages
 
 
 def _origin(found: LocalEnvironment) -> str:

@@ -1,4 +1,4 @@
-"""What is said of an environment: a line in a list, or all that its manifest and classes tell.
+"""Descriptions of environments: a summary for a list, or all that the manifest and classes tell.
 
 Plain data, so that it can be printed as JSON. `summarize` imports nothing of the environment.
 """
@@ -20,7 +20,7 @@ _COLUMNS = ("name", "version", "action", "observation", "license", "source", "de
 
 
 def summarize(found: LocalEnvironment) -> dict[str, Any]:
-    """Return what the manifest says, and `problem` if something is wrong with it."""
+    """Return the manifest's fields, and `problem` if something is wrong with it."""
     summary: dict[str, Any] = {
         "name": found.name,
         "version": None,
@@ -43,9 +43,9 @@ def summarize(found: LocalEnvironment) -> dict[str, Any]:
 
 
 def describe(found: LocalEnvironment) -> dict[str, Any]:
-    """Return also what is served, its classes and their schemas.
+    """Return the summary, and also what is served, the classes and their schemas.
 
-    Raises ConfigurationError if its manifest is wrong; what cannot be imported is its `problem`.
+    Raises ConfigurationError if the manifest is wrong; if an import fails, `problem` says why.
     """
     manifest = found.manifest
     info = summarize(found) | {
@@ -67,7 +67,7 @@ def describe(found: LocalEnvironment) -> dict[str, Any]:
 
 
 def table(summaries: Sequence[dict[str, Any]]) -> str:
-    """Return environments as lines, or one that says that there are none."""
+    """Return one line for each environment, or one that says that there are none."""
     if not summaries:
         return "no environments here: `openenv init my_env` makes one"
     rows = [tuple(map(str.upper, _COLUMNS))]

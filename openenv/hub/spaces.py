@@ -1,7 +1,7 @@
-"""Spaces of Hugging Face that hold environments: published, copied, downloaded.
+"""Spaces of Hugging Face that hold environments: publishes, copies, downloads and lists them.
 
-A Space is a git repository with a README whose front matter says how it is run. Which files go into
-one is the command line's affair; a server that runs there is SpaceProvider's.
+A Space is a git repository with a README whose front matter says how to run it. Does not choose a
+Space's files (cli/space_files.py) or connect to its server (providers/space.py).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 README = "README.md"
 TAG = "openenv"
-"What Spaces with environments are tagged with, so that they are found."
+"The tag of Spaces with environments, by which they are found."
 INTERFACE = "/web"
 "The path at which a Space shows its environment's page."
 INTERFACE_VARIABLE = "ENABLE_WEB_INTERFACE"
-"What an environment's server looks at before it shows one."
+"The variable that tells an environment's server to show its page."
 END_OF_MATTER = "\n---\n"
 
 _DASHES = "---\n"
@@ -35,11 +35,11 @@ _DASHES = "---\n"
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """What is to become of a Space."""
+    """What to publish: a Space's files and settings."""
 
     space: str
     files: Mapping[str, Path | bytes]
-    "Path in the Space -> what is there. What else is in it is removed."
+    "Path in the Space -> a file or its content. All other files of the Space are removed."
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_private: bool | None = None
@@ -49,7 +49,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class Published:
-    """What has become of it."""
+    """What was published."""
 
     url: str
     commit: str
@@ -58,10 +58,10 @@ class Published:
 
 
 def publish(what: Publication, token: str | None = None, *, as_request: bool = False) -> Published:
-    """Make a Space, or bring one of an environment up to date; the whole of it in one commit.
+    """Create a Space, or update that of an environment, with all files in one commit.
 
     `as_request` opens a pull request instead, on a Space that exists. Raises ConfigurationError if
-    the Space is there and is no environment's.
+    the Space exists and is not that of an environment.
     """
     with hub_api(what.space, token) as api:
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete  # noqa: PLC0415
@@ -98,7 +98,7 @@ def publish(what: Publication, token: str | None = None, *, as_request: bool = F
 
 
 def owner(token: str | None = None) -> str:
-    """Return who is logged in. Raises ProviderUnavailable."""
+    """Return the name of the user who is logged in. Raises ProviderUnavailable."""
     with hub_api(token=token) as api:
         return str(api.whoami()["name"])
 
@@ -113,9 +113,9 @@ def fork(
     secrets: Mapping[str, str] | None = None,
     hardware: str | None = None,
 ) -> str:
-    """Copy a Space, under its name if there is no `target`, and return the copy's URL.
+    """Copy a Space, under its own name if there is no `target`, and return the copy's URL.
 
-    Raises ConfigurationError if there is no such Space, or one of the copy's name.
+    Raises ConfigurationError if there is no such Space, or if the copy's name is taken.
     """
     name = space_id(source)
     if name is None:
@@ -139,7 +139,7 @@ def fork(
 
 
 def commit_of(space: str, revision: str | None = None, token: str | None = None) -> str:
-    """Return the newest commit of a Space, or that of a branch or tag.
+    """Return the newest commit of a Space, or the commit of a branch or tag.
 
     Raises ConfigurationError if there is no such Space.
     """
@@ -150,8 +150,8 @@ def commit_of(space: str, revision: str | None = None, token: str | None = None)
 def download(space: str, commit: str, token: str | None = None) -> LocalEnvironment:
     """Download a Space's files as of a commit into this user's cache of the hub.
 
-    By the commit, for by the name of a branch a cache would do when the hub does not answer. Raises
-    ConfigurationError if there is no environment in it.
+    Takes a commit, not a branch: when the hub does not answer, huggingface_hub would return an old
+    download of the branch. Raises ConfigurationError if the Space holds no environment.
     """
     with hub_api(space, token) as api:
         folder = Path(api.snapshot_download(space, repo_type="space", revision=commit))
@@ -161,7 +161,7 @@ def download(space: str, commit: str, token: str | None = None) -> LocalEnvironm
 
 
 def list_spaces(search: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
-    """Return the Spaces that are tagged as environments, the most liked first."""
+    """Return the Spaces with the tag of environments, the most liked first."""
     with hub_api() as api:
         found = api.list_spaces(filter=TAG, search=search, limit=limit, sort="likes")
         return [
@@ -171,9 +171,9 @@ def list_spaces(search: str | None = None, limit: int = 50) -> list[dict[str, An
 
 
 def with_front_matter(readme: str, manifest: Manifest, *, has_interface: bool = True) -> str:
-    """Return a README with the front matter of a Space; what it has already is kept.
+    """Return a README with the front matter of a Space; settings that it has already are kept.
 
-    Raises ConfigurationError if its own is wrong.
+    Raises ConfigurationError if its front matter cannot be read.
     """
     own, text = _front_matter(readme)
     title = manifest.stem.replace("-", " ").capitalize()
@@ -236,7 +236,7 @@ def _create(api: Any, what: Publication) -> None:
 
 
 def _configure(api: Any, what: Publication) -> None:
-    """Set what was asked for on a Space that exists."""
+    """Apply the publication's settings to a Space that exists."""
     for name, value in what.variables.items():
         api.add_space_variable(what.space, name, value)
     for name, value in what.secrets.items():

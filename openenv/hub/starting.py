@@ -1,7 +1,7 @@
-"""Where the server of an environment comes from: one that runs, a container, or a process.
+"""Start: chooses where an environment's server comes from: a running one, a container, a process.
 
-Owns the order in which they are looked for, and the line that says which it was. Providers do the
-rest.
+Owns the order in which these are tried, and the line that tells the user which it is. Starts
+nothing: the chosen provider does (providers/).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from openenv.hub.discovery import LocalEnvironment
 
 KINDS = ("docker", "process", "uv")
-"What may be asked for by name."
+"The providers that a caller may choose by name."
 
 
 @dataclass(frozen=True)
 class Start:
-    """A server that runs already, or a provider and what it is to start."""
+    """The chosen server: the URL of a running one, or a provider and what it has to start."""
 
     description: str
     url: str | None = None
@@ -46,10 +46,10 @@ def plan_start(
     *,
     may_share: bool = True,
 ) -> Start:
-    """Return how a server of an environment comes about. Starts nothing, but asks Docker.
+    """Choose the server of an environment. Starts nothing, but asks Docker what it has.
 
-    `provider` is one, or the name of a kind. `may_share`: one that runs already will do. Raises
-    ConfigurationError, ProviderError.
+    `provider` is a provider, or the name of a kind. `may_share` allows a running shared server.
+    Raises ConfigurationError, ProviderError.
     """
     if provider == "docker" or (image is not None and provider is None):
         return _container(image or _image_here(environment) or environment.manifest.images[0])
@@ -64,7 +64,7 @@ def plan_start(
         serves_folder = isinstance(provider, RuntimeProvider)
         what = str(environment.folder) if serves_folder else image or environment.manifest.images[0]
         return Start(f"{type(provider).__name__} serves {what}", None, provider, (what,))
-    # Whoever gives a folder means the code in it, and not what an image was once built of.
+    # For a folder serve the code in it: an image may have been built from older code.
     in_docker = (
         None if environment.origin == "folder" else _from_docker(environment, may_share=may_share)
     )
@@ -72,7 +72,7 @@ def plan_start(
 
 
 def plan_space(space: str, provider: Any = None, image: str | None = None) -> Start:
-    """Return how the server of a Space comes about: it runs already, unless asked otherwise.
+    """Choose the server of a Space: the running Space itself, unless a provider is given.
 
     Raises ConfigurationError.
     """
@@ -96,24 +96,24 @@ def plan_space(space: str, provider: Any = None, image: str | None = None) -> St
 
 
 def _from_docker(environment: LocalEnvironment, *, may_share: bool) -> Start | None:
-    """Return a container that runs, or an image that is here; None if there is neither."""
+    """Return a running container or a local image; None if there is neither."""
     try:
         running = _running(environment) if may_share else None
         if running is not None:
             return running
         image = _image_here(environment)
-    except ProviderError:  # no Docker, or none for us
+    except ProviderError:  # Docker is not there, or this user may not use it
         return None
     return None if image is None else _container(image)
 
 
 def _running(environment: LocalEnvironment) -> Start | None:
-    """Return a container of the environment's that is there for everyone."""
+    """Return a running container of the environment that any client may use."""
     names = {name.partition(":")[0] for name in environment.manifest.images}
     with docker_client() as client:
         for container in started(client):
             repository = container.image.rpartition("/")[2].partition(":")[0].replace("_", "-")
-            # One that another program has started for itself ends with that program.
+            # A container that is not shared ends with the program that started it.
             is_for_all = container.is_shared and container.status == "running"
             if (
                 is_for_all
