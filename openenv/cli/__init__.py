@@ -1,1 +1,1 @@
-"""The command line, `openenv`: a command parses its arguments and calls a library function."""
+"""The command line `openenv`: each command parses its arguments and calls a library function."""

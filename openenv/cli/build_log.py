@@ -1,6 +1,7 @@
-"""The output of `docker build`, as events: which step runs, what it prints, how it ends.
+"""BuildLog: turns the output of `docker build` into events: a step begins, prints, ends.
 
-Understands BuildKit's plain progress and that of the builder before it. Pure: lines in, events out.
+Understands the plain progress of BuildKit and the output of the legacy builder. Pure: lines in,
+events out. docker_build.py runs the build.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _FORMER_NOISE = re.compile(
 )
 _FAILURE_FRAME = "------"
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
-"The former builder prints in red what a step writes to stderr."
+"Colours are removed: the legacy builder prints in red what a step writes to stderr."
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,16 @@ class _Step:
 
 
 class BuildLog:
-    """Is fed with lines, and remembers the end of each step's output."""
+    """Reads a build's output line by line, and keeps the last lines of each step."""
 
     def __init__(self) -> None:
         self._steps: dict[str, _Step] = {}
         self._loose: deque[str] = deque(maxlen=KEPT_LINES)
-        "What belongs to no step, such as errors in the Dockerfile."
+        "The last lines that belong to no step, such as errors in the Dockerfile."
         self._is_former = False
 
     def feed(self, line: str) -> list[BuildEvent]:
-        """Take a line; return what has happened."""
+        """Read a line; return the events in it."""
         line = _COLOUR.sub("", line).rstrip()
         numbered = _BUILDKIT.fullmatch(line)
         if numbered:
@@ -67,7 +68,7 @@ class BuildLog:
         return []
 
     def failure(self) -> tuple[str | None, list[str]]:
-        """Return the step that failed and the end of what it said, after a build that failed."""
+        """Return the step that failed, if known, and the last lines of its output."""
         failed = [step for step in self._steps.values() if step.has_failed]
         if not failed and self._is_former:
             failed = list(self._steps.values())[-1:]

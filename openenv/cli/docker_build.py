@@ -1,7 +1,6 @@
-"""`docker build`: which docker can do it best, its progress, its end, and its cancellation.
+"""`docker build`: chooses the docker executable, runs a build, reports progress, and cancels it.
 
-Knows processes and the engine's command line. What is built is images.py's affair, what the output
-means build_log.py's.
+Does not know what an image is made of (images.py) or what the output means (build_log.py).
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ CANCEL_TIMEOUT_S = 10.0
 LAST_LINES = 20
 
 _PLACES = ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin")
-"Where Docker is found beside PATH: an older one there may have BuildKit when the first has not."
+"Folders searched for docker besides PATH: the first docker found may lack BuildKit."
 
 
 @dataclass(frozen=True)
 class Builder:
-    """An executable `docker`, and whether it can talk to BuildKit."""
+    """An executable `docker`, and whether it can build with BuildKit."""
 
     path: str
     has_buildkit: bool
@@ -46,7 +45,7 @@ class Builder:
 
 @dataclass(frozen=True)
 class Image:
-    """What came of a build."""
+    """A built image."""
 
     id: str
     tags: tuple[str, ...]
@@ -54,7 +53,7 @@ class Image:
 
 
 def find_builder() -> Builder:
-    """Return the docker that builds with BuildKit, else the first there is.
+    """Return the first docker that builds with BuildKit, or else the first docker.
 
     Raises ProviderUnavailable if there is none, or no daemon answers it.
     """
@@ -73,9 +72,9 @@ def find_builder() -> Builder:
 def build_image(
     recipe: Recipe, builder: Builder, show: Callable[[BuildEvent], None] = lambda _: None
 ) -> Image:
-    """Build an image and return it; `show` is told of progress.
+    """Build an image and return it; `show` is called with each event.
 
-    Nothing is left of what it needed, also after KeyboardInterrupt, which cancels the build. Raises
+    All temporary files are removed, also after KeyboardInterrupt, which cancels the build. Raises
     ProviderError with the failing step and its last lines.
     """
     with staged(recipe) as (context, dockerfile):
@@ -97,7 +96,7 @@ def build_image(
 
 def _command(recipe: Recipe, builder: Builder, dockerfile: Path) -> list[str]:
     command = [builder.path, "build", f"--file={dockerfile}"]
-    # Without BuildKit, each step has a container, which a failing one would leave.
+    # The legacy builder runs each step in a container; --force-rm removes that of a failed step.
     command += ["--progress=plain"] if builder.has_buildkit else ["--force-rm"]
     command += [f"--tag={tag}" for tag in recipe.tags]
     command += [f"--label={name}={value}" for name, value in recipe.labels.items()]
@@ -111,9 +110,9 @@ def _command(recipe: Recipe, builder: Builder, dockerfile: Path) -> list[str]:
 
 @contextmanager
 def _running(command: list[str], builder: Builder, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a build meanwhile; cancel it if it is not over by the end, or if this process is killed.
+    """Run a build during the block; cancel it if it still runs after it, or if this process dies.
 
-    `folder` is what it needs, and is removed when it does not end well.
+    `folder` holds the build's files. The lifeline removes it if the build fails or is cancelled.
     """
     below = (sys.executable, "-I", lifeline.__file__, str(CANCEL_TIMEOUT_S), str(folder), "keeps")
     with subprocess.Popen(
@@ -124,7 +123,8 @@ def _running(command: list[str], builder: Builder, folder: Path) -> Iterator[sub
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        # Ctrl-C is for this process, which then has that one cancel its build in the daemon.
+        # A session of its own, so that Ctrl-C reaches only this process. `_cancel` then ends docker
+        # through the lifeline, and docker cancels the build in the daemon.
         start_new_session=True,
     ) as process:
         try:
@@ -136,11 +136,12 @@ def _running(command: list[str], builder: Builder, folder: Path) -> Iterator[sub
 
 def _cancel(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
-    # The lifeline's sign to end. `communicate` would want to write to it.
+    # Closing its stdin tells the lifeline to end the build. None, because `communicate` would
+    # flush the closed pipe.
     process.stdin.close()
     process.stdin = None
     try:
-        # It may still have much to say.
+        # Read the rest of the output: docker would block on a full pipe and not exit.
         process.communicate(timeout=CANCEL_TIMEOUT_S + 5)
     except subprocess.TimeoutExpired:
         process.kill()
@@ -154,7 +155,7 @@ def _failure(recipe: Recipe, log: BuildLog, status: int) -> str:
     return f"{what}{where}\n{told}" if told else f"{what}{where}: docker ended with {status}"
 
 
-# ---- which docker
+# ---- finding docker
 
 
 def _executables() -> list[str]:
@@ -164,7 +165,7 @@ def _executables() -> list[str]:
 
 
 def _check_daemon(docker: str) -> None:
-    """Raise ProviderUnavailable if the daemon does not answer, with what docker says of it."""
+    """Raise ProviderUnavailable, with docker's message, if the daemon does not answer."""
     try:
         answer = _ask(docker, "version", "--format", "{{json .Server}}")
     except subprocess.TimeoutExpired:
@@ -180,7 +181,7 @@ def _check_daemon(docker: str) -> None:
 
 
 def _has_buildkit(docker: str) -> bool:
-    """Whether this docker builds with BuildKit: by its plugin buildx, or as those before 23 do."""
+    """Whether this docker builds with BuildKit: with the plugin buildx, or built in before 23."""
     try:
         if _ask(docker, "buildx", "version").returncode == 0:
             return True

@@ -1,6 +1,6 @@
-"""Pushing images to a registry: what they are called there, login, progress, and the digest.
+"""Pushes images to a registry: the image's name there, the login, the progress, and the digest.
 
-Knows the daemon and what registries say through it. What is pushed was built by docker_build.py.
+Talks to the daemon, which talks to the registry. docker_build.py has built the image before.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _ENDED = ("Pushed", "Layer already exists", "Mounted from")
 
 @dataclass(frozen=True)
 class Login:
-    """Who pushes."""
+    """The user who pushes, and the password."""
 
     username: str
     password: str = field(repr=False)
 
 
 def repository_in(registry: str, namespace: str | None, manifest: Manifest) -> str:
-    """Return what an environment's image is called in a registry: `ghcr.io/me/echo-env`.
+    """Return the name of an environment's image in a registry, such as `ghcr.io/me/echo-env`.
 
     Raises ConfigurationError.
     """
@@ -56,7 +56,7 @@ def repository_in(registry: str, namespace: str | None, manifest: Manifest) -> s
 
 
 def check_tag(tag: str) -> str:
-    """Return a tag as it is. Raises ConfigurationError."""
+    """Return the tag unchanged. Raises ConfigurationError if it is not a valid one."""
     if not _TAG.fullmatch(tag):
         raise ConfigurationError(
             f"--tag {tag}: a tag has letters, digits, _ . and -, such as 1.0; the image's name is "
@@ -66,7 +66,7 @@ def check_tag(tag: str) -> str:
 
 
 def log_in(client: Any, repository: str, login: Login) -> None:
-    """Have a registry check who pushes; nothing is kept of it. Raises ProviderError."""
+    """Let a registry check the login, without storing it. Raises ProviderError."""
     from docker.errors import APIError  # noqa: PLC0415 - slow to import
 
     host = host_of(repository)
@@ -94,9 +94,9 @@ def push_image(
     login: Login | None = None,
     show: Callable[[str], None] = lambda _: None,
 ) -> str:
-    """Push a local image to (repository, tag) and return its digest; `show` is told of progress.
+    """Push a local image to (repository, tag) and return its digest; `show` gets the progress.
 
-    Raises ImageNotFound if it is not here, ProviderError if the registry will not have it.
+    Raises ImageNotFound if there is no such local image, ProviderError if the registry refuses it.
     """
     from docker.errors import ImageNotFound as NoSuchImage  # noqa: PLC0415 - slow to import
 
@@ -112,7 +112,7 @@ def push_image(
 
 @contextmanager
 def _tagged(client: Any, image: Any, target: tuple[str, str]) -> Iterator[None]:
-    """Give an image one more name; if the block fails, what had it before has it again."""
+    """Tag an image with `target`; if the block raises, restore the tag as it was before."""
     from docker.errors import DockerException, ImageNotFound  # noqa: PLC0415 - slow to import
 
     name = ":".join(target)
@@ -124,7 +124,7 @@ def _tagged(client: Any, image: Any, target: tuple[str, str]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(DockerException):  # why it failed is worth more
+        with suppress(DockerException):  # the first error is the one to report
             if before is None:
                 client.images.remove(name, noprune=True)
             else:
@@ -135,7 +135,7 @@ def _tagged(client: Any, image: Any, target: tuple[str, str]) -> Iterator[None]:
 def _sent(
     client: Any, target: tuple[str, str], login: Login | None, show: Callable[[str], None]
 ) -> str:
-    """Send what is called so, and return its digest."""
+    """Push the image with this tag, and return its digest."""
     from docker.errors import APIError  # noqa: PLC0415 - slow to import
 
     repository, tag = target
@@ -145,7 +145,7 @@ def _sent(
     try:
         lines = client.api.push(repository, tag, stream=True, decode=True, auth_config=auth)
         for line in lines:
-            # Read to its end: else the SDK leaves its socket open.
+            # Do not stop at an error: the SDK closes its socket only at the end of the stream.
             reason = str(line.get("error", reason))
             digest = (line.get("aux") or {}).get("Digest", digest)
             show(progress.feed(line))
@@ -158,14 +158,14 @@ def _sent(
 
 
 def host_of(repository: str) -> str:
-    """Return the registry's host, which is docker.io where a name gives none."""
+    """Return the host of a repository's registry; docker.io if the name contains none."""
     from docker.auth import resolve_repository_name  # noqa: PLC0415 - slow to import
 
     return str(resolve_repository_name(repository)[0])
 
 
 class _PushProgress:
-    """What has been sent, from the daemon's lines about each layer."""
+    """Adds up the progress of all layers from the daemon's lines about each."""
 
     def __init__(self) -> None:
         self._layers: dict[str, bool] = {}
@@ -177,7 +177,8 @@ class _PushProgress:
             self._layers[layer] = status.startswith(_ENDED)
             detail = line.get("progressDetail") or {}
             if "current" in detail:
-                # What is sent is the layer as a tar, which is larger than was announced.
+                # The daemon sends the layer as a tar file, which is larger than the `total` it
+                # has announced.
                 size = max(detail["current"], detail.get("total", 0))
                 self._sent[layer] = (detail["current"], size)
         sent, size = (sum(column) for column in zip((0, 0), *self._sent.values(), strict=True))

@@ -1,8 +1,8 @@
-"""What an environment's image is made of: Dockerfile, context, names and labels; and its staging.
+"""Recipe: what an environment's image is made of: Dockerfile, build context, tags and labels.
 
 The context is a copy of the environment's folder (or of its repository, if the Dockerfile copies
-from there) with the wheel of the running openenv in `wheels/`, so that the image holds the same.
-docker_build.py has the engine that builds it.
+from there) with the wheel of the running openenv in `wheels/`, so that the image holds the same
+openenv. Does not run the build: see docker_build.py.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _TAG = re.compile(r"[a-z0-9]+([._/:-]+[A-Za-z0-9]+)*")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides what becomes of a build. Paths are absolute."""
+    """All inputs of a build. Paths are absolute."""
 
     manifest: Manifest
     context: Path
@@ -52,7 +52,7 @@ class Recipe:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The image's labels: whose it is, and which openenv is inside."""
+        """The image's labels: the environment's name and description, and openenv's version."""
         manifest = self.manifest
         described = {
             "title": manifest.name,
@@ -76,9 +76,9 @@ def plan_image(
     platform: str | None = None,
     uses_cache: bool = True,
 ) -> Recipe:
-    """Return the recipe of an environment's image; what is not given is found. Builds nothing.
+    """Return the recipe of an environment's image, with defaults for what is not given.
 
-    `build_args` have the form NAME=VALUE. Raises ConfigurationError.
+    Builds nothing. `build_args` have the form NAME=VALUE. Raises ConfigurationError.
     """
     manifest = read_manifest(folder)
     home = folder.resolve()
@@ -92,7 +92,7 @@ def plan_image(
         ("BUILD_MODE", "standalone" if repository is None else "in-repo"),
         ("ENV_NAME", home.name),
     ):
-        # Dockerfiles of existing environments ask for these.
+        # Dockerfiles of existing environments declare these arguments.
         if name in declared:
             arguments.setdefault(name, value)
     if context is None:
@@ -112,7 +112,7 @@ def plan_image(
 
 
 def repository_of(folder: Path) -> Path | None:
-    """Return the repository in whose `envs` (or `src/envs`) a folder lies, if it does."""
+    """Return the repository that holds a folder in `envs` or `src/envs`; None if there is none."""
     if folder.parent.name != "envs":
         return None
     above = (folder.parent.parent, folder.parent.parent.parent)
@@ -123,9 +123,8 @@ def repository_of(folder: Path) -> Path | None:
 def staged(recipe: Recipe, left_out: Sequence[str] = ()) -> Iterator[tuple[Path, Path]]:
     """Yield a copy of the context with the wheel in it, and the Dockerfile; then remove it.
 
-    What is called as `left_out` says is never copied: no removal comes if this process is killed.
-
-    Raises ConfigurationError if something in the context can't be copied.
+    Names that match `left_out` are not copied at all, rather than removed later: if this process is
+    killed, nothing removes the copy. Raises ConfigurationError if a file cannot be copied.
     """
     ignored = shutil.ignore_patterns(*_LEFT_OUT, *left_out)
     with TemporaryDirectory(prefix="openenv-build-") as temporary:
@@ -148,7 +147,7 @@ def staged(recipe: Recipe, left_out: Sequence[str] = ()) -> Iterator[tuple[Path,
         for ignoring in (context / ".dockerignore", Path(f"{dockerfile}.dockerignore")):
             if ignoring.is_file():
                 text = ignoring.read_text("utf-8")
-                # Whatever it leaves out, these are why there is a copy at all.
+                # The build needs the wheels, even if the environment's .dockerignore excludes them.
                 ignoring.write_text(f"{text}\n!{WHEELS}\n!{WHEELS}/*.whl\n", "utf-8")
         yield context, dockerfile
 
@@ -174,7 +173,7 @@ def _dockerfile(folder: Path, manifest: Manifest, given: Path | None) -> Path:
 
 
 def _copies_from(repository: Path, folder: Path, dockerfile: Path) -> bool:
-    """Whether the Dockerfile copies what is only found from the repository's root."""
+    """Whether the Dockerfile copies paths that exist only relative to the repository's root."""
     for line in dockerfile.read_text("utf-8", "replace").splitlines():
         words = line.split()
         if not words or words[0].upper() not in ("COPY", "ADD") or "--from=" in line:

@@ -16,7 +16,7 @@ except ModuleNotFoundError as missing:
 from typer.core import TyperGroup
 from typer.main import get_command
 
-# Command -> the function in commands/ that it is, or the app of its own commands.
+# Command -> `module:member` in commands/: its function, or a Typer app with subcommands.
 _COMMANDS = {
     "init": "init:init",
     "validate": "validate:validate",
@@ -41,7 +41,7 @@ _COMMANDS = {
 
 
 class Commands(TyperGroup):
-    """Imports a command when it is asked for: together, what all of them need takes a second."""
+    """Imports a command only when it is used: importing all of them takes a second."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -86,5 +86,5 @@ def start(
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
+    """Run the command in sys.argv."""
     app(prog_name="openenv")

@@ -1,6 +1,7 @@
-"""`openenv serve --reload`: the server anew whenever the environment's code changes.
+"""`openenv serve --reload`: restarts the server whenever the environment's code changes.
 
-The server is a process of its own, and ends when the one that watches the code does, killed or not.
+This process watches the code. The server is a child process, which ends with this one, even after
+SIGKILL.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import typer
 from watchfiles import PythonFilter, run_process
 
 _MORE_CODE = (".yaml", ".toml")
-"Beside Python. What an environment writes, recordings for instance, must not end its server."
+"""File types that are watched besides Python. Others are not, because files that an environment
+writes, such as recordings, must not restart its server."""
 
 
 def reload_on_change(target: str) -> None:
-    """Serve a target as this process was asked to, again after each change, until Ctrl-C."""
+    """Serve a target with this process's arguments; restart after each change, until Ctrl-C."""
     folder = target if os.path.isdir(target) else os.getcwd()
     run_process(
         folder,
@@ -33,7 +35,7 @@ def reload_on_change(target: str) -> None:
 
 
 def _serve(arguments: list[str]) -> None:
-    """Run the command with these arguments, in a process that has been started for it."""
+    """Run `openenv` with these arguments; the entry point of the child process."""
     from openenv.cli.main import main  # noqa: PLC0415 - it imports all commands, of which this is one
 
     threading.Thread(target=_end_with_parent, daemon=True).start()

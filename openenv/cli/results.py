@@ -1,4 +1,4 @@
-"""What a collection comes to, as a table on stdout."""
+"""Prints the results of a collection as a table on stdout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def show(collection: Collection) -> None:
-    """Print the table, and where the episodes are."""
+    """Print the table, and the path of the recording."""
     table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")

@@ -1,6 +1,6 @@
 """How a command runs: errors become a line or two on stderr and an exit code.
 
-Exit codes: 1 for what failed, 2 for a wrong command line (typer's), 130 after Ctrl-C.
+Exit codes: 1 after an error, 2 for a wrong command line (typer's), 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 @contextmanager
 def reporting(debug: bool = False) -> Iterator[None]:
-    """Report what is raised and exit; with `debug` let it through, traceback and all."""
+    """Report an exception of the block and exit; with `debug` let it pass with its traceback."""
     try:
         yield
     except KeyboardInterrupt as error:
         _report("stopped", error)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        raise  # whoever reads what is printed has seen enough: click ends without a word
+        raise  # the reader of our stdout has closed it: click exits without a message
     except (OpenEnvError, OSError) as error:
         if debug:
             raise
@@ -47,7 +47,7 @@ def reporting(debug: bool = False) -> Iterator[None]:
         raise typer.Exit(1) from None
     except typer.Exit:
         raise
-    except Exception as error:  # the command line's boundary: never a traceback unasked
+    except Exception as error:  # the command line's boundary: a traceback only with --debug
         if debug:
             raise
         logger.debug("unexpected", exc_info=True)
@@ -57,7 +57,7 @@ def reporting(debug: bool = False) -> Iterator[None]:
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Have SIGTERM end blocking code as Ctrl-C does, with everything that is to be cleaned up."""
+    """Make SIGTERM raise KeyboardInterrupt, as Ctrl-C does, so that the block cleans up."""
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -66,10 +66,10 @@ def ended_by_sigterm() -> Iterator[None]:
 
 
 def log_to_stderr(debug: bool = False) -> None:
-    """Log what a user should see; with `debug` everything, tracebacks too."""
+    """Log warnings to stderr; with `debug` log everything, with tracebacks."""
     logging.basicConfig(format="openenv: %(message)s")
     logging.getLogger("openenv").setLevel(logging.DEBUG if debug else logging.WARNING)
-    # An environment in this process fails episodes, which are reported as such.
+    # Errors of an environment in this process are reported as failed episodes: do not log them too.
     logging.getLogger("openenv.server").setLevel(logging.DEBUG if debug else logging.CRITICAL)
 
 
@@ -80,7 +80,7 @@ def run(main: Coroutine[Any, Any, Any]) -> Any:
 
 
 def _report(message: str, error: BaseException) -> None:
-    # After Ctrl-C, what was to be noted is on the cancellation behind it.
+    # After Ctrl-C the notes are on the CancelledError, which is the context of KeyboardInterrupt.
     noted = (error, error.__context__)
     notes = [note for source in noted for note in getattr(source, "__notes__", ())]
     typer.echo("\n".join((f"openenv: {message}", *notes)), err=True)

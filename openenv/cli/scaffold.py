@@ -1,7 +1,7 @@
-"""From a name to the folder of a new environment, made of the files in templates/.
+"""Writes the folder of a new environment from its name and the files in templates/.
 
-A template is two folders of which the second is laid over the first: `shared`, and one of its own
-name. Their files end in `.in`, so that nobody takes them for code before their words are filled in.
+A template has the files of `shared`, replaced and extended by those of the folder with its own
+name. The files end in `.in`, so that no tool reads them as code before the words are filled in.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _REQUIREMENTS = {Template.MINIMAL: "", Template.GYMNASIUM: ', "gymnasium>=1.0"'}
 
 @dataclass(frozen=True)
 class Names:
-    """What things are called in an environment of this name."""
+    """The names of modules, classes and titles in an environment of this name."""
 
     name: str
 
@@ -62,7 +62,7 @@ class Names:
 
 
 def why_unfit(name: str) -> str | None:
-    """Return why an environment cannot have this name; None if it can."""
+    """Return the reason why an environment cannot have this name; None if it can."""
     if not name.isidentifier() or not name.isascii() or keyword.iskeyword(name):
         return f"{name!r} is no name of a Python module, such as my_env: letters, digits and _"
     if name.strip("_") != name:
@@ -74,7 +74,7 @@ def why_unfit(name: str) -> str | None:
 
 
 def _is_needed(name: str) -> bool:
-    """Whether openenv, with some extra at least, needs a distribution or module of this name."""
+    """Whether openenv, or one of its extras, requires a distribution or module of this name."""
     needed = {
         _plain(re.split(r"[^\w.-]", requirement)[0]) for requirement in requires("openenv") or ()
     }
@@ -88,7 +88,8 @@ def _plain(distribution: str) -> str:
 def write_environment(name: str, folder: Path, template: Template = Template.MINIMAL) -> list[Path]:
     """Write a new environment into a folder, which must be empty or not exist.
 
-    Returns its files, from the folder. All of them are there, or none. Raises ConfigurationError.
+    Returns the paths of its files, relative to the folder. Writes all of them or none. Raises
+    ConfigurationError.
     """
     unfit = why_unfit(name)
     if unfit is not None:

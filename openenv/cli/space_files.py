@@ -1,7 +1,7 @@
-"""What of an environment's folder goes into a Space: its files, README and Dockerfile as one needs.
+"""Chooses the files of an environment's folder for a Space, and adapts README and Dockerfile.
 
-A Space builds the Dockerfile at its root, and takes its settings from the README. How it gets there
-is hub/spaces.py's affair.
+A Space builds the Dockerfile at its root, and reads its settings from the README. Uploads nothing:
+see hub/spaces.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DOCKERFILE = "Dockerfile"
 BASE_IMAGE = "BASE_IMAGE"
 
-# Whatever else says what is to be left out: these may hold secrets, or are of no use elsewhere.
+# Always excluded: these files may hold secrets, or are of no use on another machine.
 _NEVER = (".env", ".env.*", "*.pyc", "*.egg-info", ".DS_Store", ".coverage")
 
 
@@ -30,9 +30,9 @@ _NEVER = (".env", ".env.*", "*.pyc", "*.egg-info", ".DS_Store", ".coverage")
 def space_files(
     recipe: Recipe, excluded: Sequence[str] = (), *, has_interface: bool = True
 ) -> Iterator[dict[str, Path | bytes]]:
-    """Yield what goes into a Space: path -> file, which exists meanwhile, or content.
+    """Yield the files of a Space: path -> content, or a file that exists during the block.
 
-    `excluded` are patterns of paths, or of their last parts. Raises ConfigurationError.
+    `excluded` are patterns of paths, or of the last parts of paths. Raises ConfigurationError.
     """
     folder = recipe.manifest.path.parent.resolve()
     if recipe.context != folder:
@@ -52,7 +52,7 @@ def space_files(
 
 
 def read_patterns(file: Path | None) -> list[str]:
-    """Return the patterns in a file, one per line; what begins with # is a comment."""
+    """Return the patterns in a file, one per line; lines that begin with # are comments."""
     if file is None:
         return []
     try:
@@ -68,7 +68,7 @@ def has_argument(dockerfile: str, name: str) -> bool:
 
 
 def with_arguments(dockerfile: str, arguments: Mapping[str, str]) -> str:
-    """Return a Dockerfile whose ARGs have these values: a Space gives it none."""
+    """Return a Dockerfile with these defaults for its ARGs: a Space builds without arguments."""
     for name, value in arguments.items():
         written = _quoted(value).replace("\\", "\\\\")
         dockerfile = _argument_line(name).sub(rf"\g<1>={written}", dockerfile)
@@ -86,7 +86,7 @@ def _quoted(value: str) -> str:
 
 
 def _files_in(folder: Path) -> Iterator[tuple[str, Path | bytes]]:
-    """Yield the files below a folder by their paths; none that a link brings in from outside."""
+    """Yield the files below a folder by their paths; skip links that lead out of the folder."""
     home = folder.resolve()
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.resolve().is_relative_to(home):

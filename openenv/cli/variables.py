@@ -1,4 +1,4 @@
-"""NAME=VALUE on the command line; a NAME alone stands for what this process's environment holds."""
+"""NAME=VALUE on the command line; a NAME alone takes its value from this process's environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def read_variables(option: str, given: Sequence[str] | None) -> dict[str, str]:
-    """Return what an option that may be repeated has said. Raises ConfigurationError."""
+    """Return the variables of an option that may be repeated. Raises ConfigurationError."""
     variables = {}
     for text in given or ():
         name, sign, value = text.partition("=")
