@@ -1,4 +1,4 @@
-"""Recordings: episodes as lines of JSON; format.py says what a line holds."""
+"""Recordings: files of episodes, one per line of JSON; format.py defines a line."""
 
 from openenv.recording.format import Cause, Episode, Turn, read
 from openenv.recording.recorder import Recorder

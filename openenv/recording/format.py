@@ -45,17 +45,17 @@ class Turn(msgspec.Struct, omit_defaults=True, gc=False):
     truncated: bool
     metadata: dict[str, Any] = {}
     prompt_token_ids: list[int] | None = None
-    "What a language model read; this and the next three as the policy's `Completion` has them."
+    "The tokens that a language model read. This and the next three come from `Completion`."
     completion_token_ids: list[int] | None = None
-    "What it wrote."
+    "The tokens that it wrote."
     logprobs: list[float] | None = None
-    "Natural logarithms of the probabilities of what it wrote, token by token."
+    "The natural logarithm of the probability of each written token."
     loss_mask: list[int] | None = None
-    "1 for each written token that is to be learned from, else 0."
+    "1 for each written token that training should use, else 0."
     latency_s: float | None = None
     "How long the step took, as the client saw it."
     policy_s: float | None = None
-    "How long the policy took before, the wait for its earlier calls included."
+    "How long the policy took to choose the action, including the wait for its earlier calls."
 
 
 class Cause(msgspec.Struct, omit_defaults=True):
@@ -65,11 +65,11 @@ class Cause(msgspec.Struct, omit_defaults=True):
     "The wire code of the error, or POLICY_FAILED."
     message: str
     type: str = ""
-    "The class of what the environment or the policy raised."
+    "The class of the exception that the environment or the policy raised."
 
 
 class Episode(msgspec.Struct, omit_defaults=True):
-    """From reset to the end."""
+    """One episode, from reset to its end: one line of a recording."""
 
     version: int
     episode: int
@@ -82,13 +82,13 @@ class Episode(msgspec.Struct, omit_defaults=True):
     "The number of turns."
     ended: Ended
     seed: int | None = None
-    "What reset was given."
+    "The seed that reset was given."
     final_observation: Any = None
-    "What the last step, or reset if there was none, showed."
+    "The observation of the last step, or of reset if there was no step."
     error: Cause | None = None
     "Set if and only if `ended` is failed."
     attempts: int = 1
-    "How often it was begun; all but the last time its environment failed or its session was lost."
+    "How often it was started. It is started again if the environment fails or the session is lost."
     reset_latency_s: float | None = None
     "How long the last reset took, as the client saw it."
 
@@ -102,7 +102,7 @@ def encode(episode: Episode) -> bytes:
         episode = _without_lifted(episode)
         line = _encoder.encode(episode)
         if b"null" in line:
-            # msgspec writes null for a number that is not finite; the wire spells it out.
+            # msgspec writes null for a number that is not finite; the wire has strings for these.
             line = str(JSON.encode(msgspec.to_builtins(episode, enc_hook=_enc_hook))).encode()
     except TypeError as error:
         raise PayloadError(
@@ -114,7 +114,7 @@ def encode(episode: Episode) -> bytes:
 def read(path: str | PathLike[str]) -> Iterator[Episode]:
     """Yield the episodes of a recording in the order in which they ended.
 
-    A last line that was cut is left out, with a warning in the log. Observations and actions are
+    An incomplete last line is skipped, with a warning in the log. Observations and actions are
     plain data; their arrays are arrays again. Raises PayloadError for a line that is no episode,
     and ConfigurationError if the file is compressed and zstandard is missing.
     """
@@ -147,9 +147,9 @@ def decode(line: bytes, where: str = "the line") -> Episode:
 
 
 def _without_lifted(episode: Episode) -> Episode:
-    """Return the episode with payloads for observations, as on the wire.
+    """Return the episode with its observations in the form of the wire, without step fields.
 
-    Typed observations may declare reward, done and so on, which each turn has already.
+    Typed observations may declare reward, done and so on; the turn has these fields already.
     """
     if not _is_typed(episode.final_observation):
         return episode

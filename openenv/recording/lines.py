@@ -1,7 +1,7 @@
-"""Lines in a file: as they are, or each in a zstd frame of its own.
+"""Lines in a file: plain, or each in a zstd frame of its own.
 
-What is written depends on the file's name, what is read on how the file begins. Knows nothing of
-what a line holds (format.py) and of when it is written (recorder.py).
+The file's name decides how it is written, its first bytes how it is read. Does not know what a line
+holds (format.py) or when it is written (recorder.py).
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ def packer(path: str | PathLike[str]) -> Callable[[bytes], bytes]:
     """Return the function that encodes a line for this file. Raises ConfigurationError."""
     if Path(path).suffix != SUFFIX:
         return bytes
-    # With a checksum a damaged frame is noticed.
+    # The checksum makes the reader notice a damaged frame.
     compressor = _zstandard(path).ZstdCompressor(write_checksum=True)
     return compressor.compress  # type: ignore[no-any-return]
 
 
 def is_packed(path: str | PathLike[str]) -> bool:
-    """Whether the file holds frames; one that is empty does not."""
+    """Whether the file holds zstd frames; False for an empty file."""
     with Path(path).open("rb") as file:
         return _begins_with_frame(file)
 
 
 def read_lines(path: str | PathLike[str]) -> Iterator[bytes]:
-    """Yield the whole lines of a file; one that was cut is left out, with a warning in the log.
+    """Yield the complete lines of a file; skip an incomplete last one, with a warning in the log.
 
     Raises PayloadError for damaged frames, and ConfigurationError without zstandard.
     """
@@ -59,7 +59,7 @@ def read_lines(path: str | PathLike[str]) -> Iterator[bytes]:
 
 
 def whole_bytes(path: str | PathLike[str]) -> int:
-    """Return how many bytes of the file are whole lines. Raises what `read_lines` raises."""
+    """Return the size of the file's complete lines. Raises what `read_lines` raises."""
     return max((end for line, end in _walk(path) if line.endswith(b"\n")), default=0)
 
 
@@ -115,7 +115,7 @@ def _begins_with_frame(file: BinaryIO) -> bool:
 
 def _zstandard(path: str | PathLike[str]) -> Any:
     try:
-        # Imported late: an extra that only compressed recordings need.
+        # Imported late, because it belongs to an extra and only compressed recordings need it.
         import zstandard  # noqa: PLC0415
     except ImportError:
         raise ConfigurationError(f"{path} needs zstandard: pip install 'openenv[zstd]'") from None

@@ -1,7 +1,7 @@
-"""Manifest: what a recording's run was asked for, so that only the same run resumes it.
+"""RunManifest: the settings of a recording's run, so that only the same run can resume it.
 
-Lies beside the recording, or the part of it, as `<file>.manifest`, from the run's first moment.
-Knows nothing of episodes (format.py) and of how they are written (recorder.py).
+It is the file `<file>.manifest` beside the recording or its part, written when the run begins. Does
+not know episodes (format.py) or how they are written (recorder.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SUFFIX = ".manifest"
 
 
 class RunManifest(msgspec.Struct):
-    """What decides what an episode of the run is; how many there are may grow."""
+    """The settings that must be equal to resume a run. Only the number of episodes may grow."""
 
     version: int
     seed: int | None
@@ -29,7 +29,7 @@ class RunManifest(msgspec.Struct):
 
 
 def manifest_path(recording: str | PathLike[str]) -> Path:
-    """Return where the manifest of a recording lies."""
+    """Return the path of a recording's manifest."""
     path = Path(recording)
     return path.with_name(path.name + SUFFIX)
 
@@ -44,7 +44,10 @@ def write(recording: str | PathLike[str], manifest: RunManifest) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Let a recording's manifest, or that it has none, follow it to another name."""
+    """Rename the manifest of `source` to that of `target`, as its recording is renamed.
+
+    If `source` has no manifest, remove that of `target`, which belongs to an older file.
+    """
     if manifest_path(source).exists():
         manifest_path(source).replace(manifest_path(target))
     else:
@@ -52,7 +55,7 @@ def move(source: Path, target: Path) -> None:
 
 
 def check(recording: str | PathLike[str], manifest: RunManifest) -> None:
-    """Raise ConfigurationError unless the recording is of a run like this one."""
+    """Raise ConfigurationError unless the recording has been made with the same settings."""
     path = manifest_path(recording)
     try:
         before = msgspec.json.decode(path.read_bytes(), type=RunManifest)

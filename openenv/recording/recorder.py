@@ -1,9 +1,9 @@
 """Recorder: writes episodes to a file as they end, so that a finished one is never lost.
 
-Lines go to `<path>.part`, each in one piece and handed to the operating system before the next; a
-run that comes to its end renames that to `<path>`. So `<path>` is always a whole run, and what is
-left of one that was killed lies beside it, readable to its last whole line (`format.read`). A
-manifest follows its file when that is renamed. A path that ends in `.zst` is compressed (lines.py).
+Each line is written to `<path>.part` at once and unbuffered; at the end of the run the part is
+renamed to `<path>`. So `<path>` always holds a complete run. If a run is killed, its part remains
+and can be read to its last complete line (`format.read`). The manifest is renamed with its file. A
+path that ends in `.zst` is compressed (lines.py).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ PART = ".part"
 class Recorder:
     """`with Recorder(path) as recorder: recorder.write(episode)`.
 
-    Leaving the block in peace finishes the file; leaving it with an exception keeps the part.
-    Raises ConfigurationError for a path that cannot be written or holds a recording already, unless
-    `overwrite` or `resume` is set, and OSError when the disk is full: what was written before is
-    kept, and can be gone on with. With `resume` episodes are added to those that are there
-    (`recorded`), in the recording or in its part; without either it begins.
+    Leaving the block normally finishes the recording; an exception keeps the part. Raises
+    ConfigurationError if the path cannot be written, or if it holds a recording already and neither
+    `overwrite` nor `resume` is set. Raises OSError when the disk is full; the episodes before are
+    kept, and the run can be resumed. With `resume` episodes are added to those of the recording or
+    its part (`recorded`); if there is neither, a new recording begins.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Recorder:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + PART)
         self.episodes = 0
-        "How many are in the file."
+        "How many episodes were written, and read by `recorded`."
         self._size_bytes = 0
         self._pack = packer(path)
         if not (overwrite or resume):
             self._check_free()
         try:
             begun = self._begun() if resume else self.part
-            # Unbuffered: what was written survives the death of the process.
+            # Unbuffered, so that a written line is kept when the process is killed.
             self._file = begun.open("ab", buffering=0)
             try:
                 self._begin(begun, resume=resume)
@@ -65,11 +65,11 @@ class Recorder:
 
     @staticmethod
     def is_begun(path: str | PathLike[str]) -> bool:
-        """Whether there is something to resume."""
+        """Whether there is a recording, or the part of one, to resume."""
         return Path(path).exists() or Path(f"{path}{PART}").exists()
 
     def recorded(self) -> Iterator[Episode]:
-        """Yield the episodes that were there before; counts them. Raises PayloadError."""
+        """Yield the episodes of the resumed file, and count them. Raises PayloadError."""
         for episode in read(self.part):
             self.episodes += 1
             yield episode
@@ -82,7 +82,7 @@ class Recorder:
                 )
 
     def _begun(self) -> Path:
-        """Return what is to be resumed."""
+        """Return the file to resume: the recording or its part. Raises ConfigurationError."""
         if self.path.exists() and self.part.exists():
             raise ConfigurationError(
                 f"{self.path} and {self.part} both exist: move one of them away"
@@ -99,7 +99,7 @@ class Recorder:
         return begun
 
     def _begin(self, begun: Path, *, resume: bool) -> None:
-        """Make what is open the part, without what is not resumed, such as a line that was cut."""
+        """Lock the open file, cut it after the last line to keep, and rename it to the part."""
         try:
             flock(self._file, LOCK_EX | LOCK_NB)
         except BlockingIOError as error:
@@ -133,7 +133,7 @@ class Recorder:
         self.episodes += 1
 
     def finish(self) -> None:
-        """Make the part the recording, all of it on disk."""
+        """Flush the part to disk, and rename it to the recording."""
         with self._file:
             os.fsync(self._file.fileno())
             move(self.part, self.path)
@@ -147,13 +147,13 @@ class Recorder:
         self._file.close()
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return the recorder; its file is open already."""
         return self
 
     def __exit__(
         self, _: type[BaseException] | None, error: BaseException | None, __: object
     ) -> None:
-        """Finish, or keep what there is and say where."""
+        """Finish the recording; after an exception keep the part, and note where it is."""
         if error is None:
             self.finish()
             return
@@ -180,7 +180,8 @@ def open_recorder(
         raise ConfigurationError("a recording is either overwritten or resumed, not both")
     if resume and Recorder.is_begun(path):
         part = Path(f"{path}{PART}")
-        # A part without a manifest was about to be renamed: the recording has its manifest.
+        # `finish` renames the manifest before the part. A part without a manifest is from a run
+        # that was killed between the two, so the manifest has the recording's name already.
         has_own = part.exists() and manifest_path(part).exists()
         check(part if has_own else path, manifest)
         return Recorder(path, resume=True)

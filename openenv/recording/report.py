@@ -1,7 +1,7 @@
-"""Report: summaries of recordings as one HTML page that needs nothing else.
+"""Report: summaries of recordings as one HTML page without external files.
 
-Owns which numbers and curves are shown; how they look is in templates/report.html.j2 and static/,
-which become part of the page. uPlot (static/uplot.min.js, MIT licence) draws the curves.
+Owns which numbers and curves are shown. templates/report.html.j2 and static/ define how they look,
+and become part of the page. uPlot (static/uplot.min.js, MIT licence) draws the curves.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 POINTS = 160
-"How many points a curve over the run has at most; each stands for as many episodes as needed."
+"The most points of a curve over the run; each point stands for equally many episodes."
 FAILURE_POINTS = 40
-"Fewer for failures, which are rare."
+"The most points of the curve of failures; fewer, because failures are rare."
 BINS = 40
 LARGEST = 1e300
 TIME_BINS_PER_OCTAVE = 8
@@ -38,10 +38,10 @@ PERCENTILES = (0.5, 0.95, 0.99)
 def write_report(
     recordings: Iterable[str | PathLike[str]], out: str | PathLike[str]
 ) -> list[RecordingSummary]:
-    """Write a page about recordings, side by side if there are several; return what was found.
+    """Write a page about recordings, side by side if there are several; return their summaries.
 
-    Raises ConfigurationError for files that are not there or cannot be written, PayloadError for
-    what is no recording.
+    Raises ConfigurationError for a file that does not exist or cannot be written, PayloadError for
+    a file that is not a recording.
     """
     template = _template()
     paths = [Path(path) for path in recordings]
@@ -69,7 +69,7 @@ def _check_there(path: Path) -> None:
 @cache
 def _template() -> Any:
     try:
-        # An extra: only who wants a page needs it.
+        # Imported late, because it belongs to an extra.
         from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
     except ImportError:
         raise ConfigurationError("a report needs jinja2: pip install 'openenv[report]'") from None
@@ -94,7 +94,7 @@ def _static(name: str) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with thousands separated and four digits that count."""
+    """Return a number with thousands separators and four significant digits."""
     if not math.isfinite(value):
         return "-" if math.isnan(value) else str(value)
     if float(value).is_integer():
@@ -104,7 +104,7 @@ def number(value: float) -> str:
 
 
 def time(value_s: float) -> str:
-    """Return a time in the unit in which it is easily read."""
+    """Return a time with the unit that suits its size."""
     if math.isnan(value_s):
         return "-"
     for unit, size_s in (("s", 1.0), ("ms", 1e-3)):
@@ -114,7 +114,7 @@ def time(value_s: float) -> str:
 
 
 def share(value: float) -> str:
-    """Return a share as a percentage that is zero or one hundred only if it is."""
+    """Return a share as a percentage that reads 0 or 100 only if the share is exactly that."""
     percent = 100 * value
     if 0 < percent < 0.1:
         return "< 0.1 %"
@@ -150,7 +150,7 @@ def _content(summaries: Sequence[RecordingSummary]) -> dict[str, Any]:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Return what tells the recordings apart."""
+    """Return short names that differ for all recordings."""
     names = [path.name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
@@ -159,11 +159,11 @@ def _manifest(path: Path) -> RunManifest | None:
     try:
         return msgspec.json.decode(manifest_path(path).read_bytes(), type=RunManifest)
     except (OSError, ValueError):
-        return None  # a recording need not have one
+        return None  # the manifest is optional
 
 
 def _finite(values: Iterable[float]) -> list[float]:
-    # The difference of larger ones would be infinite.
+    # The difference of two larger values would be infinite.
     return [value for value in values if abs(value) < LARGEST]
 
 
@@ -182,7 +182,7 @@ def _moments(values: Sequence[float]) -> dict[str, float]:
 def _curve(
     numbers: Sequence[int], values: Sequence[float], points: int = POINTS
 ) -> dict[str, list[float | None]]:
-    """Return how a value went over the run: means, and in what band four of five episodes lie."""
+    """Return a value's course over the run: the mean, and the band with four of five episodes."""
     size = max(1, math.ceil(len(values) / points))
     curve: dict[str, list[float | None]] = {"x": [], "mean": [], "low": [], "high": []}
     for start in range(0, len(values), size):
@@ -196,7 +196,7 @@ def _curve(
 
 
 def _failure_curve(summary: RecordingSummary) -> dict[str, list[float | None]]:
-    """Return which share of the episodes failed, in percent."""
+    """Return the share of failed episodes over the run, in percent."""
     failed = [100.0 * math.isnan(value) for value in summary.returns]
     curve = _curve(summary.numbers, failed, FAILURE_POINTS)
     nothing: list[float | None] = [None] * len(curve["x"])
@@ -211,7 +211,7 @@ def _band(group: Sequence[float]) -> tuple[float | None, float | None]:
 
 
 def _histogram(many: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Return, for all with the same bins, which share of the values lies in each."""
+    """Return the share of values in each bin; all recordings have the same bins."""
     everything = [extreme for values in many if values for extreme in (min(values), max(values))]
     if not everything:
         return {"x": [], "shares": [[] for _ in many]}
@@ -241,7 +241,7 @@ def _bins(
 
 
 def _time_histogram(many: Sequence[Times]) -> dict[str, Any]:
-    """The same for times, whose bins are the wider the longer they are."""
+    """Return the share of times in each bin, for all recordings; bins grow with the time."""
     coarse = BINS_PER_OCTAVE // TIME_BINS_PER_OCTAVE
     used = [index // coarse for times in many for index in times.bins]
     if not used:

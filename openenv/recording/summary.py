@@ -1,7 +1,7 @@
-"""RecordingSummary: what a recording comes to, in a few numbers per episode, of whatever length.
+"""RecordingSummary: sums up a recording in a few numbers per episode, however long that is.
 
-Reads lines without making episodes of them, so that observations and actions are skipped. Knows
-nothing of how it is shown (report.py).
+Does not decode whole episodes: it skips observations and actions. Does not know how the summary is
+shown (report.py).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ BINS_PER_OCTAVE = 64
 "A bin of times is 1.1 % wide, so that a percentile is right to 0.6 %."
 SHORTEST_S, LONGEST_S = 1e-7, 1e7
 EXTREMES = 5
-"How many episodes of each kind are singled out."
+"How many episodes of each kind are listed singly."
 
 
 class Times:
-    """How often something took how long, in bins whose width grows with the time."""
+    """A histogram of durations, in bins whose width grows with the duration."""
 
     def __init__(self) -> None:
         self.bins: Counter[int] = Counter()
@@ -58,7 +58,7 @@ class Times:
 
 
 class Failures(NamedTuple):
-    """Episodes that failed alike, and the first of them."""
+    """The number of episodes that failed in the same way, and the first of them."""
 
     episodes: int
     first: int
@@ -80,13 +80,13 @@ class Notable(NamedTuple):
 
 
 class Extremes:
-    """Those few episodes of many whose values are the largest."""
+    """Keeps the few episodes with the largest values."""
 
     def __init__(self) -> None:
         self._heap: list[Notable] = []
 
     def add(self, notable: Notable) -> None:
-        """Keep the episode if it belongs to them."""
+        """Keep the episode if its value is one of the largest so far."""
         if math.isnan(notable.value):
             return
         if len(self._heap) < EXTREMES:
@@ -95,27 +95,27 @@ class Extremes:
             heapq.heappushpop(self._heap, notable)
 
     def __iter__(self) -> Iterator[Notable]:
-        """Yield them, the largest first."""
+        """Yield the episodes, the largest value first."""
         return iter(sorted(self._heap, reverse=True))
 
 
 @dataclass
 class RecordingSummary:
-    """What the episodes of a recording were like; arrays have a number for each, in their order."""
+    """The sum of a recording. The arrays have one entry per episode, in the order of `numbers`."""
 
     path: Path
     steps: int = 0
     ended: Counter[str] = field(default_factory=Counter)
     causes: dict[str, Failures] = field(default_factory=dict)
     numbers: array[int] = field(default_factory=lambda: array("q"))
-    "Of the episodes; ascending."
+    "The episodes' numbers in the run; ascending after `sort`."
     returns: array[float] = field(default_factory=lambda: array("d"))
-    "NaN for an episode that failed."
+    "The episodes' returns; NaN for an episode that failed."
     lengths: array[float] = field(default_factory=lambda: array("d"))
     mean_latencies_s: array[float] = field(default_factory=lambda: array("d"))
-    "Of an episode's steps; NaN where none was measured."
+    "The mean latency of an episode's steps; NaN if none was measured."
     mean_policy_s: array[float] = field(default_factory=lambda: array("d"))
-    "Of the policy's calls."
+    "The mean duration of the policy's calls in an episode."
     step_times: Times = field(default_factory=Times)
     policy_times: Times = field(default_factory=Times)
     reset_times: Times = field(default_factory=Times)
@@ -126,16 +126,16 @@ class RecordingSummary:
 
     @property
     def episodes(self) -> int:
-        """How many there are."""
+        """How many episodes there are."""
         return len(self.lengths)
 
     @property
     def failures(self) -> int:
-        """How many of them failed."""
+        """How many episodes failed."""
         return self.ended["failed"]
 
     def add(self, line: _Line) -> None:
-        """Take an episode into account."""
+        """Add an episode."""
         return_ = float(line.return_)
         self.steps += line.length
         self.ended[line.ended] += 1
@@ -171,9 +171,9 @@ class RecordingSummary:
         self.mean_policy_s.append(fmean(policies_s) if policies_s else math.nan)
 
     def sort(self) -> None:
-        """Bring the episodes, which lie in the order of their ends, into that of their numbers.
+        """Sort the episodes, which a recording has in the order of their ends, by their numbers.
 
-        Those that end last are the long ones: over their ends, every run would seem to change.
+        Long episodes end last, so in the order of ends every run would seem to change over time.
         """
         order = sorted(range(self.episodes), key=self.numbers.__getitem__)
         for name in ("numbers", "returns", "lengths", "mean_latencies_s", "mean_policy_s"):
@@ -182,7 +182,7 @@ class RecordingSummary:
 
 
 def summarize(path: str | PathLike[str]) -> RecordingSummary:
-    """Return what a recording comes to. Raises what `openenv.recording.read` raises."""
+    """Return the summary of a recording. Raises what `openenv.recording.read` raises."""
     summary = RecordingSummary(Path(path))
     for number, text in enumerate(read_lines(path), 1):
         try:
@@ -202,7 +202,7 @@ class _Turn(msgspec.Struct, gc=False):
 
 
 class _Line(msgspec.Struct):
-    """Of an Episode what is summed up."""
+    """The fields of an Episode that the summary needs."""
 
     version: int
     episode: int
