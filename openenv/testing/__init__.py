@@ -1,1 +1,1 @@
-"""What tests of environments and servers need: faults on purpose, and contracts."""
+"""For tests of environments and servers: a contract to inherit, and a proxy that makes faults."""

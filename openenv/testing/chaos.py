@@ -1,7 +1,7 @@
-"""CuttingProxy: a TCP proxy that cuts connections after so many bytes, to see what survives.
+"""CuttingProxy: a TCP proxy that cuts each connection after a given number of bytes.
 
-Knows nothing of WebSockets: a cut falls before, in the middle of or after a message, as the bytes
-have it.
+Tests use it to see what survives. Knows nothing of WebSockets: a cut may fall before, in the middle
+of, or after a message.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CHUNK_BYTES = 65_536
 
 
 class CuttingProxy:
-    """Forwards to 127.0.0.1:`port`. Use `cutting_proxy`, which starts and stops it."""
+    """Forwards to 127.0.0.1:`port`. Use it through `cutting_proxy`, which starts and stops it."""
 
     def __init__(self, port: int, budget: Callable[[], tuple[int, int]]) -> None:
         self.target_port = port
@@ -27,7 +27,7 @@ class CuttingProxy:
         self.cuts = 0
         "How many connections were cut."
         self.is_refusing = False
-        "While True, new connections are closed at once, as by a server that is away."
+        "While True, new connections are closed at once, as if the server were down."
         self.port = 0
 
     def cut(self) -> None:
@@ -71,25 +71,28 @@ class CuttingProxy:
         raise _Over
 
     async def stop(self) -> None:
-        """Cut everything and wait until nothing is forwarded any more."""
+        """Cut every connection and wait until all forwarding tasks have ended."""
         self.cut()
         if self._tasks:
             await asyncio.wait(set(self._tasks))
 
 
 class _Cut(Exception):
-    """The budget is spent."""
+    """The connection has used up its budget of bytes."""
 
 
 class _Over(_Cut):
-    """One side has closed; the other must not stay half open."""
+    """One side has closed the connection, so the other side is closed, too."""
 
 
 @asynccontextmanager
 async def cutting_proxy(
     port: int, budget: Callable[[], tuple[int, int]] = lambda: (1 << 60, 1 << 60)
 ) -> AsyncIterator[CuttingProxy]:
-    """Yield a proxy to a local port; `budget()` gives each connection its bytes (up, down)."""
+    """Yield a proxy to a local port.
+
+    `budget()` is called for each connection and returns how many bytes may pass (up, down).
+    """
     proxy = CuttingProxy(port, budget)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]

@@ -1,7 +1,7 @@
-"""EnvironmentContract: what servers and clients rely on in any environment, as tests of yours.
+"""EnvironmentContract: tests of what servers and clients rely on in every environment.
 
-Needs no test library; pytest collects subclasses whose names begin with Test. How an environment is
-called is inprocess.py's affair: what it raises, the test raises.
+Needs no test library; pytest collects subclasses whose names begin with Test. inprocess.py calls
+the environment; an exception of the environment fails the test.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class EnvironmentContract:
-    """The checks, each on instances of its own.
+    """The tests; each makes its own instances of the environment.
 
-    Subclass it, and say how to make the environment and what to do in it.
+    Subclass it, and define `make_environment` and `make_action`.
     """
 
     action_cls: Any = None
     observation_cls: Any = None
     state_cls: Any = None
-    "The payload classes, as create_app takes them; None asks the environment's class."
+    "The payload classes, as create_app takes them; None takes those of the environment's class."
     seed = 7
     steps = 3
-    "How many steps an episode takes here, if it does not end before."
+    "The most steps of an episode in these tests."
 
     def make_environment(self) -> Any:
         """Return a new environment."""
@@ -43,7 +43,7 @@ class EnvironmentContract:
         raise NotImplementedError(f"{type(self).__name__} must define make_action()")
 
     def test_reset_and_step_return_observations(self) -> None:
-        """Of the class that the environment names."""
+        """Check that observations are of the environment's observation class."""
         with self._instance() as instance:
             cls = instance.spec.replies.observation.cls
             due: Any = cls if isinstance(cls, type) and cls is not Any else object
@@ -53,7 +53,7 @@ class EnvironmentContract:
                 assert isinstance(observation, due), f"{method} returns {due.__name__}, not {what}"
 
     def test_rewards_are_numbers_or_none(self) -> None:
-        """Whatever learns from them can add them up."""
+        """Check the rewards, which training adds up."""
         with self._instance() as instance:
             for method, observation in self._play(instance):
                 reward = _field(observation, "reward")
@@ -61,7 +61,7 @@ class EnvironmentContract:
                 assert is_number, f"the reward of {method} is a number or None, not {reward!r}"
 
     def test_done_and_truncated_are_true_or_false(self) -> None:
-        """An episode has ended, or it has not."""
+        """Check that both fields are bools in every observation."""
         with self._instance() as instance:
             for method, observation in self._play(instance):
                 for name in ("done", "truncated"):
@@ -70,7 +70,7 @@ class EnvironmentContract:
                     assert is_bool, f"{name} of {method} is True or False, not {value!r}"
 
     def test_the_same_seed_begins_the_same_episode(self) -> None:
-        """After another episode, and in another instance."""
+        """Check this after another episode, and in another instance."""
         with self._instance() as instance:
             first, *_ = [instance.payload(observation) for _, observation in self._play(instance)]
             assert instance.payload(instance.reset(self.seed)) == first, (
@@ -81,19 +81,19 @@ class EnvironmentContract:
         assert elsewhere == first, "a seed begins the same episode in every instance"
 
     def test_an_episode_may_be_given_a_name(self) -> None:
-        """Whoever collects episodes gives each an id."""
+        """Check that reset takes an episode_id, which every collection of episodes passes."""
         with self._instance() as instance:
             first, named = (instance.reset(self.seed, name) for name in (None, "named"))
             assert type(named) is type(first), f"reset takes an episode_id, and returns {first!r}"
 
     def test_the_state_counts_steps(self) -> None:
-        """Its step_count grows with each of them."""
+        """Check that the state's step_count grows with each step."""
         with self._instance() as instance:
             counts = [_step_count(instance) for _ in self._play(instance)]
         assert counts == sorted(set(counts)), f"step_count grows with each step, not like {counts}"
 
     def test_close_is_harmless(self) -> None:
-        """Before the first reset, and in the middle of an episode."""
+        """Check `close` before the first reset, and in the middle of an episode."""
         with self._instance() as instance:
             instance.close()
         with self._instance() as instance:
@@ -101,7 +101,10 @@ class EnvironmentContract:
             instance.close()
 
     def test_instances_share_no_episode(self) -> None:
-        """What happens in one does not show in another, if there may be another."""
+        """Check that another instance's episode does not change the state of this one.
+
+        Environments that are not concurrent have only one instance at a time.
+        """
         with self._instance() as instance:
             *_, before = [_step_count(instance) for _ in self._play(instance)]
             if instance.spec.convention.is_concurrent:
@@ -111,7 +114,7 @@ class EnvironmentContract:
             assert _step_count(instance) == before, "an episode does not show in another instance"
 
     def test_a_snapshot_goes_on_as_the_episode_did(self) -> None:
-        """In another instance; where `snapshot()` and `restore(snapshot)` are there at all."""
+        """Check this in another instance, if the environment has `snapshot` and `restore`."""
         with self._instance() as instance, self._instance() as other:
             if not (
                 hasattr(instance.environment, "snapshot")
@@ -130,14 +133,14 @@ class EnvironmentContract:
                 )
 
     def test_payload_classes_have_json_schemas(self) -> None:
-        """Actions, observations and states are objects of named fields."""
+        """Check that actions, observations and states are objects with named fields."""
         with self._instance() as instance:
             for name in PAYLOADS:
                 schema = getattr(instance.spec.replies, name).json_schema()
                 assert schema.get("type") == "object", f"the {name} has named fields: {schema}"
 
     def test_payloads_survive_the_wire(self) -> None:
-        """Whoever receives one has what was sent."""
+        """Check that decoding an encoded payload gives the same payload."""
         with self._instance() as instance:
             replies, observation = instance.spec.replies, instance.reset(self.seed)
             action = replies.action.convert(plain(self.make_action(observation)))
@@ -163,7 +166,7 @@ class EnvironmentContract:
         return Instance(self.make_environment, *classes)
 
     def _play(self, instance: Instance) -> Iterator[tuple[str, Any]]:
-        """Yield what reset and the steps of an episode return."""
+        """Yield (method, observation) for the reset and each step of an episode."""
         observation = instance.reset(self.seed)
         yield "reset", observation
         while instance.step_count < self.steps and not (

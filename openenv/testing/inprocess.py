@@ -1,7 +1,7 @@
 """Instance: one environment, called as a session calls it, but from blocking code.
 
-No server, queue or wire: what the environment raises, the caller gets. server/sessions/session.py
-has the real thing.
+There is no server, queue or wire, so the environment's exceptions reach the caller. The session of
+a server is server/sessions/session.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class Instance:
-    """Made by `make`, on an event loop of its own; closed, with the loop, by `with`.
+    """Calls an environment that `make` returns, on an event loop of its own.
+
+    `with` closes the environment and the loop.
 
     The payload classes are those of create_app: action, observation, state.
     """
@@ -54,7 +56,7 @@ class Instance:
         return self._run(self._bound.reset, **arguments)
 
     def step(self, action: Any) -> Any:
-        """Apply an action, which may be plain data; of a step that streams, the last value."""
+        """Apply an action, which may be plain data; return the last value of a streaming step."""
         action = self.spec.replies.action.convert(plain(action))
         observation = self._run(self._bound.step, action)
         self._bound.episode.step_count += 1
@@ -70,21 +72,21 @@ class Instance:
         return self._run(self._bound.read_state)
 
     def payload(self, observation: Any) -> Any:
-        """Return the bytes of an observation, without what travels beside it."""
+        """Return the encoded observation, without reward, done and the other step fields."""
         return MSGPACK.encode(self.spec.replies.result(1, observation).observation)
 
     def close(self) -> None:
-        """Close the environment, the first time."""
+        """Close the environment; later calls do nothing."""
         if not self._is_closed:
             self._is_closed = True
             self._run(self._bound.close)
 
     def __enter__(self) -> Self:
-        """Return itself."""
+        """Return the instance, which is ready."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close."""
+        """Close the environment and the event loop."""
         with self._runner:
             self.close()
 
@@ -93,7 +95,7 @@ class Instance:
 
 
 async def _outcome(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Return what a call comes to."""
+    """Return the result of a call: awaited, or the last value of a generator."""
     value = call(*arguments, **options)
     if inspect.isasyncgen(value):
         return [item async for item in value][-1]
