@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from openenv.arrays import Encoding
+    from openenv.server.ports import Origin
 
 _LENGTH = struct.Struct("<Q")
 
@@ -49,7 +50,7 @@ FORMATS = {
 _NUMBERS = {manner: number for number, manner in FORMATS.items()}
 
 
-def format_of(origin: Any) -> int:
+def format_of(origin: Origin) -> int:
     """Return the number of an origin's manner."""
     if origin.is_lenient:
         return 3

@@ -50,6 +50,7 @@ from openenv.server.workers.frames import (
 )
 
 if TYPE_CHECKING:
+    from openenv.protocol.frames import Request
     from openenv.server.ports import Origin, Reply
     from openenv.server.runners.spec import EnvironmentSpec
 
@@ -89,7 +90,7 @@ class WorkerOrigin:
     def until_room(self) -> None:
         """There is room as soon as `reply` returns: a full socket has blocked it."""
 
-    def shape(self, frame: Any) -> Any:
+    def shape(self, frame: Reply) -> Reply:
         """Return a frame with its payload as this client gets it, or the error in its place."""
         try:
             self._shape(frame)
@@ -108,7 +109,7 @@ class WorkerOrigin:
         elif self.payloads == "legacy":
             setattr(frame, name, _legacy_json.encode(getattr(frame, name)))
 
-    def refuse(self, frame: Any, error: Exception) -> Error:
+    def refuse(self, frame: Reply | Partial, error: Exception) -> Error:
         """Return what its client gets for a reply that cannot be encoded."""
         refusal: OpenEnvError = unencodable(frame, error)
         if self.payloads in ("legacy", "values"):
@@ -128,7 +129,7 @@ class WorkerSession(RequestExecutor):
         self._name: str | None = None
         "The episode's, which the server has given it."
 
-    def answer(self, frame: Any, origin: WorkerOrigin) -> Any:
+    def answer(self, frame: Request, origin: WorkerOrigin) -> Reply:
         """Run a request to its reply. Raises nothing."""
         if type(frame) is ResetNamed:
             self._name = frame.episode_id or frame.name
@@ -185,7 +186,7 @@ class Worker:
             pass
         return any(type(frame) is Close and frame.id == number for frame in self._requests)
 
-    def put(self, frame: Any, asker: WorkerOrigin) -> None:
+    def put(self, frame: Reply | Described, asker: WorkerOrigin) -> None:
         """Put a reply into the next message."""
         if not self._ready:
             self._held_since_s = time.perf_counter()
@@ -246,7 +247,7 @@ class Worker:
         self.put(asker.shape(reply) if type(reply) in (Result, StateReply) else reply, asker)
 
 
-def _check(metadata: Any) -> None:
+def _check(metadata: object) -> None:
     """Raise TypeError for metadata that nobody could read."""
     if not isinstance(metadata, dict) or not all(type(name) is str for name in metadata):
         raise TypeError(f"metadata must be a dict with strings as keys, not {metadata!r:.80}")
@@ -312,7 +313,7 @@ def _die_with(parent: int) -> None:
         sys.exit(0)
 
 
-def _leave_to_the_server(_: int, __: Any) -> None:
+def _leave_to_the_server(_: int, __: object) -> None:
     """Do nothing."""
 
 

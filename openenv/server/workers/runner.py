@@ -6,7 +6,7 @@ when it is complete. Which worker, and how it is reached, is the affair of pool.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -50,7 +50,9 @@ _encode = MSGPACK.encode
 class WorkerHandle(Protocol):
     """A worker process, as those know it that have an environment there."""
 
-    def ask(self, runner: WorkerRunner, frame: Request, origin: Origin, request: Any) -> None:
+    def ask(
+        self, runner: WorkerRunner, frame: Request, origin: Origin, request: Request | msgspec.Raw
+    ) -> None:
         """Send a request; the runner's `on_reply` gets the reply."""
 
     def abandon(self, runner: WorkerRunner) -> None:
@@ -203,7 +205,7 @@ class WorkerRunner(Runner):
 
     # ---- frames
 
-    def _request(self, frame: Request, origin: Origin) -> Any:
+    def _request(self, frame: Request, origin: Origin) -> Request | msgspec.Raw:
         """Return the frame as a worker wants it. Raises PayloadError."""
         number, payload_format = self.number, format_of(origin)
         match frame:
@@ -218,7 +220,7 @@ class WorkerRunner(Runner):
                 return self._reset_request(frame, payload_format)
         return type(frame)(number, payload_format)
 
-    def _reset_request(self, frame: Reset, payload_format: int) -> Any:
+    def _reset_request(self, frame: Reset, payload_format: int) -> msgspec.Raw:
         self._episode = RunningEpisode(frame.episode_id or new_episode_id())
         name = self._episode.episode_id or ""
         named = ResetNamed(
@@ -229,7 +231,7 @@ class WorkerRunner(Runner):
         except (TypeError, ValueError, OverflowError) as error:
             raise PayloadError(f"reset: {error}") from error
 
-    def _unpack(self, frame: Any, name: str, origin: Origin) -> None:
+    def _unpack(self, frame: Result | StateReply | Partial, name: str, origin: Origin) -> None:
         """Put the payload into the form in which the origin takes it."""
         form = FORMATS[format_of(origin)].payloads
         if form == "values":
