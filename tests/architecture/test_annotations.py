@@ -17,7 +17,7 @@ CEILINGS = {
     "server": 15.0,
     "server/http": 5.0,
     "server/links": 4.9,
-    "server/runners": 12.9,
+    "server/runners": 5.0,
     "server/sessions": 5.0,
     "server/watching": 10.8,
     "server/workers": 5.0,
