@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 CEILINGS = {
     "protocol": 5.0,
-    "server": 15.0,
+    "server": 5.0,
     "server/http": 5.0,
     "server/links": 4.9,
     "server/runners": 5.0,
