@@ -30,7 +30,7 @@ MAX_ROWS = 256
 _DECODERS = {name: wire.make_decoder(list[msgspec.Raw]) for name, wire in WIRES.items()}
 
 
-def request_id(frame: Any) -> int:
+def request_id(frame: object) -> int:
     """Return the id for an error about a frame: its own; the first of its rows; or 0."""
     ids = getattr(frame, "ids", None)
     return ids[0] if ids else getattr(frame, "id", 0)
@@ -91,12 +91,12 @@ def halves(frame: Any) -> tuple[Any, Any] | None:
     return first, second
 
 
-def _part(frame: Any, name: str, part: slice) -> Any:
+def _part(frame: Steps | Results, name: str, part: slice) -> object:
     value = getattr(frame, name)
     return value[part] if isinstance(value, list) else value
 
 
-def _payloads(raw: Any, wire: Wire) -> list[Any]:
+def _payloads(raw: msgspec.Raw, wire: Wire) -> list[Any]:
     try:
         return _DECODERS[wire.subprotocol].decode(raw)  # type: ignore[no-any-return]
     except UNREADABLE:

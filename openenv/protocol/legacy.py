@@ -134,7 +134,7 @@ class LegacyServerProtocol:
     def _malformed(self, message: str) -> f.Malformed:
         return f.Malformed(self._next_id(), message)
 
-    def _request(self, envelope: _Envelope) -> Any:
+    def _request(self, envelope: _Envelope) -> f.Request | f.Malformed:
         kind, request_id = envelope.type, self._next_id()
         if kind == "step":
             return f.Step(request_id, SESSION, envelope.data)
@@ -152,7 +152,7 @@ class LegacyServerProtocol:
             return f.Malformed(request_id, "VALIDATION_ERROR: the data of reset must be an object")
         return self._reset(request_id, options or {})
 
-    def _reset(self, request_id: int, options: dict[str, Any]) -> Any:
+    def _reset(self, request_id: int, options: dict[str, Any]) -> f.Reset | f.Malformed:
         seed, episode_id = options.pop("seed", None), options.pop("episode_id", None)
         if not isinstance(seed, int | None) or not isinstance(episode_id, str | None):
             return f.Malformed(
@@ -161,7 +161,7 @@ class LegacyServerProtocol:
             )
         return f.Reset(request_id, SESSION, seed, episode_id, options or None)
 
-    def _text(self, frame: Any) -> str | None:
+    def _text(self, frame: f.Frame) -> str | None:
         try:
             message = _legacy_message(frame)
             return None if message is None else _encoder.encode(message).decode()
@@ -171,7 +171,7 @@ class LegacyServerProtocol:
             return _encoder.encode({"type": "error", "data": data}).decode()
 
 
-def _legacy_message(frame: Any) -> dict[str, Any] | None:
+def _legacy_message(frame: f.Frame) -> dict[str, Any] | None:
     if isinstance(frame, f.Result):
         return {"type": "observation", "data": reply_object(frame)}
     if isinstance(frame, f.StateReply):
@@ -268,7 +268,7 @@ class LegacyClientProtocol:
         local, self._local = self._local, []
         return local
 
-    def _text(self, frame: Any) -> str | None:
+    def _text(self, frame: f.Request | f.Cancel | f.Watch | f.Unwatch) -> str | None:
         if isinstance(frame, f.Open):
             self._local.append(f.Opened(frame.id, token=""))
             return None
@@ -295,7 +295,7 @@ class LegacyClientProtocol:
             )
         return text
 
-    def _reply(self, request_id: int, kind: str, envelope: _Envelope) -> Any:
+    def _reply(self, request_id: int, kind: str, envelope: _Envelope) -> f.Reply:
         if envelope.type == "error":
             return self._error(request_id, envelope)
         if envelope.type != kind:
@@ -328,7 +328,7 @@ class LegacyClientProtocol:
 _observation = msgspec.json.Decoder(ResultObject)
 
 
-def _legacy_request(frame: Any) -> dict[str, Any] | None:
+def _legacy_request(frame: f.Frame) -> dict[str, Any] | None:
     if isinstance(frame, f.Step):
         return {"type": "step", "data": frame.action}
     if isinstance(frame, f.Reset):

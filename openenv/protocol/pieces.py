@@ -42,7 +42,7 @@ _pieces = msgspec.msgpack.Decoder(list[bytes | tuple[int, int]])
 class PiecesWriter(Protocol):
     """Encodes messages, in pieces if they hold large arrays."""
 
-    def encode(self, message: Any) -> tuple[Data, int]:
+    def encode(self, message: tuple[int, list[Any]]) -> tuple[Data, int]:
         """Return the encoded message, and its size in bytes when its pieces are joined."""
 
 

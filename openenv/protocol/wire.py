@@ -26,6 +26,7 @@ from openenv.protocol.frames import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import UnionType
 
     from openenv.arrays import Encoding
     from openenv.protocol.link import Data
@@ -57,7 +58,9 @@ class Wire:
         "Decode the first two elements of an array, whatever the others are."
 
     def decoder(
-        self, frame_type: Any, malformed: Callable[[int, str, str], Any] = Malformed
+        self,
+        frame_type: type | UnionType,
+        malformed: Callable[[int, str, str], Any] = Malformed,
     ) -> MessageDecoder:
         """Return a decoder of messages that hold frames of this union.
 
@@ -65,7 +68,7 @@ class Wire:
         """
         return MessageDecoder(self, frame_type, malformed)
 
-    def decode_hello(self, data: Data, cls: Any) -> Any:
+    def decode_hello(self, data: Data, cls: type) -> Any:
         """Decode the first message of a socket. Raises RemoteProtocolError."""
         self.check_type(data)
         try:
@@ -130,7 +133,7 @@ class MessageDecoder:
             return acknowledgement, [json.dumps(frame) for frame in frames]
         return message
 
-    def _decode_frame(self, raw: Any) -> Any:
+    def _decode_frame(self, raw: Data) -> Any:
         try:
             return self._frame.decode(raw)
         except UNREADABLE as error:
@@ -139,7 +142,7 @@ class MessageDecoder:
                 return self._malformed(request_id, f"{tag} is not supported", Unsupported.code)
             return self._malformed(request_id, str(error), RemoteProtocolError.code)
 
-    def _guess_head(self, raw: Any) -> tuple[object, int]:
+    def _guess_head(self, raw: Data) -> tuple[object, int]:
         """Return the first element, and the second if it can be a request id, else 0.
 
         With the id the error finds the request that it answers.
@@ -154,12 +157,12 @@ class MessageDecoder:
 class FrameDecoder:
     """Decodes one frame; in JSON also a frame with "NaN" or "Infinity" in a field of floats."""
 
-    def __init__(self, wire: Wire, frame_type: Any) -> None:
+    def __init__(self, wire: Wire, frame_type: type | UnionType) -> None:
         self._frame = wire.make_decoder(frame_type)
         self._parts = wire.make_decoder(list[msgspec.Raw])
         self._floats = _float_positions(frame_type) if wire.is_text else {}
 
-    def decode(self, raw: Any) -> Any:
+    def decode(self, raw: Data) -> Any:
         """Return the frame. Raises UNREADABLE."""
         try:
             return self._frame.decode(raw)
@@ -168,7 +171,7 @@ class FrameDecoder:
                 raise
             return self._decode_spelled(raw)
 
-    def _decode_spelled(self, raw: Any) -> Any:
+    def _decode_spelled(self, raw: Data) -> Any:
         """Decode with a finite number of the same sign for each spelled one, then set the spelled.
 
         So the limits of the fields (not negative, for instance) hold for spelled numbers, too.
@@ -192,7 +195,7 @@ _STAND_INS: Final = {
 }
 
 
-def _float_positions(frame_type: Any) -> dict[bytes, list[tuple[int, str]]]:
+def _float_positions(frame_type: type | UnionType) -> dict[bytes, list[tuple[int, str]]]:
     """Return where the frames of a union have floats: JSON text of the tag -> (position, field)."""
     positions = {}
     for tag, cls in _tags(frame_type).items():
@@ -205,12 +208,12 @@ def _float_positions(frame_type: Any) -> dict[bytes, list[tuple[int, str]]]:
     return positions
 
 
-def _tags(frame_type: Any) -> dict[str, Any]:
+def _tags(frame_type: type | UnionType) -> dict[str, Any]:
     """Return the frames of a union by their names."""
     return {cls.__struct_config__.tag: cls for cls in get_args(frame_type) or (frame_type,)}
 
 
-def _takes_float(annotation: Any) -> bool:
+def _takes_float(annotation: object) -> bool:
     return annotation is float or any(_takes_float(part) for part in get_args(annotation))
 
 
@@ -218,7 +221,7 @@ _msgpack_encoder = msgspec.msgpack.Encoder(enc_hook=arrays.enc_hook_msgpack)
 _json_encoder = msgspec.json.Encoder(enc_hook=arrays.enc_hook_json)
 
 
-def _encode_json(message: Any) -> str:
+def _encode_json(message: object) -> str:
     text = _json_encoder.encode(message)
     # msgspec writes NaN and infinities as null. Only a message with a null can hold one.
     if b"null" in text:
@@ -226,15 +229,15 @@ def _encode_json(message: Any) -> str:
     return text.decode()
 
 
-def _json_builtins(message: Any) -> Any:
+def _json_builtins(message: object) -> object:
     return msgspec.to_builtins(message, enc_hook=_builtin_hook)
 
 
-def _builtin_hook(obj: Any) -> Any:
+def _builtin_hook(obj: object) -> object:
     return msgspec.json.decode(obj) if isinstance(obj, msgspec.Raw) else arrays.enc_hook_json(obj)
 
 
-def _spell_non_finite(value: Any) -> Any:
+def _spell_non_finite(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):

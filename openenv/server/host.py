@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 
 def make_registry(
-    env: Any,
-    action_cls: Any = None,
-    observation_cls: Any = None,
-    state_cls: Any = None,
+    env: object,
+    action_cls: object = None,
+    observation_cls: object = None,
+    state_cls: object = None,
     *,
     env_name: str | None = None,
     max_concurrent_envs: int | None = None,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from openenv.arrays import Encoding
     from openenv.environment import RunningEpisode
     from openenv.errors import OpenEnvError
+    from openenv.protocol.server import ServerProtocol
     from openenv.protocol.writer import Writer
 
 Call = Reset | Step | GetState | Close
@@ -73,7 +74,7 @@ class RunningSession(Expirable, Protocol):
     def token(self) -> str:
         """The name of the session on every transport."""
 
-    def complete(self, runner: Any, request: Request, origin: Origin, reply: Reply) -> None:
+    def complete(self, runner: object, request: Request, origin: Origin, reply: Reply) -> None:
         """Take the reply to the running request; called on the event loop."""
 
     def emit(self, origin: Origin, partial: Partial) -> None:
@@ -110,8 +111,8 @@ class SpectatorOutbox(Protocol):
 class SpectatorLink(Protocol):
     """The link of a client that watches sessions."""
 
-    protocol: Any
-    "A ServerProtocol: only native links watch."
+    protocol: ServerProtocol
+    "Only native links watch."
 
     @property
     def outbox(self) -> SpectatorOutbox:
@@ -163,13 +164,22 @@ class Deadlines(Protocol):
         """Forget a deadline; return how much time was left."""
 
 
+class SlotHolder(Expirable, Protocol):
+    """A session, as the slots know it."""
+
+    has_slot: bool
+
+    def grant_slot(self) -> None:
+        """A slot has come free, and is this session's."""
+
+
 class Slots(Protocol):
     """How many sessions may have an environment at once, and which session is next."""
 
-    def reserve(self, session: Any) -> bool:
+    def reserve(self, session: SlotHolder) -> bool:
         """Give a session a slot, if one is free and no other session waits for it."""
 
-    def wait(self, session: Any, wait_s: float) -> None:
+    def wait(self, session: SlotHolder, wait_s: float) -> None:
         """Queue for a slot; the session's `grant_slot` is called, or its deadline passes."""
 
     def release(self, session: Any) -> None:
@@ -182,7 +192,9 @@ class Slots(Protocol):
 class Spawn(Protocol):
     """Runs coroutines in the task group that everything of the sessions belongs to."""
 
-    def __call__(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
+    def __call__(
+        self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: object
+    ) -> None:
         """Start a task; also from callbacks of the event loop."""
 
 

@@ -15,7 +15,7 @@ import socket
 import stat
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -28,6 +28,8 @@ from openenv.server.target import load_app
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
+
+    from starlette.types import ASGIApp
 
     from openenv.server.sessions.registry import SessionRegistry
 
@@ -50,7 +52,7 @@ GC_THRESHOLDS = (100_000, 50, 1000)
 
 
 def serve(
-    app: Any,
+    app: ASGIApp | str,
     host: str = LOOPBACK,
     port: int = DEFAULT_PORT,
     *,
@@ -77,7 +79,7 @@ class DrainingServer(uvicorn.Server):
 
     def __init__(
         self,
-        app: Any,
+        app: ASGIApp,
         url: str,
         *,
         tune_gc: bool = False,
@@ -154,7 +156,7 @@ class DrainingServer(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def registry_of(app: Any) -> SessionRegistry | None:
+def registry_of(app: object) -> SessionRegistry | None:
     """Return the registry whose sessions an app serves; None if it is no app of ours."""
     return getattr(getattr(app, "state", None), "registry", None)
 

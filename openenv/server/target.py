@@ -22,7 +22,7 @@ from openenv.errors import ConfigurationError
 from openenv.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import ModuleType
 
 
@@ -48,9 +48,9 @@ def load_target(target: str) -> Any:
     return found
 
 
-def load_app(target: str) -> Any:
+def load_app(target: str) -> Callable[..., Awaitable[None]]:
     """Return the ASGI app that `target` names. Raises ConfigurationError."""
-    found = load_target(target)
+    found: Callable[..., Awaitable[None]] = load_target(target)
     if is_environment(found):
         raise ConfigurationError(f"{target} is an environment, not an app: wrap it in create_app()")
     return found
@@ -85,14 +85,14 @@ def load_member(
     return _attribute(_import(f"{package}.{module}", target), attribute, target, is_candidate)
 
 
-def is_environment(found: Any) -> bool:
+def is_environment(found: object) -> bool:
     """Whether this is an Environment class or instance, or a function that makes one."""
     if hasattr(found, "reset") and hasattr(found, "step"):
         return True
     return (inspect.isfunction(found) or _is_partial(found)) and not _takes_arguments(found)
 
 
-def is_servable(found: Any) -> bool:
+def is_servable(found: object) -> bool:
     """Whether this can be served: an environment, or something that is called as ASGI apps are."""
     if found is Environment or inspect.ismodule(found) or type(found).__module__ == "typing":
         return False
@@ -102,7 +102,7 @@ def is_servable(found: Any) -> bool:
 # ---- folders
 
 
-def _load_folder(folder: Path, target: str) -> Any:
+def _load_folder(folder: Path, target: str) -> object:
     module, _, attribute = read_manifest(folder).app.partition(":")
     package = _define_package(folder.resolve(), target)
     return _attribute(_import(f"{package}.{module}", target), attribute, target, is_servable)
@@ -192,8 +192,8 @@ def _is_own(path: str) -> bool:
 
 def _attribute(
     module: ModuleType, path: str, target: str, is_candidate: Callable[[Any], bool]
-) -> Any:
-    found: Any = module
+) -> object:
+    found: object = module
     for name in path.split("."):
         try:
             found = getattr(found, name)
@@ -216,7 +216,7 @@ def _candidates(module: ModuleType, is_candidate: Callable[[Any], bool]) -> list
     ][:10]
 
 
-def _is_partial(found: Any) -> bool:
+def _is_partial(found: object) -> bool:
     return hasattr(found, "func") and hasattr(found, "keywords")
 
 
@@ -229,6 +229,6 @@ def _takes_arguments(function: Any) -> bool:
     )
 
 
-def _described(found: Any) -> str:
+def _described(found: object) -> str:
     kind = "the class" if inspect.isclass(found) else "a value of type"
     return f"{kind} {found.__name__ if inspect.isclass(found) else type(found).__name__}"

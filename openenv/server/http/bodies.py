@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from openenv.arrays import Encoding
+    from openenv.server.ports import Reply
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
@@ -88,7 +89,7 @@ class Body(NamedTuple):
     data: bytes
     encoding: Encoding
 
-    def decode(self, cls: Any) -> Any:
+    def decode(self, cls: type) -> Any:
         """Return the body as this class; an empty one counts as {}. Raises PayloadError."""
         decoder = _decoder(cls, self.encoding)
         try:
@@ -106,7 +107,7 @@ class Body(NamedTuple):
         content = _DECODERS[self.encoding](self.data) if self.data else {}
         return {name: value for name, value in content.items() if name not in known}
 
-    def find(self, location: list[str | int]) -> Any:
+    def find(self, location: list[str | int]) -> object:
         """Return the value at a path, or the innermost value around it; None for large bodies."""
         if not self.data or len(self.data) > SHOWN_INPUT_BYTES:
             return None
@@ -123,7 +124,7 @@ class Body(NamedTuple):
 
 
 @functools.cache
-def _decoder(cls: Any, encoding: Encoding) -> Any:
+def _decoder(cls: type, encoding: Encoding) -> Any:
     module: Any = msgspec.json if encoding == "json" else msgspec.msgpack
     return module.Decoder(cls)
 
@@ -158,7 +159,7 @@ def reply_encoding(request: Request) -> Encoding:
     return best
 
 
-def respond(content: Any, encoding: Encoding, status: int = 200) -> Response:
+def respond(content: object, encoding: Encoding, status: int = 200) -> Response:
     """Return a response with this content. Raises EnvironmentFault if it cannot be encoded."""
     try:
         data = _ENCODERS[encoding](content)
@@ -169,7 +170,7 @@ def respond(content: Any, encoding: Encoding, status: int = 200) -> Response:
     return Response(data, status, media_type=_MEDIA_TYPES[encoding])
 
 
-def respond_frame(frame: Any, encoding: Encoding, body: Body) -> Response:
+def respond_frame(frame: Reply, encoding: Encoding, body: Body) -> Response:
     """Return a session's reply as a response."""
     if type(frame) is Error:
         error = from_wire(frame.code, frame.message, frame.details)

@@ -24,10 +24,11 @@ from openenv.server.http.routes import registry_lifespan, session_routes
 from openenv.server.http.serialization import deserialize_action, serialize_observation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from fastapi import APIRouter, FastAPI
     from starlette.applications import Starlette
+    from starlette.types import Lifespan
 
     from openenv.arrays import Encoding
     from openenv.server.config import ServerConfig
@@ -96,13 +97,13 @@ class HTTPEnvServer:
 
     def __init__(
         self,
-        env: Any,
-        action_cls: Any,
-        observation_cls: Any,
-        max_concurrent_envs: Any = None,
-        concurrency_config: Any = None,
+        env: object,
+        action_cls: object,
+        observation_cls: object,
+        max_concurrent_envs: int | type | None = None,
+        concurrency_config: object = None,
         *,
-        state_cls: Any = None,
+        state_cls: object = None,
         config: ServerConfig | None = None,
     ) -> None:
         if isinstance(max_concurrent_envs, type):
@@ -227,11 +228,11 @@ class HTTPEnvServer:
 class _HookedAction(Codec):
     """The codec of an action class whose instances a hook makes."""
 
-    def __init__(self, cls: Any, hook: Callable[[Any], Any]) -> None:
+    def __init__(self, cls: object, hook: Callable[[Any], Any]) -> None:
         super().__init__(cls)
         self._hook = hook
 
-    def decode(self, raw: Any, encoding: Encoding) -> Any:
+    def decode(self, raw: object, encoding: Encoding) -> Any:
         """Return what the hook makes of the data."""
         data = decode_any(raw, encoding)
         try:
@@ -247,11 +248,11 @@ class _HookedAction(Codec):
 class _HookedObservation(Codec):
     """The codec of an observation class whose instances a hook shows."""
 
-    def __init__(self, cls: Any, hook: Callable[[Any], dict[str, Any]]) -> None:
+    def __init__(self, cls: object, hook: Callable[[Any], dict[str, Any]]) -> None:
         super().__init__(cls)
         self._hook = hook
 
-    def lifter(self, observation: Any, build: Callable[..., Any]) -> Callable[[int, Any], Any]:
+    def lifter(self, observation: object, build: Callable[..., Any]) -> Callable[[int, Any], Any]:
         """Return a function that makes a frame of what the hook shows."""
         super().lifter(observation, build)
         lift = codec_for(dict).lifter({}, build)
@@ -268,11 +269,11 @@ def _flat(shown: dict[str, Any]) -> dict[str, Any]:
 
 
 def create_fastapi_app(
-    env: Any,
-    action_cls: Any,
-    observation_cls: Any,
+    env: object,
+    action_cls: object,
+    observation_cls: object,
     max_concurrent_envs: int | None = None,
-    concurrency_config: Any = None,
+    concurrency_config: object = None,
 ) -> FastAPI:
     """Return a FastAPI app that serves an environment, for those who add routes of their own.
 
@@ -288,7 +289,7 @@ def create_fastapi_app(
     return app
 
 
-def _read_mode(mode: Any) -> ServerMode:
+def _read_mode(mode: object) -> ServerMode:
     try:
         return ServerMode(str(getattr(mode, "value", mode)).lower())
     except ValueError:
@@ -296,20 +297,22 @@ def _read_mode(mode: Any) -> ServerMode:
         raise ConfigurationError(f"Invalid mode: {mode!r}; it is one of {known}") from None
 
 
-def _as_function(endpoint: Any) -> Any:
+def _as_function(
+    endpoint: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
     """Return an endpoint whose signature says what FastAPI wants to know."""
 
     async def call(request: Request) -> Response:
-        return await endpoint(request)  # type: ignore[no-any-return]
+        return await endpoint(request)
 
     return call
 
 
-def _nested(outer: Any, inner: Any) -> Any:
+def _nested(outer: Lifespan[Starlette], inner: Lifespan[Starlette]) -> Lifespan[Starlette]:
     """Return a lifespan in which both are alive."""
 
     @asynccontextmanager
-    async def nested(app: Any) -> AsyncIterator[Any]:
+    async def nested(app: Starlette) -> AsyncIterator[Any]:
         async with outer(app) as state, inner(app):
             yield state
 

@@ -76,7 +76,7 @@ def _components(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {key: _redirect(value, references) for key, value in components.items()}
 
 
-def _redirect(value: Any, references: dict[str, str]) -> Any:
+def _redirect(value: object, references: dict[str, str]) -> object:
     """Return a schema whose references point into the document."""
     if isinstance(value, dict):
         return {key: _redirect(item, references) for key, item in value.items()}

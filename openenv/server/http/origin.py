@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openenv.arrays import Encoding
+    from openenv.protocol.frames import Partial
+    from openenv.server.ports import Reply
 
 
 class HttpOrigin:
@@ -27,7 +29,7 @@ class HttpOrigin:
         self.encoding = encoding
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    def reply(self, frame: Any) -> None:
+    def reply(self, frame: Reply | Partial) -> None:
         """Complete the future with a reply frame."""
         if not self.answer.done():
             self.answer.set_result(frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute, WebSocketRoute
 
@@ -14,6 +14,9 @@ from openenv.server.links.connection import SessionEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from starlette.applications import Starlette
+    from starlette.types import Lifespan
 
     from openenv.server.sessions.registry import SessionRegistry
 
@@ -38,11 +41,11 @@ def session_routes(
     ]
 
 
-def registry_lifespan(registry: SessionRegistry) -> Any:
+def registry_lifespan(registry: SessionRegistry) -> Lifespan[Starlette]:
     """Return a lifespan that starts and closes the registry, and puts it into `app.state`."""
 
     @asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # serve.py reads it to drain the sessions before the server stops.
         app.state.registry = registry
         await registry.start()

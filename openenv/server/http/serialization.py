@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def serialize_observation(observation: Any) -> dict[str, Any]:
+def serialize_observation(observation: object) -> dict[str, Any]:
     """Return {"observation": {...}, "reward": ..., "done": ...} of an observation.
 
     With `truncated` and `metadata` beside them where they say something.
@@ -28,12 +28,12 @@ def serialize_observation(observation: Any) -> dict[str, Any]:
     return result_object(result)
 
 
-def deserialize_action(data: Any, action_cls: Any) -> Any:
+def deserialize_action(data: object, action_cls: object) -> Any:
     """Return the action that plain data means. Raises PayloadError."""
     return codec_for(action_cls).convert(data)
 
 
-def deserialize_action_with_preprocessing(data: Mapping[str, Any], action_cls: Any) -> Any:
+def deserialize_action_with_preprocessing(data: Mapping[str, Any], action_cls: object) -> Any:
     """Return the action that the fields of a form mean. Raises PayloadError.
 
     In a form everything is text: where a field takes none, its text is read as JSON.

@@ -41,11 +41,14 @@ from openenv.server.http.bodies import (
 from openenv.server.http.origin import HttpOrigin
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.requests import HTTPConnection, Request
     from starlette.routing import BaseRoute
 
     from openenv.arrays import Encoding
     from openenv.server.http.bodies import Body
+    from openenv.server.ports import Call, Reply
     from openenv.server.sessions.registry import SessionRegistry
     from openenv.server.sessions.session import Session
 
@@ -83,7 +86,7 @@ class Exchange:
         self.body = body
         self.encoding = encoding
 
-    def respond(self, frame: Any) -> Response:
+    def respond(self, frame: Reply) -> Response:
         """Return a session's reply as a response."""
         return respond_frame(frame, self.encoding, self.body)
 
@@ -93,11 +96,13 @@ class Played(NamedTuple):
 
     session: Session
     frame: Any
-    reply: Any
+    reply: Reply
     response: Response
 
 
-def answering(endpoint: Any) -> Any:
+def answering(
+    endpoint: Callable[[Any, Exchange], Awaitable[Response]],
+) -> Callable[[Any, Request], Awaitable[Response]]:
     """Return a Starlette endpoint that reads the body first and turns errors into responses."""
 
     @wraps(endpoint)
@@ -106,7 +111,7 @@ def answering(endpoint: Any) -> Any:
         try:
             await self.registry.start()
             body = await read_body(request, self.registry.config.max_message_bytes)
-            return await endpoint(self, Exchange(request, body, encoding))  # type: ignore[no-any-return]
+            return await endpoint(self, Exchange(request, body, encoding))
         except OpenEnvError as error:
             return respond_error(error, encoding, body)
         except ClientDisconnect:
@@ -306,12 +311,12 @@ class HttpSessions:
             return exchange.respond(reply)
         return respond({"closed": True}, exchange.encoding)
 
-    async def ask(self, session: Session, frame: Any, exchange: Exchange) -> Any:
+    async def ask(self, session: Session, frame: Call, exchange: Exchange) -> Any:
         """Return the reply to a request. Raises ClientDisconnect."""
         answer = self._submit(session, frame, exchange.body.encoding)
         return await _wait(answer, exchange.request)
 
-    def _submit(self, session: Session, frame: Any, encoding: Encoding) -> asyncio.Future[Any]:
+    def _submit(self, session: Session, frame: Call, encoding: Encoding) -> asyncio.Future[Reply]:
         origin = HttpOrigin(encoding)
         session.submit(frame, origin)
         return origin.answer
@@ -322,7 +327,7 @@ class HttpSessions:
         )
 
 
-async def _wait(answer: asyncio.Future[Any], request: Request) -> Any:
+async def _wait(answer: asyncio.Future[Reply], request: Request) -> Any:
     """Return the reply. Raises ClientDisconnect when the client has closed its connection.
 
     The submitted request goes on: a step that has begun cannot be undone, and the client may send
@@ -345,7 +350,7 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _repeated(session: Session, request_id: str | None) -> asyncio.Future[Any] | None:
+def _repeated(session: Session, request_id: str | None) -> asyncio.Future[Reply] | None:
     """Return the reply, or the step in flight, of a request that is sent again."""
     if request_id is None or session.last_reply is None or session.last_reply[0] != request_id:
         return None

@@ -40,7 +40,7 @@ class BoundEnvironment:
         if self._knows_episode:
             self.environment._episode = self.episode
 
-    def read_state(self) -> Any:
+    def read_state(self) -> object:
         """Return the state, whether it is a property or a method; it may have to be awaited."""
         state = self.environment.state
         return state() if callable(state) else state

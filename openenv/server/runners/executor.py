@@ -103,7 +103,7 @@ class RequestExecutor:
         """Return the id of the episode to begin; None for one of its own."""
         return frame.episode_id
 
-    def _outcome(self, frame: Call, origin: Origin, call: Callable[[], Any]) -> Any:
+    def _outcome(self, frame: Call, origin: Origin, call: Callable[[], Any]) -> object:
         """Return what a call comes to. Raises what a client is told of an exception."""
         try:
             outcome = call()
@@ -115,8 +115,8 @@ class RequestExecutor:
             raise self._replies.fault(error) from error
         return outcome
 
-    def _exhaust(self, frame: Call, origin: Origin, values: Generator[Any, Any, Any]) -> Any:
-        last: Any = None
+    def _exhaust(self, frame: Call, origin: Origin, values: Generator[Any, Any, Any]) -> object:
+        last: object = None
         with closing(values):
             for value in values:
                 if last is not None and isinstance(frame, Step) and frame.stream:
@@ -124,7 +124,7 @@ class RequestExecutor:
                 last = value
         return last
 
-    def _reply(self, frame: Call, outcome: Any) -> Reply:
+    def _reply(self, frame: Call, outcome: object) -> Reply:
         match frame:
             case Close():
                 return Closed(frame.id, frame.session, "closed")

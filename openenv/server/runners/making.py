@@ -13,10 +13,10 @@ from openenv.server.runners.spec import EnvironmentSpec, Factory
 
 
 def make_spec(
-    env: Any,
-    action_cls: Any = None,
-    observation_cls: Any = None,
-    state_cls: Any = None,
+    env: object,
+    action_cls: object = None,
+    observation_cls: object = None,
+    state_cls: object = None,
     *,
     name: str | None = None,
     debug: bool = False,
@@ -54,7 +54,7 @@ def _factory(env: Any) -> tuple[Factory, Any, bool]:
     return lambda: spare.pop() if spare else env(), first, False
 
 
-def _check_arguments(cls: Any) -> None:
+def _check_arguments(cls: type) -> None:
     """Raise ConfigurationError for a class that cannot be called without arguments."""
     try:
         inspect.signature(cls).bind()

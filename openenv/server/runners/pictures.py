@@ -41,7 +41,7 @@ class Picture(NamedTuple):
     data: bytes
 
 
-def picture_of(drawn: Any) -> Picture:
+def picture_of(drawn: object) -> Picture:
     """Return what `render()` has returned as a file; the last one of a list of frames.
 
     Raises Unsupported for None, and for arrays that are no picture.
@@ -101,7 +101,7 @@ def _png_of(array: Any) -> bytes:
     return png(width, height, channels, array.tobytes())
 
 
-def _is_array(value: Any) -> bool:
+def _is_array(value: object) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 

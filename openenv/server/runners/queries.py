@@ -24,7 +24,7 @@ def has(cls: type, method: str) -> bool:
     return callable(getattr(cls, method, None))
 
 
-def query_result(frame: EnvironmentQuery, returned: Any) -> Any:
+def query_result(frame: EnvironmentQuery, returned: object) -> object:
     """Return what the method has returned as data that can travel."""
     if frame.method == "render":
         return picture_of(returned)._asdict()

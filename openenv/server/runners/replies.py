@@ -41,9 +41,9 @@ class Replies:
     def __init__(
         self,
         name: str,
-        action_cls: Any,
-        observation_cls: Any,
-        state_cls: Any,
+        action_cls: object,
+        observation_cls: object,
+        state_cls: object,
         *,
         takes_timeout: bool,
         debug: bool = False,
@@ -120,7 +120,7 @@ class Replies:
 
     # ---- frames
 
-    def result(self, request_id: int, observation: Any) -> Result:
+    def result(self, request_id: int, observation: object) -> Result:
         """Return the reply to reset or step.
 
         Raises EnvironmentFault for what is no observation of the class.
@@ -135,7 +135,7 @@ class Replies:
         except TypeError as error:
             raise self._wrong_type(error) from error
 
-    def partial(self, frame: Step, observation: Any) -> Partial:
+    def partial(self, frame: Step, observation: object) -> Partial:
         """Return an intermediate observation as a frame."""
         result = self.result(frame.id, observation)
         return Partial(
@@ -147,7 +147,7 @@ class Replies:
             result.metadata,
         )
 
-    def state_reply(self, frame: GetState, state: Any) -> StateReply:
+    def state_reply(self, frame: GetState, state: object) -> StateReply:
         """Return the reply to state, or to what the server itself has asked."""
         if isinstance(frame, EnvironmentQuery):
             try:
@@ -195,7 +195,7 @@ class Replies:
         return "".join(traceback.format_exception(error)) if self.debug else None
 
 
-def _check_is_no_coroutine(observation: Any) -> None:
+def _check_is_no_coroutine(observation: object) -> None:
     """Raise TypeError for what an async function returns that looks like an ordinary one."""
     if inspect.isawaitable(observation):
         if inspect.iscoroutine(observation):

@@ -32,10 +32,10 @@ class EnvironmentSpec:
     def __init__(
         self,
         factory: Factory,
-        sample: Any,
-        action_cls: Any = None,
-        observation_cls: Any = None,
-        state_cls: Any = None,
+        sample: object,
+        action_cls: object = None,
+        observation_cls: object = None,
+        state_cls: object = None,
         *,
         name: str | None = None,
         debug: bool = False,
@@ -73,7 +73,7 @@ class EnvironmentSpec:
             self._info = self._read_info(environment)
         return self.bind(environment)
 
-    def bind(self, environment: Any) -> BoundEnvironment:
+    def bind(self, environment: object) -> BoundEnvironment:
         """Look up the methods of an instance."""
         return BoundEnvironment(environment, self.convention, keeps_open=self.is_shared)
 
@@ -123,7 +123,7 @@ class EnvironmentSpec:
             return self._plain_info()
 
 
-def _own_state_class(cls: type) -> Any:
+def _own_state_class(cls: type) -> object:
     """Return the class in the return annotation of `state`; Any where that says nothing useful."""
     if not overrides(cls, "state"):
         return State

@@ -218,7 +218,7 @@ class TaskRunner(Runner):
                 return error_frame(frame.id, RequestCancelled("cancelled while it ran"))
             return self._replies.error(frame.id, error)
 
-    async def _outcome_async(self, frame: Call, origin: Origin) -> Any:
+    async def _outcome_async(self, frame: Call, origin: Origin) -> object:
         """Return what the method comes to, wherever it runs."""
         convention, call = self.spec.convention, self._prepare(frame, origin)
         if self.bound is not None and convention.runs_on_thread(convention.method_for(frame)):
@@ -236,8 +236,8 @@ class TaskRunner(Runner):
 
     async def _exhaust_async(
         self, frame: Call, origin: Origin, values: AsyncGenerator[Any, Any]
-    ) -> Any:
-        last: Any = None
+    ) -> object:
+        last: object = None
         # Closed before the next call, also where this one is cancelled while it waits for room.
         async with aclosing(values):
             async for value in values:
@@ -250,7 +250,7 @@ class TaskRunner(Runner):
 
     # ---- the thread
 
-    async def _call_on_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def _call_on_thread(self, function: Callable[..., Any], *arguments: object) -> Any:
         """Call something on the thread, which begins with the first call."""
         if self._thread is None:
             try:
@@ -298,7 +298,7 @@ def _call(
         bridge.post(_set_result, outcome, value)
 
 
-def _set_result(outcome: asyncio.Future[Any], value: Any) -> None:
+def _set_result(outcome: asyncio.Future[Any], value: object) -> None:
     if not outcome.done():
         outcome.set_result(value)
 

@@ -148,11 +148,11 @@ class EnvironmentThread:
         self._thread = threading.Thread(target=self._run, name="openenv-environment", daemon=True)
         self._thread.start()
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> None:
+    def submit(self, function: Callable[..., Any], *arguments: object) -> None:
         """Queue a call, which raises nothing."""
         self._queue.put((function, arguments))
 
-    def abandon(self, function: Callable[..., Any], *arguments: Any) -> None:
+    def abandon(self, function: Callable[..., Any], *arguments: object) -> None:
         """Count the thread as hung until it comes back; then it makes this last call, and ends.
 
         It does not end if other runners share it.
@@ -235,7 +235,7 @@ class LoopBridge:
         self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._is_scheduled = False
 
-    def post(self, call: Callable[..., Any], *arguments: Any) -> None:
+    def post(self, call: Callable[..., Any], *arguments: object) -> None:
         """Call something on the event loop soon; from any thread."""
         self._calls.append((call, arguments))
         # Between append and this test the loop may have emptied the queue: then the wake-up finds

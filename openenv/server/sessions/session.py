@@ -18,7 +18,6 @@ from openenv.server.sessions.states import IGNORE, TABLE, SessionEvent, SessionS
 if TYPE_CHECKING:
     from openenv.protocol.frames import Request
     from openenv.server.ports import Origin, Reply
-    from openenv.server.runners.inline import Runner
 
 _IDLE, _RUNNING = SessionState.IDLE, SessionState.RUNNING
 
@@ -88,7 +87,7 @@ class Session(SessionActions):
         self.touched_at_s = self._deadlines.now_s
         return observation
 
-    def complete(self, runner: Runner, frame: Request, origin: Origin, reply: Reply) -> None:
+    def complete(self, runner: object, frame: Request, origin: Origin, reply: Reply) -> None:
         """Take a runner's reply; on the event loop.
 
         The reply of an abandoned runner comes too late and is dropped.

@@ -6,26 +6,16 @@ Knows nothing of sessions but that they wait, and can be granted a slot.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from openenv.errors import ConcurrencyConfigurationError, OpenEnvError, SessionCapacityError
 from openenv.server.config import DEFAULT_SESSIONS, ServerConfig
-from openenv.server.ports import Expirable
 
 if TYPE_CHECKING:
-    from openenv.server.ports import Deadlines
+    from openenv.server.ports import Deadlines, SlotHolder
     from openenv.server.runners.convention import CallingConvention
 
 RETRY_AFTER_S = 1.0
-
-
-class SlotHolder(Expirable, Protocol):
-    """A session, as the slots know it."""
-
-    has_slot: bool
-
-    def grant_slot(self) -> None:
-        """A slot has come free, and is this session's."""
 
 
 class SessionSlots:

@@ -19,6 +19,7 @@ from openenv.protocol.frames import Partial, Result, Step, Summary
 
 if TYPE_CHECKING:
     from openenv.arrays import Encoding
+    from openenv.protocol.frames import Request
     from openenv.protocol.wire import Wire
     from openenv.server.ports import Deadlines, WatchedSession
     from openenv.server.runners.spec import EnvironmentSpec
@@ -100,13 +101,13 @@ class SessionView:
         "Whether it is in `Spectators.changed`."
         self.watches: list[Watcher] = []
         self._audience = audience
-        self._frame: Any = None
+        self._frame: object = None
         "The newest Reset or Step; of steps in columns the action itself."
         self._outcome: Any = None
         "The newest Result or Partial; of steps in columns the observation itself."
         self._encoding: Encoding = "msgpack"
         "The encoding of the newest action and of the outcome's payload, if they are bytes."
-        self._summaries: dict[Form, Any] = {}
+        self._summaries: dict[Form, msgspec.Raw] = {}
         self._is_stale = False
         "Whether the session has changed since the summaries were encoded."
         self._is_awaited = False
@@ -120,7 +121,7 @@ class SessionView:
 
     # ---- called in every step: these only store references and add up the reward
 
-    def note(self, frame: Any, reply: Result, encoding: Encoding) -> None:
+    def note(self, frame: Request, reply: Result, encoding: Encoding) -> None:
         """Store the result of a reset or step."""
         self._frame, self._outcome, self._encoding = frame, reply, encoding
         if reply.reward:
@@ -128,7 +129,7 @@ class SessionView:
         if not self.is_changed:
             self._change()
 
-    def note_observation(self, action: Any, observation: Any) -> None:
+    def note_observation(self, action: object, observation: object) -> None:
         """Store a step that came in a frame of many; its observation is not encoded yet."""
         self._frame, self._outcome = action, observation
         reward = (
@@ -212,7 +213,7 @@ class SessionView:
         if before and not self.steps_per_s and not self.is_changed:
             self._change()
 
-    def summary(self, form: Form) -> Any:
+    def summary(self, form: Form) -> msgspec.Raw:
         """Return the session's summary in this form, as bytes, encoded once for all who want it."""
         if self._may_be_changing:
             # Do not encode while the thread may be writing to the observation. Show the summary
@@ -238,7 +239,7 @@ class SessionView:
             and not isinstance(self._outcome, Partial)
         )
 
-    def _encode(self, wire: Wire, with_payloads: bool) -> Any:
+    def _encode(self, wire: Wire, with_payloads: bool) -> msgspec.Raw:
         session, outcome = self.session, self._result()
         episode = session.episode
         summary = Summary(
@@ -271,7 +272,7 @@ class SessionView:
         return not isinstance(self._outcome, Result | Partial)
 
     @property
-    def _action(self) -> Any:
+    def _action(self) -> object:
         if self._is_of_columns:
             return plain(self._frame)
         return self._frame.action if isinstance(self._frame, Step) else None
@@ -285,7 +286,7 @@ class SessionView:
         except Exception:  # noqa: BLE001
             return None
 
-    def _payload(self, value: Any, wire: Wire) -> Any:
+    def _payload(self, value: object, wire: Wire) -> Any:
         """Return a payload in the spectator's encoding; None for what cannot be encoded."""
         if value is None:
             return None
@@ -301,6 +302,6 @@ class SessionView:
             return None
 
 
-def _raw(wire: Wire, value: Any) -> msgspec.Raw:
+def _raw(wire: Wire, value: object) -> msgspec.Raw:
     data = wire.encode(value)
     return msgspec.Raw(data.encode() if isinstance(data, str) else data)

@@ -73,7 +73,7 @@ def blueprint_of(env: Any, payload_classes: list[Any], *, debug: bool) -> Bluepr
     )
 
 
-def _name(thing: Any) -> str:
+def _name(thing: object) -> str:
     """Return `module:name` of a class or function. Raises ConfigurationError."""
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     shown = name or f"an instance of {type(thing).__name__}"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from openenv.arrays import Encoding
+    from openenv.server.ports import Origin
 
 _LENGTH = struct.Struct("<Q")
 
@@ -50,8 +51,8 @@ FORMATS = {
 _NUMBERS = {manner: number for number, manner in FORMATS.items()}
 
 
-def format_of(origin: Any) -> int:
-    """Return the number of an origin's payload format in `FORMATS`."""
+def format_of(origin: Origin) -> int:
+    """Return the number of an origin's manner."""
     if origin.is_lenient:
         return 3
     if getattr(origin, "is_native", False):  # only links have this attribute

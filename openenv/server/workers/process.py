@@ -35,8 +35,9 @@ from openenv.server.workers.frames import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from openenv.protocol.frames import Request
     from openenv.server.config import ServerConfig
-    from openenv.server.ports import Deadlines
+    from openenv.server.ports import Deadlines, Origin, Reply
     from openenv.server.runners.spec import EnvironmentSpec
     from openenv.server.workers.blueprint import Blueprint
     from openenv.server.workers.runner import WorkerRunner
@@ -72,9 +73,9 @@ class WorkerProcess(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._runners: dict[int, WorkerRunner] = {}
         self._last_number = 0
-        self._pending: deque[tuple[WorkerRunner, Any, Any]] = deque()
-        "(runner, frame, origin) of every request without a reply, in the order of the replies."
-        self._outbox: list[Any] = []
+        self._pending: deque[tuple[WorkerRunner, Request, Any]] = deque()
+        "(runner, frame, origin) of what was asked, in the order in which it is answered."
+        self._outbox: list[Request | msgspec.Raw] = []
         self._reader = MessageReader()
         self._transport: Any = None
         self._lost = asyncio.Event()
@@ -197,7 +198,9 @@ class WorkerProcess(asyncio.Protocol):
         """Remove a runner whose environment is closed."""
         self._runners.pop(runner.number, None)
 
-    def ask(self, runner: WorkerRunner, frame: Any, origin: Any, request: Any) -> None:
+    def ask(
+        self, runner: WorkerRunner, frame: Request, origin: Origin, request: Request | msgspec.Raw
+    ) -> None:
         """Send a request; the runner's `on_reply` gets the reply."""
         if self._pending and type(frame) in (Step, Reset):
             # Stop the deadline while the request queues behind other sessions of the worker.
@@ -225,12 +228,12 @@ class WorkerProcess(asyncio.Protocol):
             self._transport.pause_reading()
             room.add_done_callback(self._resume)
 
-    def _resume(self, _: Any = None) -> None:
+    def _resume(self, _: object = None) -> None:
         if self._is_paused:
             self._is_paused = False
             self._transport.resume_reading()
 
-    def _put(self, request: Any) -> None:
+    def _put(self, request: Request | msgspec.Raw) -> None:
         if not self._outbox and self.is_ready:
             self._loop.call_soon(self._flush)
         self._outbox.append(request)
@@ -297,7 +300,7 @@ class WorkerProcess(asyncio.Protocol):
         else:
             self._complete(frame)
 
-    def _complete(self, reply: Any) -> None:
+    def _complete(self, reply: Reply) -> None:
         runner, frame, origin = self._pending.popleft()
         if self._pending:
             self._begin(self._pending[0][0])

@@ -51,6 +51,7 @@ from openenv.server.workers.frames import (
 )
 
 if TYPE_CHECKING:
+    from openenv.protocol.frames import Request
     from openenv.server.ports import Origin, Reply
     from openenv.server.runners.spec import EnvironmentSpec
 
@@ -93,8 +94,8 @@ class WorkerOrigin:
     def until_room(self) -> None:
         """Return None: `reply` blocks while the socket is full, so there is room after it."""
 
-    def shape(self, frame: Any) -> Any:
-        """Return the frame with its payload encoded for the client, or an Error in its place."""
+    def shape(self, frame: Reply) -> Reply:
+        """Return a frame with its payload as this client gets it, or the error in its place."""
         try:
             self._shape(frame)
         # A payload is a user's object: its encoding may raise anything.
@@ -112,8 +113,8 @@ class WorkerOrigin:
         elif self.payloads == "legacy":
             setattr(frame, name, _legacy_json.encode(getattr(frame, name)))
 
-    def refuse(self, frame: Any, error: Exception) -> Error:
-        """Return the Error that the client gets for a reply that cannot be encoded."""
+    def refuse(self, frame: Reply | Partial, error: Exception) -> Error:
+        """Return what its client gets for a reply that cannot be encoded."""
         refusal: OpenEnvError = unencodable(frame, error)
         if self.payloads in ("legacy", "values"):
             refusal = EnvironmentFault(
@@ -132,8 +133,8 @@ class WorkerSession(RequestExecutor):
         self._name: str | None = None
         "The episode id of the last reset: the client's, or else the one that the server chose."
 
-    def answer(self, frame: Any, origin: WorkerOrigin) -> Any:
-        """Run a request and return its reply; an error is an Error frame. Raises nothing."""
+    def answer(self, frame: Request, origin: WorkerOrigin) -> Reply:
+        """Run a request to its reply. Raises nothing."""
         if type(frame) is ResetNamed:
             self._name = frame.episode_id or frame.name
             frame = Reset(frame.id, frame.session, frame.seed, frame.episode_id, frame.options)
@@ -189,8 +190,8 @@ class Worker:
             pass
         return any(type(frame) is Close and frame.id == number for frame in self._requests)
 
-    def put(self, frame: Any, asker: WorkerOrigin) -> None:
-        """Add a reply to the next message."""
+    def put(self, frame: Reply | Described, asker: WorkerOrigin) -> None:
+        """Put a reply into the next message."""
         if not self._ready:
             self._held_since_s = time.perf_counter()
         self._ready.append((frame, asker))
@@ -250,8 +251,8 @@ class Worker:
         self.put(asker.shape(reply) if type(reply) in (Result, StateReply) else reply, asker)
 
 
-def _check(metadata: Any) -> None:
-    """Raise TypeError for metadata that the server could not decode."""
+def _check(metadata: object) -> None:
+    """Raise TypeError for metadata that nobody could read."""
     if not isinstance(metadata, dict) or not all(type(name) is str for name in metadata):
         raise TypeError(f"metadata must be a dict with strings as keys, not {metadata!r:.80}")
 
@@ -316,8 +317,8 @@ def _die_with(parent: int) -> None:
         sys.exit(0)
 
 
-def _leave_to_the_server(_: int, __: Any) -> None:
-    """Ignore the signal; the server closes the socket when it stops."""
+def _leave_to_the_server(_: int, __: object) -> None:
+    """Do nothing."""
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ reply through `complete`. Does not choose the worker (pool.py) or write to its s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -50,7 +50,9 @@ _encode = MSGPACK.encode
 class WorkerHandle(Protocol):
     """The part of a WorkerProcess that a runner uses."""
 
-    def ask(self, runner: WorkerRunner, frame: Request, origin: Origin, request: Any) -> None:
+    def ask(
+        self, runner: WorkerRunner, frame: Request, origin: Origin, request: Request | msgspec.Raw
+    ) -> None:
         """Send a request; the runner's `on_reply` gets the reply."""
 
     def abandon(self, runner: WorkerRunner) -> None:
@@ -204,8 +206,8 @@ class WorkerRunner(Runner):
 
     # ---- frames
 
-    def _request(self, frame: Request, origin: Origin) -> Any:
-        """Return the frame to send to the worker. Raises PayloadError."""
+    def _request(self, frame: Request, origin: Origin) -> Request | msgspec.Raw:
+        """Return the frame as a worker wants it. Raises PayloadError."""
         number, payload_format = self.number, format_of(origin)
         match frame:
             case Step():
@@ -219,7 +221,7 @@ class WorkerRunner(Runner):
                 return self._reset_request(frame, payload_format)
         return type(frame)(number, payload_format)
 
-    def _reset_request(self, frame: Reset, payload_format: int) -> Any:
+    def _reset_request(self, frame: Reset, payload_format: int) -> msgspec.Raw:
         self._episode = RunningEpisode(frame.episode_id or new_episode_id())
         name = self._episode.episode_id or ""
         named = ResetNamed(
@@ -230,8 +232,8 @@ class WorkerRunner(Runner):
         except (TypeError, ValueError, OverflowError) as error:
             raise PayloadError(f"reset: {error}") from error
 
-    def _unpack(self, frame: Any, name: str, origin: Origin) -> None:
-        """Convert the payload from the worker's bytes to the form that the origin expects."""
+    def _unpack(self, frame: Result | StateReply | Partial, name: str, origin: Origin) -> None:
+        """Put the payload into the form in which the origin takes it."""
         form = FORMATS[format_of(origin)].payloads
         if form == "values":
             setattr(frame, name, decode_any(getattr(frame, name), "msgpack"))
